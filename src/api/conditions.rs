@@ -1,0 +1,89 @@
+//! The closed lists of condition types and reasons.
+
+use std::fmt;
+
+/// Types of the conditions in `status.conditions`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum ConditionType {
+    /// Everything is as the spec wants it: one master, and all others follow it.
+    Ready,
+    /// There is a master, and it accepts writes.
+    MasterAvailable,
+    /// All replicas follow the master.
+    Replicating,
+    /// Pods are being added, removed or replaced.
+    Progressing,
+    /// The master is lost and nobody may take its place; the message says what is missing.
+    FailoverBlocked,
+}
+
+impl ConditionType {
+    /// All of them, in the order in which they are shown.
+    pub const ALL: [Self; 5] =
+        [Self::Ready, Self::MasterAvailable, Self::Replicating, Self::Progressing, Self::FailoverBlocked];
+}
+
+impl fmt::Display for ConditionType {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(self, f)
+    }
+}
+
+/// Reasons of conditions. The printer column `Status` shows the one of `Ready`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Reason {
+    /// One master, and all others follow it.
+    Healthy,
+    /// The pods are being made for the first time.
+    Creating,
+    /// No master yet: the members that may hold data have not all answered.
+    Electing,
+    /// The master was lost; another takes its place.
+    FailingOver,
+    /// The master hands over to another.
+    SwitchingOver,
+    /// The master is lost and nobody may take its place.
+    NoCandidate,
+    /// The master cannot be reached, and it is not certain that it is gone.
+    MasterUnreachable,
+    /// Some replicas are missing or do not answer.
+    MembersMissing,
+    /// Some replicas are copying the master's data.
+    Syncing,
+    /// There is nothing to follow: `replicas` is 1.
+    SingleMember,
+    /// Pods are being replaced by ones of the present spec.
+    RollingOut,
+    /// Pods are being added or removed.
+    Scaling,
+    /// Pods, objects and spec agree.
+    Stable,
+    /// `spec.paused` is set.
+    Paused,
+    /// The spec cannot be made into objects; the message says what to change.
+    InvalidSpec,
+    /// The Secret with the password, or its key, does not exist.
+    SecretMissing,
+    /// A Redis refuses the password that is in the Secret.
+    WrongPassword,
+    /// The API server refused an object.
+    ApplyFailed,
+    /// An image cannot be pulled.
+    ImageUnavailable,
+    /// Redis does not start; the message carries its last words.
+    RedisFailsToStart,
+    /// A pod finds no node.
+    Unschedulable,
+    /// A master accepts writes.
+    MasterServes,
+    /// All replicas follow the master.
+    ReplicasOnline,
+    /// Nothing is in the way of a failover.
+    NotBlocked,
+}
+
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(self, f)
+    }
+}

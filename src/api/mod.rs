@@ -1,0 +1,15 @@
+//! The `RedisReplication` resource as people write and read it: types, defaults, validation rules, conditions.
+
+mod conditions;
+mod spec;
+mod status;
+
+pub use conditions::{ConditionType, Reason};
+pub use spec::{
+    Auth, ClaimRetention, ImagePullPolicy, Persistence, PersistenceMode, RESERVED_DIRECTIVES, RedisReplication,
+    RedisReplicationSpec, ServiceSettings, ServiceType, Services,
+};
+pub use status::{
+    CompletedTransition, MemberPhase, MemberRole, MemberStatus, Outcome, RedisReplicationStatus, Transition,
+    TransitionKind, TransitionPhase,
+};

@@ -1,0 +1,328 @@
+//! What a person writes: `spec`, its defaults and the rules that the API server checks.
+
+use std::collections::BTreeMap;
+
+use k8s_openapi::{
+    api::core::v1::{Affinity, LocalObjectReference, ResourceRequirements, Toleration, TopologySpreadConstraint},
+    apimachinery::pkg::{api::resource::Quantity, util::intstr::IntOrString},
+};
+use kube::{CustomResource, KubeSchema};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use super::status::RedisReplicationStatus;
+
+/// Directives of redis.conf that the operator owns: it depends on their values, so `spec.config` may not set them.
+///
+/// The CEL rule on `spec.config` repeats this list; a test keeps the two the same.
+pub const RESERVED_DIRECTIVES: &[&str] = &[
+    "aclfile",
+    "appendonly",
+    "bind",
+    "cluster-enabled",
+    "daemonize",
+    "dir",
+    "include",
+    "masterauth",
+    "masteruser",
+    "pidfile",
+    "port",
+    "protected-mode",
+    "rename-command",
+    "replica-announce-ip",
+    "replica-announce-port",
+    "replica-read-only",
+    "replicaof",
+    "requirepass",
+    "save",
+    "slave-announce-ip",
+    "slave-announce-port",
+    "slave-read-only",
+    "slaveof",
+    "supervised",
+    "unixsocket",
+    "user",
+];
+
+/// One Redis or Valkey master with replicas that follow it, kept so by the operator: whatever dies, there is always
+/// exactly one master and it has the newest data.
+#[derive(CustomResource, KubeSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[kube(
+    group = "redis.replication.dev",
+    version = "v1alpha1",
+    kind = "RedisReplication",
+    plural = "redisreplications",
+    shortname = "rr",
+    namespaced,
+    status = "RedisReplicationStatus",
+    derive = "PartialEq",
+    scale(
+        spec_replicas_path = ".spec.replicas",
+        status_replicas_path = ".status.replicas",
+        label_selector_path = ".status.selector"
+    ),
+    printcolumn(name = "Master", type_ = "string", json_path = ".status.master", description = "the pod that accepts writes"),
+    printcolumn(name = "Ready", type_ = "integer", json_path = ".status.readyReplicas", description = "members that serve: the master and the replicas that follow it"),
+    printcolumn(name = "Replicas", type_ = "integer", json_path = ".spec.replicas", description = "members wanted"),
+    printcolumn(name = "Status", type_ = "string", json_path = ".status.conditions[?(@.type==\"Ready\")].reason", description = "the reason of the condition Ready"),
+    printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
+    printcolumn(name = "Epoch", type_ = "integer", json_path = ".status.epoch", description = "how often the master has changed", priority = 1),
+    printcolumn(name = "Message", type_ = "string", json_path = ".status.conditions[?(@.type==\"Ready\")].message", priority = 1),
+    cel,
+    validation = Rule::new("size(self.metadata.name) <= 40")
+        .message("metadata.name may have 40 characters at most: the names of pods and Services are made from it; choose a shorter one"),
+    validation = Rule::new("self.metadata.name.matches('^[a-z]([-a-z0-9]*[a-z0-9])?$')")
+        .message("metadata.name must be lower-case letters, digits and '-', and start with a letter: Services are named after it")
+)]
+#[serde(rename_all = "camelCase")]
+pub struct RedisReplicationSpec {
+    /// Redis pods in all: one master, the others follow it. 1 to 9; default 3. A change adds or removes pods with the
+    /// highest numbers and restarts none; if the master is among those to go, it hands over first.
+    #[serde(default = "default_replicas")]
+    #[schemars(range(min = 1, max = 9))]
+    pub replicas: i32,
+
+    /// Container image: any Redis from 6.2 or Valkey from 7.2 with `sh` and `redis-cli` or `valkey-cli` in its PATH.
+    /// Default `redis:8.0`. A change restarts the pods one by one, replicas first.
+    #[serde(default = "default_image")]
+    #[schemars(length(min = 1))]
+    pub image: String,
+
+    /// When the kubelet pulls the image: `Always`, `IfNotPresent` or `Never`. Default: Kubernetes decides by the tag.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub image_pull_policy: Option<ImagePullPolicy>,
+
+    /// Secrets in this namespace that hold the registry's credentials.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub image_pull_secrets: Vec<LocalObjectReference>,
+
+    /// Directives of redis.conf, e.g. `maxmemory: 2gb`. Numbers may be written plainly; quote `"yes"` and `"no"`, which
+    /// YAML takes for booleans. A directive that is given several times has one value on each line. A change restarts
+    /// the pods one by one, replicas first.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[schemars(extend("maxProperties" = 200))]
+    #[x_kube(
+        validation = Rule::new("self.all(k, !(k.lowerAscii() in ['aclfile','appendonly','bind','cluster-enabled','daemonize','dir','include','masterauth','masteruser','pidfile','port','protected-mode','rename-command','replica-announce-ip','replica-announce-port','replica-read-only','replicaof','requirepass','save','slave-announce-ip','slave-announce-port','slave-read-only','slaveof','supervised','unixsocket','user']))")
+            .message("these directives are the operator's and can't be set here: aclfile, appendonly, bind, cluster-enabled, daemonize, dir, include, masterauth, masteruser, pidfile, port, protected-mode, rename-command, replica-announce-ip, replica-announce-port, replica-read-only, replicaof, requirepass, save, slave-announce-ip, slave-announce-port, slave-read-only, slaveof, supervised, unixsocket, user; for passwords use spec.auth, for appendonly and save spec.persistence, for ports spec.services"),
+        validation = Rule::new("self.all(k, k.matches('^[a-zA-Z][a-zA-Z0-9._-]*$'))")
+            .message("the keys of spec.config are names of redis.conf directives, such as maxmemory-policy: letters, digits, '-', '_' and '.'")
+    )]
+    pub config: BTreeMap<String, IntOrString>,
+
+    /// The password, which clients, replicas and the operator use. Absent: the operator makes a random one in the
+    /// Secret `<name>-auth`, under the key `password`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub auth: Option<Auth>,
+
+    /// Keeps the data on a volume for each pod. Absent: memory only; then the data lives as long as one member does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[x_kube(validation = Rule::new("oldSelf.hasValue() == (self.hasValue())")
+        .message("spec.persistence can't be added or removed later: a StatefulSet's volume claims are fixed; make a second RedisReplication with it and move the data")
+        .optional_old_self(true))]
+    pub persistence: Option<Persistence>,
+
+    /// CPU and memory of the Redis container, as in any pod. Leave room above `maxmemory` for a snapshot's copies.
+    /// A change restarts the pods one by one, replicas first.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub resources: Option<ResourceRequirements>,
+
+    /// Labels that a node must have for a pod to run there. A change restarts the pods one by one.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub node_selector: BTreeMap<String, String>,
+
+    /// Rules for which nodes and pods to be near or far from. Absent: members avoid each other's nodes where possible.
+    /// A change restarts the pods one by one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub affinity: Option<Affinity>,
+
+    /// Taints of nodes that the pods put up with. A change restarts the pods one by one.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub tolerations: Vec<Toleration>,
+
+    /// How to spread the members. Absent: evenly over zones and nodes, as far as possible. A change restarts the pods
+    /// one by one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub topology_spread_constraints: Option<Vec<TopologySpreadConstraint>>,
+
+    /// Priority class of the pods. A change restarts the pods one by one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub priority_class_name: Option<String>,
+
+    /// Service account of the pods; they need no permissions and get no token. Default: the namespace's `default`.
+    /// A change restarts the pods one by one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub service_account_name: Option<String>,
+
+    /// More labels for the pods. Those of the operator (`app.kubernetes.io/…`, `redis.replication.dev/…`) win.
+    /// A change restarts the pods one by one.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub pod_labels: BTreeMap<String, String>,
+
+    /// More annotations for the pods. A change restarts the pods one by one.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub pod_annotations: BTreeMap<String, String>,
+
+    /// Whatever else a pod template can say, merged over the one that the operator makes: objects are merged, lists
+    /// whose items have a `name` (containers, volumes, env) are merged by name, other lists are replaced. The Redis
+    /// container is called `redis`. A change restarts the pods one by one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "free_form_object")]
+    pub pod_overrides: Option<Map<String, Value>>,
+
+    /// Type, port and annotations of the Services `<name>-master` (writes) and `<name>-replicas` (reads).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub services: Option<Services>,
+
+    /// `true`: the operator leaves the Kubernetes objects and the roles of the Redis servers alone, whatever happens,
+    /// and only observes. No failover while this is set. Default `false`.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub paused: bool,
+}
+
+/// Where the password is.
+#[derive(KubeSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Auth {
+    /// Secret in this namespace that holds the password. Absent: the operator makes `<name>-auth`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 253))]
+    pub secret_name: Option<String>,
+    /// Key of the password in the Secret. Default `password`.
+    #[serde(default = "default_secret_key")]
+    #[schemars(length(min = 1, max = 253))]
+    pub secret_key: String,
+}
+
+/// A volume for each pod, and how Redis writes to it.
+#[derive(KubeSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+#[x_kube(
+    validation = Rule::new("self.size == oldSelf.size")
+        .message("spec.persistence.size can't be changed: a StatefulSet's volume claims are fixed; make a second RedisReplication and move the data")
+        .field_path(".size"),
+    validation = Rule::new("has(self.storageClassName) == has(oldSelf.storageClassName) && (!has(self.storageClassName) || self.storageClassName == oldSelf.storageClassName)")
+        .message("spec.persistence.storageClassName can't be changed: a StatefulSet's volume claims are fixed; make a second RedisReplication and move the data")
+        .field_path(".storageClassName")
+)]
+pub struct Persistence {
+    /// Size of each pod's volume, e.g. `10Gi`: three times the largest data set is comfortable.
+    pub size: Quantity,
+    /// Storage class. Absent: the cluster's default.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1))]
+    pub storage_class_name: Option<String>,
+    /// `AOF` (default): every write is logged and synced each second. `RDB`: snapshots from time to time; a member
+    /// that restarts from one can rejoin without a full copy, but after a crash of all members the newest minutes are
+    /// gone. `RDBAndAOF`: both. A change restarts the pods one by one.
+    #[serde(default)]
+    pub mode: PersistenceMode,
+    /// What happens to the claims when the resource is deleted: `Retain` (default) or `Delete`.
+    #[serde(default)]
+    pub when_deleted: ClaimRetention,
+    /// What happens to a claim when its pod is removed by a smaller `replicas`: `Retain` (default) or `Delete`.
+    #[serde(default)]
+    pub when_scaled: ClaimRetention,
+}
+
+/// How Redis writes to its volume.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum PersistenceMode {
+    /// An append-only file, synced each second.
+    #[default]
+    #[serde(rename = "AOF")]
+    Aof,
+    /// Snapshots.
+    #[serde(rename = "RDB")]
+    Rdb,
+    /// An append-only file and snapshots.
+    #[serde(rename = "RDBAndAOF")]
+    RdbAndAof,
+}
+
+/// What happens to a volume claim that is no longer used.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum ClaimRetention {
+    /// It stays, and a pod of the same name takes it up again.
+    #[default]
+    Retain,
+    /// It is deleted, and with most storage classes so is the data.
+    Delete,
+}
+
+/// When the kubelet pulls the image.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[allow(missing_docs)]
+pub enum ImagePullPolicy {
+    Always,
+    IfNotPresent,
+    Never,
+}
+
+/// The Services that clients use.
+#[derive(KubeSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Services {
+    /// `<name>-master`: always the one pod that accepts writes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub master: Option<ServiceSettings>,
+    /// `<name>-replicas`: the replicas that follow it, for reads.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub replicas: Option<ServiceSettings>,
+}
+
+/// What can be said about a Service.
+#[derive(KubeSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+#[x_kube(validation = Rule::new("!has(self.nodePort) || (has(self.type) && self.type != 'ClusterIP')")
+    .message("nodePort needs type: NodePort or LoadBalancer")
+    .field_path(".nodePort"))]
+pub struct ServiceSettings {
+    /// `ClusterIP` (default), `NodePort` or `LoadBalancer`.
+    #[serde(rename = "type", default)]
+    pub type_: ServiceType,
+    /// Port of the Service; the pods always listen on 6379. Default 6379.
+    #[serde(default = "default_port")]
+    #[schemars(range(min = 1, max = 65535))]
+    pub port: i32,
+    /// Port on every node, for `NodePort` and `LoadBalancer`. Absent: Kubernetes chooses.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 65535))]
+    pub node_port: Option<i32>,
+    /// Annotations of the Service, e.g. for a cloud's load balancer.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub annotations: BTreeMap<String, String>,
+}
+
+impl Default for ServiceSettings {
+    fn default() -> Self {
+        Self { type_: ServiceType::ClusterIP, port: default_port(), node_port: None, annotations: BTreeMap::new() }
+    }
+}
+
+/// How a Service can be reached.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[allow(missing_docs)]
+pub enum ServiceType {
+    #[default]
+    ClusterIP,
+    NodePort,
+    LoadBalancer,
+}
+
+fn default_replicas() -> i32 {
+    3
+}
+fn default_image() -> String {
+    "redis:8.0".into()
+}
+fn default_secret_key() -> String {
+    "password".into()
+}
+fn default_port() -> i32 {
+    6379
+}
+
+fn free_form_object(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+    schemars::json_schema!({ "type": "object", "x-kubernetes-preserve-unknown-fields": true })
+}

@@ -1,0 +1,172 @@
+//! What a person reads: `status`.
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, MicroTime};
+use kube::KubeSchema;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// What the operator knows and has decided. Written only when something changes: at rest nothing is written.
+#[derive(KubeSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct RedisReplicationStatus {
+    /// The `metadata.generation` that this status is about.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub observed_generation: Option<i64>,
+    /// The pod that may accept writes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub master: Option<String>,
+    /// How often the master has been chosen. Grows with every transition and never falls.
+    #[serde(default)]
+    pub epoch: i64,
+    /// The master's replication id: a member with another one has another history.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub replication_id: Option<String>,
+    /// The change of master in progress. Written before the act that it announces.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub transition: Option<Transition>,
+    /// The last change of master.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_transition: Option<CompletedTransition>,
+    /// The pods, by name.
+    #[serde(default)]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["name".into()]))]
+    pub members: Vec<MemberStatus>,
+    /// Pods that exist (for the scale subresource).
+    #[serde(default)]
+    pub replicas: i32,
+    /// Members that serve: the master, and the replicas that follow it and are loaded.
+    #[serde(default)]
+    pub ready_replicas: i32,
+    /// Label selector of the pods (for the scale subresource).
+    #[serde(default)]
+    pub selector: String,
+    /// `Ready`, `MasterAvailable`, `Replicating`, `Progressing`, `FailoverBlocked`.
+    #[serde(default)]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["type".into()]))]
+    pub conditions: Vec<Condition>,
+}
+
+/// A change of master in progress.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Transition {
+    /// The epoch that it opens.
+    pub epoch: i64,
+    /// Why the master changes: it was lost, it hands over, or there was none.
+    pub kind: TransitionKind,
+    /// How far it is.
+    pub phase: TransitionPhase,
+    /// The master until now.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub from: Option<String>,
+    /// The master to be. Never changed within an epoch.
+    pub to: String,
+    /// The evidence, in words.
+    pub reason: String,
+    /// When it began.
+    pub since: MicroTime,
+}
+
+/// Why the master changes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+pub enum TransitionKind {
+    /// There was no master: the first one, or all members had restarted.
+    Election,
+    /// The master was lost.
+    Failover,
+    /// The master hands over.
+    Switchover,
+}
+
+/// How far a change of master is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+pub enum TransitionPhase {
+    /// Switchover: the target is chosen; the master's writes are held until the target has all of them.
+    HandingOver,
+    /// The target may be promoted from here on.
+    Promoting,
+}
+
+/// A change of master that has ended.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct CompletedTransition {
+    /// The epoch that it opened.
+    pub epoch: i64,
+    /// Why the master changed.
+    pub kind: TransitionKind,
+    /// The master before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub from: Option<String>,
+    /// The master after; of an abandoned switchover, the one that was meant.
+    pub to: String,
+    /// The evidence, in words.
+    pub reason: String,
+    /// When it began.
+    pub started_at: MicroTime,
+    /// Milliseconds from its beginning to the moment when the master Service named the new master.
+    pub duration_ms: i64,
+    /// How it ended.
+    pub outcome: Outcome,
+}
+
+/// How a transition ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+pub enum Outcome {
+    /// The new master is in place.
+    Completed,
+    /// A switchover that could not end in time: the old master goes on.
+    Abandoned,
+}
+
+/// One pod.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct MemberStatus {
+    /// Name of the pod.
+    pub name: String,
+    /// What it is at the moment.
+    pub role: MemberRole,
+    /// How far it is on the way to following the master; absent for the master itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub phase: Option<MemberPhase>,
+    /// In a full sync: how much of the snapshot has arrived or is loaded, in percent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sync_percent: Option<i32>,
+    /// The Redis process (`run_id` of INFO); another one means that it restarted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub run_id: Option<String>,
+    /// What is wrong, in words.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub message: Option<String>,
+}
+
+/// What a member is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+pub enum MemberRole {
+    /// It accepts writes.
+    Master,
+    /// It follows the master, or is on its way.
+    Replica,
+    /// It does not answer.
+    Unknown,
+}
+
+/// The stages that every Redis replica goes through.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+pub enum MemberPhase {
+    /// It knows the master's address and tries to connect.
+    Connecting,
+    /// It is connected and proves who it is.
+    Authenticating,
+    /// It waits for the master's snapshot.
+    AwaitingSnapshot,
+    /// The snapshot arrives.
+    Receiving,
+    /// The snapshot, or its own file, is being loaded.
+    Loading,
+    /// It follows the stream of commands.
+    Online,
+    /// It does not answer.
+    Lost,
+}

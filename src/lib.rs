@@ -1,0 +1,12 @@
+//! redis-replication-operator: Redis and Valkey master–replica clusters on Kubernetes that always have one master.
+//!
+//! Dependencies point downwards only: [`operator`] puts the pieces together; [`replication`] and [`objects`] are pure;
+//! [`redis`] and [`kubernetes`] are the thin edges; [`api`] is the resource as people write and read it.
+
+pub mod api;
+pub mod drill;
+pub mod kubernetes;
+pub mod objects;
+pub mod operator;
+pub mod redis;
+pub mod replication;
