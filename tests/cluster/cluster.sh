@@ -45,7 +45,11 @@ down() {
   local i
   for i in $(seq "$(nodes)"); do lose "node$i"; done
   stop_all; no_network
-  unmount "$STATE" "$RUN"; rm -rf "$STATE" "$RUN" /var/lib/cni/cache/results/rrc-*
+  unmount "$STATE" "$RUN"; rm -rf "$STATE" "$RUN"
+  # what the kubelet and the network plugins leave in places of their own
+  grep -rls "$RUN/" /var/lib/cni | xargs -r rm -f; rm -rf /var/lib/kubelet/device-plugins; find /var/log/containers -xtype l -delete 2>/dev/null || true
+  rmdir --parents /var/lib/cni/results /var/lib/cni/cache/results /var/lib/kubelet /var/log/containers 2>/dev/null || true
+  rmdir /sys/fs/cgroup/k8s.io /sys/fs/cgroup/*/k8s.io 2>/dev/null || true
 }
 
 load() {

@@ -7,6 +7,7 @@
 # nslookup …) is not in these either: a test that passes here must pass there.
 #
 #   servers.sh [DIRECTORY]    make what is missing or older than this recipe (cached)
+#   servers.sh mirror         print the Debian mirror that is used
 set -euo pipefail
 HERE=$(cd "$(dirname "$0")" && pwd)
 OUT=${1:-${CLUSTER_CACHE:-$HOME/.cache/redis-replication-cluster}/images}
@@ -18,6 +19,8 @@ mirror() { # Debian's own archive as this machine reaches it, whichever file say
   local uri; uri=$(apt-get indextargets --format '$(REPO_URI)' 'Created-By: Packages' 'Label: Debian' 2>/dev/null | head -n 1)
   echo "${uri:-http://deb.debian.org/debian}"
 }
+
+[ "${1:-}" != mirror ] || { mirror; exit; }
 
 # rootfs SUITE DIRECTORY PROGRAMS PACKAGE... : a shell, busybox's commands, the programs, and the libraries they need
 rootfs() {

@@ -12,7 +12,7 @@ RULES=("FORWARD -i $BRIDGE -j ACCEPT" "FORWARD -o $BRIDGE -j ACCEPT" "INPUT -i $
 
 no_network() {
   local rule; for rule in "${RULES[@]}"; do while iptables -w -D $rule 2>/dev/null; do :; done; done
-  ip netns del rrc-services 2>/dev/null || true
+  ip link del vrrc-services 2>/dev/null || true; ip netns del rrc-services 2>/dev/null || rm -f /run/netns/rrc-services
   ip link del $BRIDGE 2>/dev/null || true # and the routes over it
 }
 
@@ -51,7 +51,8 @@ control_plane() {
     --kubelet-preferred-address-types=InternalIP
   await 60 kubectl get --raw /readyz
   daemon controllers kube-controller-manager --kubeconfig=kcm.conf --service-account-private-key-file=sa.key --root-ca-file=ca.crt \
-    --use-service-account-credentials --leader-elect=false --node-monitor-grace-period=20s --bind-address=127.0.0.1
+    --use-service-account-credentials --leader-elect=false --node-monitor-grace-period=20s --bind-address=127.0.0.1 \
+    --flex-volume-plugin-dir="$STATE/plugins"
   daemon scheduler kube-scheduler --kubeconfig=sched.conf --leader-elect=false --bind-address=127.0.0.1
 }
 
@@ -116,7 +117,6 @@ C
 services_from_here() {
   local ip=10.200.0.10 ns=rrc-services i
   if ! running proxy-services; then
-    ip netns del $ns 2>/dev/null || true
     attach $ns $ip; for i in $(seq "$(nodes)"); do ip -n $ns route add "$PODS.$i.0/24" via "10.200.0.$((i + 10))"; done
     proxy services node1 $ns # it must name a node that exists, and asks only for its zone
   fi

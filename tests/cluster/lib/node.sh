@@ -2,7 +2,8 @@
 
 # A bridge's port and a default route for a network namespace, which is made.
 attach() { # NAMESPACE ADDRESS
-  ip netns add "$1"; ip link del "v$1" 2>/dev/null || true
+  ip link del "v$1" 2>/dev/null || true; ip netns del "$1" 2>/dev/null || rm -f "/run/netns/$1" # after a reboot it may be a mere file
+  ip netns add "$1"
   ip link add "v$1" type veth peer name eth0 netns "$1"; ip link set "v$1" master $BRIDGE up
   ip -n "$1" addr add "$2/16" dev eth0; ip -n "$1" link set eth0 up; ip -n "$1" link set lo up; ip -n "$1" route add default via $GATEWAY
   ip netns exec "$1" sysctl -qw net.ipv4.ip_forward=1
@@ -102,14 +103,17 @@ import() { # NODE ARCHIVE... : those it does not have yet as they are now
   done
 }
 
-lose() { # NODE : its daemons, its containers, its network; the disk stays
-  local n=$1 d
-  for d in kubelet proxy containerd; do kill_all "$(descendants $(marked "$d-$n"))"; done
+# As in a loss of power, the network goes first: a killed process could still say goodbye to its peers.
+lose() { # NODE : its network, its daemons, its containers; the disk stays
+  local n=$1 d id groups
+  ip link del "v$n" 2>/dev/null || true
+  for d in kubelet proxy containerd; do stop "$d-$n"; done
+  for id in $(ls "$RUN/$n/io.containerd.runtime.v2.task/k8s.io" 2>/dev/null || true); do
+    groups=$(compgen -G "/sys/fs/cgroup/k8s.io/$id" || compgen -G "/sys/fs/cgroup/*/k8s.io/$id") || continue # version 2 or 1
+    kill_all "$(cat $(printf '%s/cgroup.procs ' $groups) | sort -u | tr '\n' ' ')"
+    rmdir $groups 2>/dev/null || true
+  done
   unmount "$STATE/$n" "$RUN/$n"
-  ip netns del "$n" 2>/dev/null || true; ip link del "v$n" 2>/dev/null || true
+  ip netns del "$n" 2>/dev/null || rm -f "/run/netns/$n" # after a reboot it may be a mere file
   rm -rf "${RUN:?}/$n" "$RUN/$n".sock* "$STATE/$n/ipam"
-}
-descendants() { # PID... : they and all below, whatever process namespace those think they are in
-  [ $# -gt 0 ] || return 0
-  echo "$*"; descendants $(ps -o pid= --ppid "$(IFS=,; echo "$*")")
 }
