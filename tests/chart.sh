@@ -5,7 +5,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 PATH=$PATH:$HOME/.cache/redis-replication-cluster/bin
-chart=charts/redis-replication-operator crd=crds/redisreplications.yaml ns=redis-replication-chart-test
+chart=charts/redis-replication-operator; crd=$chart/crds/redisreplications.yaml ns=redis-replication-chart-$$
 tmp=$(mktemp -d) passed=0 failed=0 used_cluster=
 finish() {
   [ -z "$used_cluster" ] || kubectl delete namespace "$ns" --ignore-not-found --wait=false >/dev/null || true
@@ -50,10 +50,10 @@ check "labels of one's own do not break the selector" renders 'team: storage' 'm
 check "every setting arrives" renders 'registry.example.com/keeper:1.2.3' 'redis-replication-operator:0' -f tests/chart/everything.yaml
 check "ServiceMonitor on request" renders 'kind: ServiceMonitor' nothing --set metrics.serviceMonitor.enabled=true
 check "rights: no wildcards, no listing of Secrets" few_rights
-check "the chart's CRD is the repository's" diff "$crd" "$chart/crds/redisreplications.yaml"
+check "the chart's CRD is the repository's" diff crds/redisreplications.yaml "$crd"
 check "install.yaml is up to date" up_to_date
 
-dry_run() { kubectl apply --server-side --force-conflicts --dry-run=server -n "$ns" -f "$1"; }
+dry_run() { kubectl apply --server-side --force-conflicts --dry-run=server -f "$@"; }
 without_warning() {
   "$@" >"$tmp/said" 2>&1 || { cat "$tmp/said"; return 1; }
   ! grep -i warning "$tmp/said"
@@ -63,9 +63,12 @@ install_dry_run() { sed "s/redis-replication-system/$ns/" manifests/install.yaml
 pod_is_restricted() { # the operator's pod itself, which the restricted standard refuses where it only warns of a Deployment
   local spec
   spec=$(render --set serviceAccount.create=false -s templates/deployment.yaml | kubectl create --dry-run=client -o jsonpath='{.spec.template.spec}' -f -) &&
-    echo "{\"apiVersion\":\"v1\",\"kind\":\"Pod\",\"metadata\":{\"name\":\"operator\"},\"spec\":$spec}" | without_warning dry_run -
+    echo "{\"apiVersion\":\"v1\",\"kind\":\"Pod\",\"metadata\":{\"name\":\"operator\"},\"spec\":$spec}" | without_warning dry_run - -n "$ns"
 }
-refuses_field() { sed 's/^  replicas:/  replicaz:/' manifests/examples/quickstart.yaml | dry_run - 2>&1 | grep 'replicaz'; }
+refuses_field() {
+  if sed 's/^  replicas:/  replicaz:/' manifests/examples/quickstart.yaml | dry_run - -n "$ns" >"$tmp/refused" 2>&1; then return 1; fi
+  grep replicaz "$tmp/refused"
+}
 
 if [ -z "${KUBECONFIG:-}" ]; then echo "skip  the API server's checks: KUBECONFIG is not set"
 elif ! command -v kubectl >/dev/null; then echo "skip  the API server's checks: there is no kubectl"
@@ -74,14 +77,14 @@ else
   used_cluster=yes
   check "the API server takes the CRD" without_warning kubectl apply --server-side --force-conflicts -f "$crd"
   kubectl wait --for=condition=Established --timeout=30s -f "$crd" >/dev/null || true
-  kubectl create namespace "$ns" --dry-run=client -o yaml | kubectl apply -f - >/dev/null
-  kubectl label --overwrite namespace "$ns" pod-security.kubernetes.io/{enforce,warn}=restricted >/dev/null
-  until kubectl -n "$ns" get serviceaccount default >/dev/null 2>&1; do sleep 0.2; done
+  kubectl create namespace "$ns" >/dev/null
+  kubectl label namespace "$ns" pod-security.kubernetes.io/{enforce,warn}=restricted >/dev/null
+  for _ in $(seq 50); do kubectl -n "$ns" get serviceaccount default >/dev/null 2>&1 && break; sleep 0.2; done
   check "the API server takes the chart" rendered_dry_run
   for values in tests/chart/*.yaml; do check "the API server takes the chart with ${values##*/}" rendered_dry_run -f "$values"; done
   check "the operator's pod is allowed under the restricted standard" pod_is_restricted
   check "the API server takes install.yaml" install_dry_run
-  for example in manifests/examples/*.yaml; do check "the API server takes ${example##*/}" without_warning dry_run "$example"; done
+  for example in manifests/examples/*.yaml; do check "the API server takes ${example##*/}" without_warning dry_run "$example" -n "$ns"; done
   check "the API server refuses a misspelt field" refuses_field
 fi
 
