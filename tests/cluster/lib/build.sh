@@ -1,3 +1,4 @@
+# shellcheck shell=bash
 # What has to be there before a cluster can start: Debian's packages, Kubernetes' binaries, images.
 
 KUBE=v1.36.3
@@ -6,15 +7,18 @@ PACKAGES="busybox-static ca-certificates conntrack containerd containernetworkin
   mmdebstrap openssl procps python3 runc"
 
 packages() {
-  local p missing=()
-  for p in $PACKAGES; do [ -e "/var/lib/dpkg/info/$p.list" ] || compgen -G "/var/lib/dpkg/info/$p:*.list" >/dev/null || missing+=("$p"); done
+  local p installed missing=()
+  installed=" $(dpkg-query -W -f '${db:Status-Status}/${Package} ' $PACKAGES 2>/dev/null || true)"
+  for p in $PACKAGES; do [[ $installed == *" installed/$p "* ]] || missing+=("$p"); done
   [ ${#missing[@]} -gt 0 ] || return 0
   say "installing Debian packages: ${missing[*]}"
   apt-get update -qq >&2
   # Debian starts what it installs; the cluster runs its own etcd and containerd, so nothing is started
-  local policy=/usr/sbin/policy-rc.d; [ -e $policy ] && policy= || { printf '#!/bin/sh\nexit 101\n' >$policy; chmod +x $policy; }
-  DEBIAN_FRONTEND=noninteractive apt-get install -qq --no-install-recommends "${missing[@]}" >&2 || { rm -f $policy; die "apt-get failed"; }
-  rm -f $policy
+  local policy=/usr/sbin/policy-rc.d made= failed=
+  [ -e $policy ] || { printf '#!/bin/sh\nexit 101\n' >$policy; chmod +x $policy; made=$policy; }
+  DEBIAN_FRONTEND=noninteractive apt-get install -qq --no-install-recommends "${missing[@]}" >&2 || failed=yes
+  [ -z "$made" ] || rm "$made"
+  [ -z "$failed" ] || die "apt-get could not install: ${missing[*]}"
 }
 
 build() { # also Helm, for `make install`, and kubectl

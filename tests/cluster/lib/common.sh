@@ -1,3 +1,4 @@
+# shellcheck shell=bash
 # What every part uses: messages, waiting, one run at a time, and the cluster's processes.
 
 say() { echo "cluster: $*" >&2; }

@@ -1,6 +1,9 @@
+# shellcheck shell=bash
 # The part of the cluster that belongs to no node: the bridge, etcd, the control plane, CoreDNS, volumes.
 
 network() {
+  # kubelets and containerds watch many files; the usual 128 instances are too few for some nodes more
+  [ "$(cat /proc/sys/fs/inotify/max_user_instances)" -ge 1024 ] || sysctl -qw fs.inotify.max_user_instances=1024 || true
   ip link show $BRIDGE >/dev/null 2>&1 && return
   # A fixed address: else the bridge's follows its ports, and every node loses its gateway when one goes.
   ip link add $BRIDGE address 02:52:52:43:00:01 type bridge
@@ -11,19 +14,21 @@ network() {
 RULES=("FORWARD -i $BRIDGE -j ACCEPT" "FORWARD -o $BRIDGE -j ACCEPT" "INPUT -i $BRIDGE -j ACCEPT")
 
 no_network() {
+  # kubelets and containerds watch many files; the usual 128 instances are too few for some nodes more
+  [ "$(cat /proc/sys/fs/inotify/max_user_instances)" -ge 1024 ] || sysctl -qw fs.inotify.max_user_instances=1024 || true
   local rule; for rule in "${RULES[@]}"; do while iptables -w -D $rule 2>/dev/null; do :; done; done
   ip link del vrrc-services 2>/dev/null || true; ip netns del rrc-services 2>/dev/null || rm -f /run/netns/rrc-services
   ip link del $BRIDGE 2>/dev/null || true # and the routes over it
 }
 
 pki() {
-  mkdir -p "$STATE/pki"; cd "$STATE/pki"; [ -f done ] && return
+  mkdir -p "$STATE/pki"; cd "$STATE/pki"; [ -f complete ] && return
   openssl req -x509 -newkey rsa:2048 -nodes -keyout ca.key -out ca.crt -days 3650 -subj /CN=rrc-ca 2>/dev/null
   openssl genrsa -out sa.key 2048 2>/dev/null; openssl rsa -in sa.key -pubout -out sa.pub 2>/dev/null
   identity api /CN=kube-apiserver "IP:$GATEWAY,IP:10.96.0.1,DNS:kubernetes,DNS:kubernetes.default,DNS:kubernetes.default.svc"
   identity admin "/O=system:masters/CN=admin"; identity kcm /CN=system:kube-controller-manager
   identity sched /CN=system:kube-scheduler; identity proxy /CN=system:kube-proxy
-  touch done
+  touch complete
 }
 
 identity() { # NAME SUBJECT [SAN] : a certificate, and a kubeconfig that uses it

@@ -1,3 +1,4 @@
+# shellcheck shell=bash
 # One node: a network namespace, and in it containerd, the kubelet and kube-proxy.
 
 # A bridge's port and a default route for a network namespace, which is made.
@@ -109,9 +110,9 @@ lose() { # NODE : its network, its daemons, its containers; the disk stays
   ip link del "v$n" 2>/dev/null || true
   for d in kubelet proxy containerd; do stop "$d-$n"; done
   for id in $(ls "$RUN/$n/io.containerd.runtime.v2.task/k8s.io" 2>/dev/null || true); do
-    groups=$(compgen -G "/sys/fs/cgroup/k8s.io/$id" || compgen -G "/sys/fs/cgroup/*/k8s.io/$id") || continue # version 2 or 1
-    kill_all "$(cat $(printf '%s/cgroup.procs ' $groups) | sort -u | tr '\n' ' ')"
-    rmdir $groups 2>/dev/null || true
+    groups=(/sys/fs/cgroup/k8s.io/"$id" /sys/fs/cgroup/*/k8s.io/"$id") # of version 2, of version 1
+    kill_all "$(cat "${groups[@]/%//cgroup.procs}" 2>/dev/null | sort -u | tr '\n' ' ')"
+    rmdir "${groups[@]}" 2>/dev/null || true
   done
   unmount "$STATE/$n" "$RUN/$n"
   ip netns del "$n" 2>/dev/null || rm -f "/run/netns/$n" # after a reboot it may be a mere file
