@@ -46,11 +46,16 @@ down() {
   for i in $(seq "$(nodes)"); do lose "node$i"; done
   stop_all; no_network
   unmount "$STATE" "$RUN"; rm -rf "$STATE" "$RUN"
-  # what the kubelet and the network plugins leave in places of their own
-  grep -rls "$RUN/" /var/lib/cni | xargs -r rm -f; rm -rf /var/lib/kubelet/device-plugins; find /var/log/containers -xtype l -delete 2>/dev/null || true
-  rmdir --parents /var/lib/cni/results /var/lib/cni/cache/results /var/lib/kubelet /var/log/containers 2>/dev/null || true
-  rmdir /sys/fs/cgroup/k8s.io /sys/fs/cgroup/*/k8s.io 2>/dev/null || true
+  elsewhere || true
 }
+
+elsewhere() { # what the kubelets, containerds and network plugins left in places of their own choice
+  local file; rm -rf /var/lib/kubelet/device-plugins
+  for file in $(grep -rls "$RUN/" /var/lib/cni); do rm -f "$file"; done
+  find /var/log/containers -xtype l -delete
+  rmdir --parents /var/lib/cni/{results,cache/results} /var/lib/kubelet /var/log/containers /run/containerd/{s,runc/k8s.io}
+  rmdir /sys/fs/cgroup/k8s.io /sys/fs/cgroup/*/k8s.io
+} 2>/dev/null
 
 load() {
   [ $# -gt 0 ] || die "load what? cluster.sh load FILE.tar..."

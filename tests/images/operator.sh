@@ -20,7 +20,7 @@ if [ ! -d "$base" ]; then
   "$CLUSTER/cluster.sh" packages; rm -rf "$DIR"/base-*
   nice mmdebstrap --quiet --variant=extract --include=ca-certificates,libc6,libgcc-s1 "$suite" "$base.partial" "$("$HERE/servers.sh" mirror)"
   cat "$base.partial"/usr/share/ca-certificates/mozilla/*.crt >"$base.partial/etc/ssl/certs/ca-certificates.crt"
-  rm -rf "$base.partial"/{var,usr/share,usr/bin,usr/sbin,sbin,dev,etc/ca-certificates,etc/ld.so.conf.d}
+  rm -rf "$base.partial"/{var,usr/share,usr/bin,usr/sbin,sbin,dev,etc/{apt,ca-certificates,debconf.conf,dpkg,fstab,hostname,ld.so.conf.d,resolv.conf}}
   mkdir -p "$base.partial"/{dev,home/nonroot,proc,sys,tmp,usr/local/bin}; chmod 1777 "$base.partial/tmp"
   echo nonroot:x:65532:65532:nonroot:/home/nonroot:/sbin/nologin >"$base.partial/etc/passwd"
   echo nonroot:x:65532: >"$base.partial/etc/group"

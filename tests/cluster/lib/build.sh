@@ -14,7 +14,7 @@ packages() {
   say "installing Debian packages: ${missing[*]}"
   apt-get update -qq >&2
   # Debian starts what it installs; the cluster runs its own etcd and containerd, so nothing is started
-  local policy=/usr/sbin/policy-rc.d made= failed=
+  local policy=/usr/sbin/policy-rc.d made='' failed=''
   [ -e $policy ] || { printf '#!/bin/sh\nexit 101\n' >$policy; chmod +x $policy; made=$policy; }
   DEBIAN_FRONTEND=noninteractive apt-get install -qq --no-install-recommends "${missing[@]}" >&2 || failed=yes
   [ -z "$made" ] || rm "$made"

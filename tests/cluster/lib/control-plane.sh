@@ -17,7 +17,7 @@ no_network() {
   # kubelets and containerds watch many files; the usual 128 instances are too few for some nodes more
   [ "$(cat /proc/sys/fs/inotify/max_user_instances)" -ge 1024 ] || sysctl -qw fs.inotify.max_user_instances=1024 || true
   local rule; for rule in "${RULES[@]}"; do while iptables -w -D $rule 2>/dev/null; do :; done; done
-  ip link del vrrc-services 2>/dev/null || true; ip netns del rrc-services 2>/dev/null || rm -f /run/netns/rrc-services
+  no_namespace rrc-services
   ip link del $BRIDGE 2>/dev/null || true # and the routes over it
 }
 

@@ -3,8 +3,7 @@
 
 # A bridge's port and a default route for a network namespace, which is made.
 attach() { # NAMESPACE ADDRESS
-  ip link del "v$1" 2>/dev/null || true; ip netns del "$1" 2>/dev/null || rm -f "/run/netns/$1" # after a reboot it may be a mere file
-  ip netns add "$1"
+  no_namespace "$1"; ip netns add "$1"
   ip link add "v$1" type veth peer name eth0 netns "$1"; ip link set "v$1" master $BRIDGE up
   ip -n "$1" addr add "$2/16" dev eth0; ip -n "$1" link set eth0 up; ip -n "$1" link set lo up; ip -n "$1" route add default via $GATEWAY
   ip netns exec "$1" sysctl -qw net.ipv4.ip_forward=1
@@ -28,6 +27,11 @@ node() { # NUMBER : boots it, unless it runs; what is left of one that does not 
   daemon "kubelet-$n" nsenter --net="/run/netns/$n" kubelet --config="$dir/kubelet.yaml" --kubeconfig="$STATE/pki/$n.conf" \
     --hostname-override="$n" --node-ip="$ip" --root-dir="$dir/kubelet" --node-labels="topology.kubernetes.io/zone=zone$i"
   proxy "$n" "$n" "$n"
+}
+
+no_namespace() { # NAMESPACE ; after a reboot it may be a mere file
+  ip link del "v$1" 2>/dev/null || true
+  ip netns del "$1" 2>/dev/null || rm -f "/run/netns/$1"
 }
 
 proxy() { # NAME NODE NAMESPACE ; the limits of the connection table are the machine's, not a node's to set
@@ -63,6 +67,8 @@ state = "$RUN/$n"
     conf_dir = "$dir/cni"
   [plugins."io.containerd.grpc.v1.cri".containerd.runtimes.runc]
     runtime_type = "io.containerd.runc.v2"
+  [plugins."io.containerd.grpc.v1.cri".containerd.runtimes.runc.options]
+    Root = "$RUN/$n/runc"
 C
   # KubeletInUserNamespace: it tolerates what needs CAP_SYS_RESOURCE. failCgroupV1: old cgroups will do.
   # crashLoopBackOff: a killed container is back at once, round after round.
@@ -95,26 +101,27 @@ C
 }
 
 import() { # NODE ARCHIVE... : those it does not have yet as they are now
-  local n=$1 archive marker; shift
+  local n=$1 archive marker version; shift
   for archive in "$@"; do
-    marker=$STATE/$n/imported/$(basename "$archive")
-    [ "$marker" -nt "$archive" ] && continue
+    archive=$(realpath "$archive"); marker=$STATE/$n/imported/${archive//\//%}; version=$(stat -c '%i %s %y' "$archive")
+    [ "$(cat "$marker" 2>/dev/null)" != "$version" ] || continue
     ctr -a "$RUN/$n.sock" -n k8s.io images import "$archive" >/dev/null || die "cannot import $archive on $n"
-    touch "$marker"
+    echo "$version" >"$marker"
   done
 }
 
 # As in a loss of power, the network goes first: a killed process could still say goodbye to its peers.
 lose() { # NODE : its network, its daemons, its containers; the disk stays
-  local n=$1 d id groups
+  local n=$1 d container id groups
   ip link del "v$n" 2>/dev/null || true
   for d in kubelet proxy containerd; do stop "$d-$n"; done
-  for id in $(ls "$RUN/$n/io.containerd.runtime.v2.task/k8s.io" 2>/dev/null || true); do
-    groups=(/sys/fs/cgroup/k8s.io/"$id" /sys/fs/cgroup/*/k8s.io/"$id") # of version 2, of version 1
+  for container in "$RUN/$n"/io.containerd.runtime.v2.task/k8s.io/*/; do
+    [ -d "$container" ] || continue
+    id=$(basename "$container"); groups=(/sys/fs/cgroup/k8s.io/"$id" /sys/fs/cgroup/*/k8s.io/"$id") # of version 2, of version 1
     kill_all "$(cat "${groups[@]/%//cgroup.procs}" 2>/dev/null | sort -u | tr '\n' ' ')"
     rmdir "${groups[@]}" 2>/dev/null || true
+    sed 's,^unix://,,' "$container/address" 2>/dev/null | xargs -r rm -f # the shim's socket, which is elsewhere
   done
-  unmount "$STATE/$n" "$RUN/$n"
-  ip netns del "$n" 2>/dev/null || rm -f "/run/netns/$n" # after a reboot it may be a mere file
+  unmount "$STATE/$n" "$RUN/$n"; no_namespace "$n"
   rm -rf "${RUN:?}/$n" "$RUN/$n".sock* "$STATE/$n/ipam"
 }
