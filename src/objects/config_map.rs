@@ -1,0 +1,193 @@
+//! The `ConfigMap`: what Redis reads when it starts, and the container's scripts.
+//!
+//! `boot.sh` includes `redis.conf`, then `operator.conf`, then what is known only in the container: of a directive given
+//! twice Redis takes the last.
+
+use k8s_openapi::{api::core::v1::ConfigMap, apimachinery::pkg::util::intstr::IntOrString};
+use sha2::{Digest, Sha256};
+
+use super::{Cluster, metadata::object_meta, names, scripts};
+use crate::api::{PersistenceMode, RedisReplicationSpec};
+
+/// What a person may override with `spec.config`.
+///
+/// - `repl-backlog-size`: how far a replica may fall behind and still catch up without a full copy; Redis' 1mb is gone in
+///   a moment.
+/// - `repl-diskless-sync-delay`: Redis waits 5 s for further replicas before it begins a snapshot.
+/// - `repl-timeout`: either side drops the link after this much silence. Redis' 60 s is too short for a replica that
+///   empties or loads a large data set, or for a master in a long command, and then the copy starts over. Nothing waits
+///   for it: a closed connection ends the link at once, and the operator notices a master's silence itself. But a link
+///   that died silently between two healthy members lasts as long, so it is not set to hours.
+const DEFAULTS: &str = "\
+repl-backlog-size 64mb
+repl-diskless-sync yes
+repl-diskless-sync-delay 0
+repl-timeout 600
+appendfsync everysec
+";
+
+/// What the operator depends on. Everything here is in [`crate::api::RESERVED_DIRECTIVES`].
+///
+/// - `replicaof 127.0.0.1 1` is the boot rule: a replica of nobody refuses writes, and replicas that connect to it keep
+///   their data. Only the operator makes a master, after it has recorded whom.
+/// - `bind * -::*`: all addresses, and IPv6 only where the kernel has it.
+/// - `protected-mode no`: it would refuse connections from other pods; the password protects.
+/// - `repl-ping-replica-period 1`: replicas can say within a second or two whether they still hear the master.
+/// - `logfile ""`: to the container's log, whose end Kubernetes keeps as the termination message.
+/// - the min-replicas settings are missing on purpose: they come with the promotion, as its fence.
+const OPERATED: &str = "\
+port 6379
+bind * -::*
+protected-mode no
+daemonize no
+supervised no
+logfile \"\"
+dir /data
+replicaof 127.0.0.1 1
+replica-read-only yes
+repl-ping-replica-period 1
+";
+
+/// Redis' own defaults for snapshots.
+const SNAPSHOTS: &str = "save 3600 1 300 100 60 10000";
+
+pub(super) fn build(cluster: &Cluster) -> ConfigMap {
+    let mut data = vec![
+        ("redis.conf".to_owned(), redis_conf(&cluster.spec)),
+        ("operator.conf".to_owned(), operator_conf(&cluster.spec)),
+    ];
+    for script in [scripts::BOOT, scripts::READY, scripts::ALIVE, scripts::STOP] {
+        data.push((script.file.to_owned(), script.text.to_owned()));
+    }
+    ConfigMap {
+        metadata: object_meta(cluster, names::config_map(&cluster.name)),
+        data: Some(data.into_iter().collect()),
+        ..ConfigMap::default()
+    }
+}
+
+/// The defaults, then `spec.config`.
+fn redis_conf(spec: &RedisReplicationSpec) -> String {
+    let mut conf = format!("# Defaults, which spec.config below overrides.\n{DEFAULTS}\n# spec.config\n");
+    for (directive, value) in &spec.config {
+        for value in lines(value) {
+            conf.extend([directive.as_str(), " ", &value, "\n"]);
+        }
+    }
+    conf
+}
+
+/// The values of a directive, one a line. Nothing at all is what Redis writes as `""`.
+fn lines(value: &IntOrString) -> Vec<String> {
+    let text = match value {
+        IntOrString::Int(number) => number.to_string(),
+        IntOrString::String(text) => text.clone(),
+    };
+    let lines: Vec<_> = text.lines().map(str::trim).filter(|line| !line.is_empty()).map(str::to_owned).collect();
+    if lines.is_empty() { vec!["\"\"".into()] } else { lines }
+}
+
+/// What the operator decides.
+fn operator_conf(spec: &RedisReplicationSpec) -> String {
+    let (append_only, save) = match spec.persistence.as_ref().map(|persistence| persistence.mode) {
+        None => ("no", "save \"\""),
+        Some(PersistenceMode::Aof) => ("yes", "save \"\""),
+        Some(PersistenceMode::Rdb) => ("no", SNAPSHOTS),
+        Some(PersistenceMode::RdbAndAof) => ("yes", SNAPSHOTS),
+    };
+    format!("# The operator's; see spec.config and spec.persistence.\n{OPERATED}appendonly {append_only}\n{save}\n")
+}
+
+/// Changes when Redis must restart to take up the settings. The scripts are not in it: a newer operator's are read the
+/// next time that they run, and are no reason to restart every Redis that there is.
+pub(super) fn hash(spec: &RedisReplicationSpec) -> String {
+    let mut digest = Sha256::new();
+    digest.update(redis_conf(spec));
+    digest.update([0]);
+    digest.update(operator_conf(spec));
+    digest.finalize().iter().take(8).map(|byte| format!("{byte:02x}")).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used)]
+
+    use super::super::fixture::cluster;
+    use super::*;
+    use crate::api::RESERVED_DIRECTIVES;
+
+    fn user_lines(yaml: &str) -> String {
+        redis_conf(&cluster(yaml).spec).split_once("# spec.config\n").unwrap().1.to_owned()
+    }
+
+    #[test]
+    fn config_becomes_lines() {
+        for (yaml, expected) in [
+            ("{}", ""),
+            ("config: {maxmemory: 2gb}", "maxmemory 2gb\n"),
+            ("config: {hz: 20}", "hz 20\n"),
+            ("config: {lazyfree-lazy-eviction: \"yes\"}", "lazyfree-lazy-eviction yes\n"),
+            ("config: {notify-keyspace-events: \"\"}", "notify-keyspace-events \"\"\n"),
+            (
+                "config: {client-output-buffer-limit: \"normal 0 0 0\\nreplica 1gb 0 0\\n\"}",
+                "client-output-buffer-limit normal 0 0 0\nclient-output-buffer-limit replica 1gb 0 0\n",
+            ),
+            ("config: {maxmemory: \"1gb\\nport 1\"}", "maxmemory 1gb\nmaxmemory port 1\n"),
+            ("config: {maxmemory: \"1gb\\r\\n\\r\\n2gb\"}", "maxmemory 1gb\nmaxmemory 2gb\n"),
+        ] {
+            assert_eq!(user_lines(yaml), expected, "{yaml}");
+        }
+    }
+
+    #[test]
+    fn persistence_decides_what_is_written() {
+        for (yaml, append_only, save) in [
+            ("{}", "appendonly no", "save \"\""),
+            ("persistence: {size: 1Gi}", "appendonly yes", "save \"\""),
+            ("persistence: {size: 1Gi, mode: AOF}", "appendonly yes", "save \"\""),
+            ("persistence: {size: 1Gi, mode: RDB}", "appendonly no", SNAPSHOTS),
+            ("persistence: {size: 1Gi, mode: RDBAndAOF}", "appendonly yes", SNAPSHOTS),
+        ] {
+            let conf = operator_conf(&cluster(yaml).spec);
+            assert!(conf.lines().any(|line| line == append_only), "{yaml}: {conf}");
+            assert!(conf.lines().any(|line| line == save), "{yaml}: {conf}");
+        }
+    }
+
+    #[test]
+    fn every_member_boots_as_a_replica_of_nobody() {
+        assert!(operator_conf(&cluster("{}").spec).lines().any(|line| line == "replicaof 127.0.0.1 1"));
+    }
+
+    #[test]
+    fn nothing_that_a_person_may_set_is_silently_overruled() {
+        for line in operator_conf(&cluster("{}").spec).lines().filter(|line| !line.starts_with('#')) {
+            let directive = line.split(' ').next().unwrap();
+            assert!(RESERVED_DIRECTIVES.contains(&directive), "{directive} is not reserved");
+        }
+        for line in DEFAULTS.lines() {
+            let directive = line.split(' ').next().unwrap();
+            assert!(!RESERVED_DIRECTIVES.contains(&directive), "{directive} is reserved");
+        }
+    }
+
+    #[test]
+    fn the_config_map_has_the_files_that_the_pod_runs() {
+        let files = build(&cluster("{}")).data.unwrap();
+        let names: Vec<_> = files.keys().map(String::as_str).collect();
+        assert_eq!(names, ["alive.sh", "boot.sh", "operator.conf", "ready.sh", "redis.conf", "stop.sh"]);
+    }
+
+    #[test]
+    fn the_hash_follows_the_settings_and_nothing_else() {
+        let plain = hash(&cluster("{}").spec);
+        for (yaml, same) in [
+            ("replicas: 5", true),
+            ("image: redis:7.4", true),
+            ("config: {maxmemory: 1gb}", false),
+            ("persistence: {size: 1Gi}", false),
+        ] {
+            assert_eq!(hash(&cluster(yaml).spec) == plain, same, "{yaml}");
+        }
+    }
+}

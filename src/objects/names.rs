@@ -1,0 +1,176 @@
+//! Names, labels and constants that the objects and their readers share.
+
+use std::collections::BTreeMap;
+
+use crate::api::RedisReplicationSpec;
+
+/// The port that every Redis listens on.
+pub const REDIS_PORT: i32 = 6379;
+/// Name of that port in containers and Services.
+pub const REDIS_PORT_NAME: &str = "redis";
+/// Name of the Redis container.
+pub const REDIS_CONTAINER: &str = "redis";
+/// Name of the volume, and of the claim template, that holds the data.
+pub const DATA_VOLUME: &str = "data";
+
+/// Field manager of the objects.
+pub const FIELD_MANAGER: &str = "redis-replication-operator";
+/// Field manager of what moves with the master: the master Service's selector, the pods' role labels.
+pub const SUPERVISOR_FIELD_MANAGER: &str = "redis-replication-operator-supervisor";
+
+/// Label: what the product is.
+pub const NAME_LABEL: &str = "app.kubernetes.io/name";
+/// Label: which `RedisReplication`.
+pub const INSTANCE_LABEL: &str = "app.kubernetes.io/instance";
+/// Label: which part of it.
+pub const COMPONENT_LABEL: &str = "app.kubernetes.io/component";
+/// Label: who manages it.
+pub const MANAGED_BY_LABEL: &str = "app.kubernetes.io/managed-by";
+/// Value of [`NAME_LABEL`].
+pub const NAME: &str = "redis-replication";
+/// Value of [`COMPONENT_LABEL`].
+pub const COMPONENT: &str = "redis";
+/// Value of [`MANAGED_BY_LABEL`].
+pub const MANAGED_BY: &str = "redis-replication-operator";
+
+/// Label that the supervisor sets on pods. Never in the pod template: a restarted pod has no role until it is given one.
+pub const ROLE_LABEL: &str = "redis.replication.dev/role";
+/// Value of [`ROLE_LABEL`] on the pod that accepts writes.
+pub const ROLE_MASTER: &str = "master";
+/// Value of [`ROLE_LABEL`] on the pods that follow it.
+pub const ROLE_REPLICA: &str = "replica";
+/// What all labels and annotations of the operator itself begin with.
+pub const OWN_PREFIX: &str = "redis.replication.dev/";
+/// Annotation of the pod template: a hash of the settings that Redis reads only when it starts.
+pub const CONFIG_HASH_ANNOTATION: &str = "redis.replication.dev/config-hash";
+/// Label that the StatefulSet controller puts on each pod; the master Service selects by it.
+pub const POD_NAME_LABEL: &str = "statefulset.kubernetes.io/pod-name";
+
+/// The StatefulSet.
+pub fn stateful_set(name: &str) -> String {
+    name.to_owned()
+}
+
+/// The Service for writes.
+pub fn master_service(name: &str) -> String {
+    format!("{name}-master")
+}
+
+/// The Service for reads.
+pub fn replicas_service(name: &str) -> String {
+    format!("{name}-replicas")
+}
+
+/// The Service that gives pods their DNS names.
+pub fn headless_service(name: &str) -> String {
+    format!("{name}-headless")
+}
+
+/// The `ConfigMap` with redis.conf and the scripts.
+pub fn config_map(name: &str) -> String {
+    format!("{name}-config")
+}
+
+/// The `PodDisruptionBudget`.
+pub fn pod_disruption_budget(name: &str) -> String {
+    name.to_owned()
+}
+
+/// The Secret that holds the password: the given one, or the generated one.
+pub fn auth_secret(name: &str, spec: &RedisReplicationSpec) -> String {
+    spec.auth.as_ref().and_then(|auth| auth.secret_name.clone()).unwrap_or_else(|| format!("{name}-auth"))
+}
+
+/// The password's key in [`auth_secret`].
+pub fn auth_secret_key(spec: &RedisReplicationSpec) -> &str {
+    spec.auth.as_ref().map_or("password", |auth| &auth.secret_key)
+}
+
+/// The pod with this ordinal.
+pub fn pod(name: &str, ordinal: i32) -> String {
+    format!("{name}-{ordinal}")
+}
+
+/// The pods that a StatefulSet of `replicas` has, in order.
+pub fn expected_members(name: &str, replicas: i32) -> Vec<String> {
+    (0..replicas).map(|ordinal| pod(name, ordinal)).collect()
+}
+
+/// The number at the end of a pod's name; `None` if this is not the name of a StatefulSet's pod.
+pub fn ordinal(pod_name: &str) -> Option<i32> {
+    let (_, digits) = pod_name.rsplit_once('-')?;
+    let ordinal: i32 = digits.parse().ok()?;
+    (digits == ordinal.to_string()).then_some(ordinal)
+}
+
+/// The labels by which a cluster's pods are found. They can never change: a StatefulSet's selector is immutable.
+pub fn selector_labels(name: &str) -> BTreeMap<String, String> {
+    labels_of([(NAME_LABEL, NAME), (INSTANCE_LABEL, name), (COMPONENT_LABEL, COMPONENT)])
+}
+
+/// The labels of every object.
+pub fn labels(name: &str) -> BTreeMap<String, String> {
+    let mut labels = selector_labels(name);
+    labels.insert(MANAGED_BY_LABEL.into(), MANAGED_BY.into());
+    labels
+}
+
+/// [`selector_labels`] as `status.selector` has it.
+pub fn selector(name: &str) -> String {
+    selector_labels(name).iter().map(|(key, value)| format!("{key}={value}")).collect::<Vec<_>>().join(",")
+}
+
+fn labels_of<const N: usize>(pairs: [(&str, &str); N]) -> BTreeMap<String, String> {
+    pairs.into_iter().map(|(key, value)| (key.to_owned(), value.to_owned())).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used)]
+
+    use super::*;
+
+    #[test]
+    fn ordinal_is_the_number_at_the_end() {
+        for (pod, expected) in [
+            ("cache-0", Some(0)),
+            ("cache-12", Some(12)),
+            ("my-cache-2-3", Some(3)),
+            ("cache", None),
+            ("cache-", None),
+            ("cache-x1", None),
+            ("cache-01", None),
+            ("cache-+1", None),
+            ("cache-99999999999", None),
+        ] {
+            assert_eq!(ordinal(pod), expected, "{pod}");
+        }
+    }
+
+    #[test]
+    fn members_are_numbered_from_zero() {
+        assert_eq!(expected_members("cache", 3), ["cache-0", "cache-1", "cache-2"]);
+        assert!(expected_members("cache", 0).is_empty());
+    }
+
+    #[test]
+    fn selector_names_the_instance() {
+        assert_eq!(
+            selector("cache"),
+            "app.kubernetes.io/component=redis,app.kubernetes.io/instance=cache,app.kubernetes.io/name=redis-replication"
+        );
+    }
+
+    #[test]
+    fn the_given_secret_is_used() {
+        for (yaml, secret, key) in [
+            ("{}", "cache-auth", "password"),
+            ("auth: {}", "cache-auth", "password"),
+            ("auth: {secretName: given}", "given", "password"),
+            ("auth: {secretName: given, secretKey: word}", "given", "word"),
+        ] {
+            let spec: RedisReplicationSpec = serde_saphyr::from_str(yaml).unwrap();
+            assert_eq!((auth_secret("cache", &spec).as_str(), auth_secret_key(&spec)), (secret, key), "{yaml}");
+        }
+    }
+}

@@ -1,0 +1,131 @@
+//! The StatefulSet.
+
+use k8s_openapi::{
+    api::{
+        apps::v1::{
+            StatefulSet, StatefulSetPersistentVolumeClaimRetentionPolicy, StatefulSetSpec, StatefulSetUpdateStrategy,
+        },
+        core::v1::{PersistentVolumeClaim, PersistentVolumeClaimSpec, VolumeResourceRequirements},
+    },
+    apimachinery::pkg::apis::meta::v1::{LabelSelector, ObjectMeta},
+};
+
+use super::{Cluster, metadata::object_meta, names};
+use crate::api::{ClaimRetention, Persistence};
+
+/// The StatefulSet only keeps pods in being. `Parallel`, because members need not wait for each other; `OnDelete`,
+/// because it is the operator who knows in which order to replace them, and who moves the master away first.
+pub(super) fn build(cluster: &Cluster, replicas: i32) -> StatefulSet {
+    let persistence = cluster.spec.persistence.as_ref();
+    StatefulSet {
+        metadata: object_meta(cluster, names::stateful_set(&cluster.name)),
+        spec: Some(StatefulSetSpec {
+            replicas: Some(replicas),
+            service_name: Some(names::headless_service(&cluster.name)),
+            selector: LabelSelector {
+                match_labels: Some(names::selector_labels(&cluster.name)),
+                ..LabelSelector::default()
+            },
+            pod_management_policy: Some("Parallel".into()),
+            update_strategy: Some(StatefulSetUpdateStrategy {
+                type_: Some("OnDelete".into()),
+                ..StatefulSetUpdateStrategy::default()
+            }),
+            revision_history_limit: Some(3),
+            min_ready_seconds: Some(0),
+            persistent_volume_claim_retention_policy: persistence.map(|persistence| {
+                StatefulSetPersistentVolumeClaimRetentionPolicy {
+                    when_deleted: Some(retention(persistence.when_deleted)),
+                    when_scaled: Some(retention(persistence.when_scaled)),
+                }
+            }),
+            volume_claim_templates: persistence.map(|persistence| vec![claim(cluster, persistence)]),
+            template: cluster.pod_template.clone(),
+            ..StatefulSetSpec::default()
+        }),
+        status: None,
+    }
+}
+
+/// Its labels are all fixed: the API server refuses any change of a claim template.
+fn claim(cluster: &Cluster, persistence: &Persistence) -> PersistentVolumeClaim {
+    PersistentVolumeClaim {
+        metadata: ObjectMeta {
+            name: Some(names::DATA_VOLUME.into()),
+            labels: Some(names::labels(&cluster.name)),
+            ..ObjectMeta::default()
+        },
+        spec: Some(PersistentVolumeClaimSpec {
+            access_modes: Some(vec!["ReadWriteOnce".into()]),
+            storage_class_name: persistence.storage_class_name.clone(),
+            resources: Some(VolumeResourceRequirements {
+                requests: Some([("storage".to_owned(), persistence.size.clone())].into()),
+                ..VolumeResourceRequirements::default()
+            }),
+            ..PersistentVolumeClaimSpec::default()
+        }),
+        status: None,
+    }
+}
+
+fn retention(retention: ClaimRetention) -> String {
+    match retention {
+        ClaimRetention::Retain => "Retain".into(),
+        ClaimRetention::Delete => "Delete".into(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used)]
+
+    use super::super::fixture::cluster;
+    use super::*;
+
+    #[test]
+    fn selector_and_template_agree() {
+        let spec = build(&cluster("podLabels: {team: web}"), 3).spec.unwrap();
+        let selector = spec.selector.match_labels.unwrap();
+        let labels = spec.template.metadata.unwrap().labels.unwrap();
+        assert_eq!(selector, names::selector_labels("cache"));
+        assert!(selector.iter().all(|(key, value)| labels.get(key) == Some(value)));
+    }
+
+    #[test]
+    fn the_count_is_the_callers() {
+        assert_eq!(build(&cluster("replicas: 2"), 5).spec.unwrap().replicas, Some(5));
+    }
+
+    #[test]
+    fn the_operator_replaces_pods_not_the_controller() {
+        let spec = build(&cluster("{}"), 3).spec.unwrap();
+        assert_eq!(spec.update_strategy.unwrap().type_.as_deref(), Some("OnDelete"));
+        assert_eq!(spec.pod_management_policy.as_deref(), Some("Parallel"));
+        assert_eq!(spec.service_name.as_deref(), Some("cache-headless"));
+    }
+
+    #[test]
+    fn without_persistence_there_is_no_claim() {
+        let spec = build(&cluster("{}"), 3).spec.unwrap();
+        assert_eq!(spec.volume_claim_templates, None);
+        assert_eq!(spec.persistent_volume_claim_retention_policy, None);
+        let volumes = spec.template.spec.unwrap().volumes.unwrap();
+        assert!(volumes.iter().any(|volume| volume.name == "data" && volume.empty_dir.is_some()));
+    }
+
+    #[test]
+    fn with_persistence_the_data_is_a_claim() {
+        let yaml = "persistence: {size: 10Gi, storageClassName: fast, whenDeleted: Delete}";
+        let spec = build(&cluster(yaml), 3).spec.unwrap();
+        let claim = &spec.volume_claim_templates.unwrap()[0];
+        assert_eq!(claim.metadata.name.as_deref(), Some("data"));
+        assert_eq!(claim.metadata.labels.as_ref().unwrap()["app.kubernetes.io/instance"], "cache");
+        let claim = claim.spec.as_ref().unwrap();
+        assert_eq!(claim.storage_class_name.as_deref(), Some("fast"));
+        assert_eq!(claim.resources.as_ref().unwrap().requests.as_ref().unwrap()["storage"].0, "10Gi");
+        let policy = spec.persistent_volume_claim_retention_policy.unwrap();
+        assert_eq!((policy.when_deleted.as_deref(), policy.when_scaled.as_deref()), (Some("Delete"), Some("Retain")));
+        let volumes = spec.template.spec.unwrap().volumes.unwrap();
+        assert!(volumes.iter().all(|volume| volume.name != "data"), "the claim is the volume");
+    }
+}

@@ -1,0 +1,309 @@
+//! Pure: a resource → a cluster that objects can be made of, or what to change in the spec.
+//!
+//! CEL rules in the CRD have refused most mistakes already; here is what they cannot see.
+
+use std::collections::BTreeMap;
+
+use k8s_openapi::{
+    api::core::v1::PodTemplateSpec,
+    apimachinery::pkg::{api::resource::Quantity, apis::meta::v1::OwnerReference, util::intstr::IntOrString},
+};
+use kube::Resource;
+
+use super::{overrides, pod_template, syntax};
+use crate::api::{RedisReplication, RedisReplicationSpec};
+
+/// A resource of which objects can be made: everything in it has been checked.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub struct Cluster {
+    /// The resource's name; the objects' names are made from it.
+    pub name: String,
+    /// The namespace of the resource and its objects.
+    pub namespace: String,
+    /// The resource, as the owner of its objects.
+    pub owner: OwnerReference,
+    /// What is wanted.
+    pub spec: RedisReplicationSpec,
+    /// The pod template, with `podOverrides` merged in.
+    pub pod_template: PodTemplateSpec,
+}
+
+/// What is wrong with a spec, and what to do about it.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum InvalidSpec {
+    /// The resource does not come from an API server.
+    #[error("the resource has no metadata.{field}: it was not read from an API server")]
+    NotStored {
+        /// What is missing.
+        field: &'static str,
+    },
+    /// The image cannot be the name of one.
+    #[error("spec.image is {image:?}: an image has no spaces or control characters; write it as in `redis:8.0`")]
+    Image {
+        /// The image.
+        image: String,
+    },
+    /// A value of `spec.config` that would not arrive in Redis as it was written.
+    #[error("spec.config.{directive} contains the control character {character:?}; remove it")]
+    ConfigValue {
+        /// The directive.
+        directive: String,
+        /// The first such character.
+        character: char,
+    },
+    /// The key of a label or annotation.
+    #[error(
+        "{field} has the key {key:?}: a key is letters, digits, '-', '_' and '.', with a letter or digit at both ends, \
+         at most 63, perhaps after a domain and '/'"
+    )]
+    Key {
+        /// Where it is.
+        field: &'static str,
+        /// The key.
+        key: String,
+    },
+    /// The value of a label.
+    #[error(
+        "{field}.{key} is {value:?}: a label's value is letters, digits, '-', '_' and '.', with a letter or digit at \
+         both ends, at most 63"
+    )]
+    LabelValue {
+        /// Where it is.
+        field: &'static str,
+        /// The label's key.
+        key: String,
+        /// The value.
+        value: String,
+    },
+    /// The name of another object.
+    #[error(
+        "{field} is {value:?}: a name is lower-case letters, digits, '-' and '.', with a letter or digit at both ends"
+    )]
+    Name {
+        /// Where it is.
+        field: &'static str,
+        /// The name.
+        value: String,
+    },
+    /// The key of the password in its Secret.
+    #[error("spec.auth.secretKey is {value:?}: a Secret's key is letters, digits, '-', '_' and '.'")]
+    SecretKey {
+        /// The key.
+        value: String,
+    },
+    /// The size of the volumes.
+    #[error("spec.persistence.size is {value:?}: it must be a quantity above zero, such as 10Gi")]
+    Size {
+        /// The size.
+        value: String,
+    },
+    /// A resource of the container.
+    #[error("{field} is {value:?}: it must be a quantity, such as 500m for cpu or 2Gi for memory")]
+    Quantity {
+        /// Where it is.
+        field: String,
+        /// The value.
+        value: String,
+    },
+    /// A field that pods do not have.
+    #[error("{path} is not a field of a pod template; look for a spelling mistake or a wrong level")]
+    OverridesField {
+        /// The field.
+        path: String,
+    },
+    /// A field of another type.
+    #[error("podOverrides do not make a pod template: {0}")]
+    OverridesType(#[source] serde_json::Error),
+    /// A label that is the operator's.
+    #[error("podOverrides may not set or remove the label {key}: the operator finds the pods by it; leave it out")]
+    OverridesLabel {
+        /// The label.
+        key: String,
+    },
+    /// There is no Redis in the pod.
+    #[error("podOverrides remove the container redis; leave it in spec.containers, or name only the containers to add")]
+    OverridesContainer,
+    /// Redis would not start by the boot rule.
+    #[error(
+        "podOverrides replace the command of the container redis: it must run /etc/redis/boot.sh, which keeps a \
+         restarted Redis from becoming a second master"
+    )]
+    OverridesCommand,
+}
+
+/// Checks a resource and merges its settings.
+pub fn validate(resource: &RedisReplication) -> Result<Cluster, InvalidSpec> {
+    let stored = |field, value: Option<String>| value.ok_or(InvalidSpec::NotStored { field });
+    let name = stored("name", resource.metadata.name.clone())?;
+    let namespace = stored("namespace", resource.metadata.namespace.clone())?;
+    let owner = resource.controller_owner_ref(&()).ok_or(InvalidSpec::NotStored { field: "uid" })?;
+    let spec = resource.spec.clone();
+
+    check_image(&spec.image)?;
+    check_config(&spec.config)?;
+    check_references(&spec)?;
+    check_labels("spec.podLabels", &spec.pod_labels)?;
+    check_labels("spec.nodeSelector", &spec.node_selector)?;
+    check_keys("spec.podAnnotations", &spec.pod_annotations)?;
+    if let Some(services) = &spec.services {
+        let annotations = |settings: &Option<crate::api::ServiceSettings>| {
+            settings.as_ref().map(|settings| settings.annotations.clone()).unwrap_or_default()
+        };
+        check_keys("spec.services.master.annotations", &annotations(&services.master))?;
+        check_keys("spec.services.replicas.annotations", &annotations(&services.replicas))?;
+    }
+    check_quantities(&spec)?;
+
+    let template = pod_template::build(&name, &spec);
+    let pod_template = match &spec.pod_overrides {
+        Some(overrides) => overrides::apply(&name, &template, overrides)?,
+        None => template,
+    };
+    Ok(Cluster { name, namespace, owner, spec, pod_template })
+}
+
+fn check_image(image: &str) -> Result<(), InvalidSpec> {
+    if image.is_empty() || image.contains(|c: char| c.is_whitespace() || c.is_control()) {
+        return Err(InvalidSpec::Image { image: image.into() });
+    }
+    Ok(())
+}
+
+/// Line feeds part the values of a directive; any other control character would cut or hide what was meant.
+fn check_config(config: &BTreeMap<String, IntOrString>) -> Result<(), InvalidSpec> {
+    for (directive, value) in config {
+        let IntOrString::String(text) = value else { continue };
+        if let Some(character) = text.chars().find(|c| c.is_control() && !"\n\r\t".contains(*c)) {
+            return Err(InvalidSpec::ConfigValue { directive: directive.clone(), character });
+        }
+    }
+    Ok(())
+}
+
+/// Names of other objects.
+fn check_references(spec: &RedisReplicationSpec) -> Result<(), InvalidSpec> {
+    let secret = spec.auth.as_ref().and_then(|auth| auth.secret_name.as_ref());
+    let storage_class = spec.persistence.as_ref().and_then(|persistence| persistence.storage_class_name.as_ref());
+    let names = [
+        ("spec.auth.secretName", secret),
+        ("spec.persistence.storageClassName", storage_class),
+        ("spec.priorityClassName", spec.priority_class_name.as_ref()),
+        ("spec.serviceAccountName", spec.service_account_name.as_ref()),
+    ];
+    let pull_secrets = spec.image_pull_secrets.iter().map(|secret| ("spec.imagePullSecrets", Some(&secret.name)));
+    for (field, value) in names.into_iter().chain(pull_secrets) {
+        if let Some(value) = value.filter(|value| !syntax::is_dns_subdomain(value)) {
+            return Err(InvalidSpec::Name { field, value: value.clone() });
+        }
+    }
+    match spec.auth.as_ref().map(|auth| &auth.secret_key).filter(|key| !syntax::is_secret_key(key)) {
+        Some(key) => Err(InvalidSpec::SecretKey { value: key.clone() }),
+        None => Ok(()),
+    }
+}
+
+fn check_labels(field: &'static str, labels: &BTreeMap<String, String>) -> Result<(), InvalidSpec> {
+    check_keys(field, labels)?;
+    match labels.iter().find(|(_, value)| !syntax::is_label_value(value)) {
+        Some((key, value)) => Err(InvalidSpec::LabelValue { field, key: key.clone(), value: value.clone() }),
+        None => Ok(()),
+    }
+}
+
+fn check_keys(field: &'static str, map: &BTreeMap<String, String>) -> Result<(), InvalidSpec> {
+    match map.keys().find(|key| !syntax::is_qualified_name(key)) {
+        Some(key) => Err(InvalidSpec::Key { field, key: key.clone() }),
+        None => Ok(()),
+    }
+}
+
+fn check_quantities(spec: &RedisReplicationSpec) -> Result<(), InvalidSpec> {
+    if let Some(Quantity(size)) = spec.persistence.as_ref().map(|persistence| &persistence.size)
+        && !syntax::is_positive_quantity(size)
+    {
+        return Err(InvalidSpec::Size { value: size.clone() });
+    }
+    let resources = spec.resources.iter();
+    let kinds = resources.flat_map(|resources| [("limits", &resources.limits), ("requests", &resources.requests)]);
+    for (kind, quantities) in kinds {
+        for (resource, Quantity(value)) in quantities.iter().flatten() {
+            if !syntax::is_quantity(value) || value.starts_with('-') {
+                return Err(InvalidSpec::Quantity {
+                    field: format!("spec.resources.{kind}.{resource}"),
+                    value: value.clone(),
+                });
+            }
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used)]
+
+    use super::super::fixture::{cluster, refusal, resource};
+    use super::*;
+
+    #[test]
+    fn the_resource_owns_its_cluster() {
+        let cluster = cluster("{}");
+        assert_eq!((cluster.name.as_str(), cluster.namespace.as_str()), ("cache", "shop"));
+        assert_eq!(cluster.owner.kind, "RedisReplication");
+        assert_eq!(cluster.owner.api_version, "redis.replication.dev/v1alpha1");
+        assert_eq!((cluster.owner.uid.as_str(), cluster.owner.controller), ("5a1e", Some(true)));
+    }
+
+    #[test]
+    fn a_resource_that_no_server_has_stored_is_refused() {
+        let mut resource = resource("{}");
+        resource.metadata.uid = None;
+        assert_eq!(
+            validate(&resource).unwrap_err().to_string(),
+            "the resource has no metadata.uid: it was not read from an API server"
+        );
+    }
+
+    #[test]
+    fn mistakes_say_what_to_change() {
+        for (spec, beginning) in [
+            ("image: 'redis: 8'", "spec.image is \"redis: 8\": an image has no spaces"),
+            ("image: \"redis:8\\n\"", "spec.image is \"redis:8\\n\""),
+            ("config: {maxmemory: \"1\\0gb\"}", "spec.config.maxmemory contains the control character '\\0'"),
+            ("config: {maxmemory: \"1\\e[0m\"}", "spec.config.maxmemory contains the control character '\\u{1b}'"),
+            ("podLabels: {'a b': c}", "spec.podLabels has the key \"a b\""),
+            ("podLabels: {a: 'b c'}", "spec.podLabels.a is \"b c\""),
+            ("nodeSelector: {a: 'b c'}", "spec.nodeSelector.a is \"b c\""),
+            ("podAnnotations: {'a b': 'c d'}", "spec.podAnnotations has the key \"a b\""),
+            ("services: {replicas: {annotations: {'/': x}}}", "spec.services.replicas.annotations has the key \"/\""),
+            ("persistence: {size: lots}", "spec.persistence.size is \"lots\""),
+            ("persistence: {size: 0Gi}", "spec.persistence.size is \"0Gi\""),
+            ("persistence: {size: 1Gi, storageClassName: A}", "spec.persistence.storageClassName is \"A\""),
+            ("resources: {limits: {memory: 2GB}}", "spec.resources.limits.memory is \"2GB\""),
+            ("auth: {secretName: My_Secret}", "spec.auth.secretName is \"My_Secret\""),
+            ("auth: {secretKey: a/b}", "spec.auth.secretKey is \"a/b\""),
+            ("imagePullSecrets: [{name: A}]", "spec.imagePullSecrets is \"A\""),
+            ("priorityClassName: High", "spec.priorityClassName is \"High\""),
+            ("serviceAccountName: 'a b'", "spec.serviceAccountName is \"a b\""),
+        ] {
+            let message = refusal(spec).to_string();
+            assert!(message.starts_with(beginning), "{spec}: {message}");
+        }
+    }
+
+    #[test]
+    fn ordinary_specs_are_accepted() {
+        for spec in [
+            "{}",
+            "config: {client-output-buffer-limit: \"normal 0 0 0\\n\\tpubsub 0 0 0\"}",
+            "podAnnotations: {note: 'any text, even ünicode'}",
+            "resources: {requests: {cpu: 500m, memory: 0}}",
+            "persistence: {size: 1.5Ti, storageClassName: fast}",
+            "image: 'registry.example.com:5000/valkey/valkey:8.1@sha256:0123'",
+        ] {
+            cluster(spec);
+        }
+    }
+}
