@@ -24,7 +24,7 @@ SERVICES=$(sed -n 's/.*serviceSubnet: \([0-9./]*\).*/\1/p' "$HERE/cluster.yaml")
 
 kind_tools() {
   command -v kubectl >/dev/null || "$CLUSTER/cluster.sh" build
-  command -v kind >/dev/null || compile "$BIN/kind" "$CLUSTER/addons" sigs.k8s.io/kind
+  [ ! -e "$OUT/kind" ] && command -v kind >/dev/null || compile "$OUT/kind" "$CLUSTER/addons" sigs.k8s.io/kind
 }
 
 choose_node_image() { # sets NODE_IMAGE

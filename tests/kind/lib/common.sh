@@ -2,13 +2,13 @@
 # Names, places and small tools that the scripts of this directory share; sourced by kind.sh.
 ROOT=$(cd "$HERE/../.." && pwd); CLUSTER=$HERE/../cluster
 CACHE=${CLUSTER_CACHE:-$HOME/.cache/redis-replication-cluster} # shared with tests/cluster: the same binaries and test images
-BIN=$CACHE/bin; OUT=$CACHE/kind; export PATH=$BIN:$PATH
+BIN=$CACHE/bin; OUT=$CACHE/kind; export PATH=$OUT:$BIN:$PATH
 STATE=${KIND_STATE:-/var/tmp/redis-replication-kind}
 NAME=${KIND_NAME:-redis-replication}
 IMAGE=${IMAGE:-localhost/redis-replication-operator:dev}
 KUBE=$(sed -n 's/^KUBE=//p' "$CLUSTER/lib/build.sh") # the next three are what `kubeadm config images list` gives for it
 ETCD=3.6.8-0; COREDNS=v1.14.2; PAUSE=3.10.2
-RECIPE=$(cd "$HERE" && find node pod-network lib/node-image.sh -type f | sort | xargs cat | sha256sum | cut -c1-8)
+RECIPE=$(cd "$HERE" && find node pod-network etcd lib/node-image.sh -type f | sort | xargs cat | sha256sum | cut -c1-8)
 OWN_NODE_IMAGE=localhost/redis-replication-node:$KUBE-$RECIPE # so it is made anew when what it is made of changes
 
 say() { echo "kind: $*" >&2; }

@@ -9,14 +9,17 @@ pack() { # IMAGE BINARY ENTRYPOINT : an image of one static binary
   "$CLUSTER/pack-image.py" "$1" "$root" "$OUT/images/$(basename "$2").tar" --entrypoint "$3"; rm -rf "$root"
 }
 
-compile() { # FILE MODULE PACKAGE [LDFLAGS] : once
-  [ -x "$1" ] || (cd "$2" && CGO_ENABLED=0 nice go build -trimpath -ldflags="-s -w ${4:-}" -o "$1" "$3")
+compile() { # FILE MODULE PACKAGE [LDFLAGS] : once, and again for other versions
+  local recipe; recipe=$(cat "$2/go.mod" - <<<"$3 ${4:-}" | sha256sum)
+  [ -x "$1" ] && [ "$(cat "$1.recipe" 2>/dev/null)" = "$recipe" ] && return
+  (cd "$2" && CGO_ENABLED=0 nice go build -trimpath -ldflags="-s -w ${4:-}" -o "$1" "$3")
+  echo "$recipe" >"$1.recipe"
 }
 
 component_images() {
   local stamp="-X k8s.io/component-base/version.gitVersion=$KUBE" c
   stamp+=" -X k8s.io/component-base/version.gitMajor=1 -X k8s.io/component-base/version.gitMinor=${KUBE:3:2}"
-  compile "$BIN/kubeadm" "$CLUSTER/kubernetes" k8s.io/kubernetes/cmd/kubeadm "$stamp"
+  compile "$OUT/kubeadm" "$CLUSTER/kubernetes" k8s.io/kubernetes/cmd/kubeadm "$stamp"
   compile "$OUT/etcd" "$HERE/etcd" go.etcd.io/etcd/server/v3 # Debian's is 3.4; kubeadm wants 3.6
   mkdir -p "$OUT/images"
   for c in kube-apiserver kube-controller-manager kube-scheduler; do
@@ -43,7 +46,7 @@ node_image() {
   [ -d "$n" ] || debian "$n" minbase "$(IFS=,; echo "${packages[*]}")"
   cp -r "$HERE/node/." "$n/"; mkdir -p "$n/kind/images" "$n/$w/multi-user.target.wants"
   sed -i "s/@KUBE@/$KUBE/; s/@PAUSE@/$PAUSE/" "$n/etc/containerd/config.toml" "$n/$w/node-images.service"
-  cp "$BIN"/{kubeadm,kubelet,kubectl} "$n/usr/bin/"; cp "$OUT"/images/*.tar "$n/kind/images/"
+  cp "$OUT/kubeadm" "$BIN"/{kubelet,kubectl} "$n/usr/bin/"; cp "$OUT"/images/*.tar "$n/kind/images/"
   printf %s "$KUBE" >"$n/kind/version"; rm -f "$n/etc/hostname"
   for u in /$w/kubelet /$w/node-images /lib/systemd/system/containerd; do
     ln -sf $u.service "$n/$w/multi-user.target.wants/"; done
