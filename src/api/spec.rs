@@ -75,6 +75,9 @@ pub const RESERVED_DIRECTIVES: &[&str] = &[
     validation = Rule::new("self.metadata.name.matches('^[a-z]([-a-z0-9]*[a-z0-9])?$')")
         .message("metadata.name must be lower-case letters, digits and '-', and start with a letter: Services are named after it")
 )]
+#[x_kube(validation = Rule::new("has(self.persistence) == has(oldSelf.persistence)")
+    .message("spec.persistence can't be added or removed later: a StatefulSet's volume claims are fixed; make a second RedisReplication with it and move the data")
+    .field_path(".persistence"))]
 #[serde(rename_all = "camelCase")]
 pub struct RedisReplicationSpec {
     /// Redis pods in all: one master, the others follow it. 1 to 9; default 3. A change adds or removes pods with the
@@ -117,9 +120,6 @@ pub struct RedisReplicationSpec {
 
     /// Keeps the data on a volume for each pod. Absent: memory only; then the data lives as long as one member does.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[x_kube(validation = Rule::new("oldSelf.hasValue() == (self.hasValue())")
-        .message("spec.persistence can't be added or removed later: a StatefulSet's volume claims are fixed; make a second RedisReplication with it and move the data")
-        .optional_old_self(true))]
     pub persistence: Option<Persistence>,
 
     /// CPU and memory of the Redis container, as in any pod. Leave room above `maxmemory` for a snapshot's copies.
