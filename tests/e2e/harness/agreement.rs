@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 use futures::future::try_join_all;
 use k8s_openapi::api::{core::v1::Pod, discovery::v1::EndpointSlice};
 use kube::{ResourceExt, api::ListParams};
@@ -19,44 +19,12 @@ impl Replication {
     /// Whether it does now.
     pub async fn check(&self) -> Result<String> {
         let object = self.get().await?;
-        let master = self.check_status(&object)?;
+        let master = check_status(&object)?;
         let pods = self.check_pods(object.spec.replicas, &master).await?;
         self.check_servers(&pods, &master).await?;
         let (masters, replicas): (Vec<_>, Vec<_>) = pods.iter().partition(|pod| pod.name_any() == master);
         self.check_service("master", &masters).await?;
         self.check_service("replicas", &replicas).await?;
-        Ok(master)
-    }
-
-    fn check_status(&self, object: &RedisReplication) -> Result<String> {
-        let status = object.status.clone().unwrap_or_default();
-        let ready = status.conditions.iter().find(|c| c.type_ == ConditionType::Ready.to_string());
-        let ready = ready.context("there is no condition Ready")?;
-        ensure(ready.status == "True" && ready.reason == Reason::Healthy.to_string(), || {
-            format!("Ready is {}, {}: {}", ready.status, ready.reason, ready.message)
-        })?;
-        ensure(status.observed_generation == object.metadata.generation, || {
-            format!(
-                "generation {:?} is observed, {:?} is there",
-                status.observed_generation, object.metadata.generation
-            )
-        })?;
-        ensure(status.transition.is_none(), || format!("a transition is open: {:?}", status.transition))?;
-        ensure(status.ready_replicas == object.spec.replicas && status.replicas == object.spec.replicas, || {
-            format!("{} of {} replicas are ready by the status", status.ready_replicas, status.replicas)
-        })?;
-        let master = status.master.context("no master is recorded")?;
-        for member in &status.members {
-            let good = if member.name == master {
-                member.role == MemberRole::Master
-            } else {
-                member.role == MemberRole::Replica && member.phase == Some(MemberPhase::Online)
-            };
-            ensure(good, || format!("the master is {master}, and the status says {member:?}"))?;
-        }
-        let named: BTreeSet<_> = status.members.iter().map(|member| member.name.as_str()).collect();
-        let expected = usize::try_from(object.spec.replicas)?;
-        ensure(named.len() == expected, || format!("{expected} members are wanted; the status names {named:?}"))?;
         Ok(master)
     }
 
@@ -128,21 +96,37 @@ impl Replication {
         }
         Ok(print)
     }
-
-    /// Waits until only this pod is behind the master Service.
-    pub async fn service_leads_to(&self, pod: &str) -> Result<()> {
-        eventually(&format!("the master Service leads to {pod}"), LONG, async || {
-            let address = ip(&self.pod(pod).await?).context("no IP")?;
-            let found = self.endpoints("master").await?;
-            if found != BTreeSet::from([address]) {
-                bail!("it leads to {found:?}");
-            }
-            Ok(())
-        })
-        .await
-    }
 }
 
 fn ip(pod: &Pod) -> Option<String> {
     pod.status.as_ref()?.pod_ip.clone()
+}
+
+fn check_status(object: &RedisReplication) -> Result<String> {
+    let status = object.status.clone().unwrap_or_default();
+    let ready = status.conditions.iter().find(|c| c.type_ == ConditionType::Ready.to_string());
+    let ready = ready.context("there is no condition Ready")?;
+    ensure(ready.status == "True" && ready.reason == Reason::Healthy.to_string(), || {
+        format!("Ready is {}, {}: {}", ready.status, ready.reason, ready.message)
+    })?;
+    ensure(status.observed_generation == object.metadata.generation, || {
+        format!("generation {:?} is observed, {:?} is there", status.observed_generation, object.metadata.generation)
+    })?;
+    ensure(status.transition.is_none(), || format!("a transition is open: {:?}", status.transition))?;
+    ensure(status.ready_replicas == object.spec.replicas && status.replicas == object.spec.replicas, || {
+        format!("{} of {} replicas are ready by the status", status.ready_replicas, status.replicas)
+    })?;
+    let master = status.master.context("no master is recorded")?;
+    for member in &status.members {
+        let good = if member.name == master {
+            member.role == MemberRole::Master
+        } else {
+            member.role == MemberRole::Replica && member.phase == Some(MemberPhase::Online)
+        };
+        ensure(good, || format!("the master is {master}, and the status says {member:?}"))?;
+    }
+    let named: BTreeSet<_> = status.members.iter().map(|member| member.name.as_str()).collect();
+    let expected = usize::try_from(object.spec.replicas)?;
+    ensure(named.len() == expected, || format!("{expected} members are wanted; the status names {named:?}"))?;
+    Ok(master)
 }
