@@ -24,12 +24,19 @@ pub const RESERVED_DIRECTIVES: &[&str] = &[
     "daemonize",
     "dir",
     "include",
+    "logfile",
     "masterauth",
     "masteruser",
+    "min-replicas-max-lag",
+    "min-replicas-to-write",
+    "min-slaves-max-lag",
+    "min-slaves-to-write",
     "pidfile",
     "port",
     "protected-mode",
     "rename-command",
+    "repl-ping-replica-period",
+    "repl-ping-slave-period",
     "replica-announce-ip",
     "replica-announce-port",
     "replica-read-only",
@@ -72,6 +79,9 @@ pub const RESERVED_DIRECTIVES: &[&str] = &[
     cel,
     validation = Rule::new("size(self.metadata.name) <= 40")
         .message("metadata.name may have 40 characters at most: the names of pods and Services are made from it; choose a shorter one"),
+    validation = Rule::new("has(self.spec.persistence) == has(oldSelf.spec.persistence)")
+        .message("spec.persistence can't be added or removed later: a StatefulSet's volume claims are fixed; make a second RedisReplication and move the data")
+        .field_path(".spec.persistence"),
     validation = Rule::new("self.metadata.name.matches('^[a-z]([-a-z0-9]*[a-z0-9])?$')")
         .message("metadata.name must be lower-case letters, digits and '-', and start with a letter: Services are named after it")
 )]
@@ -103,8 +113,8 @@ pub struct RedisReplicationSpec {
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     #[schemars(extend("maxProperties" = 200))]
     #[x_kube(
-        validation = Rule::new("self.all(k, !(k.lowerAscii() in ['aclfile','appendonly','bind','cluster-enabled','daemonize','dir','include','masterauth','masteruser','pidfile','port','protected-mode','rename-command','replica-announce-ip','replica-announce-port','replica-read-only','replicaof','requirepass','save','slave-announce-ip','slave-announce-port','slave-read-only','slaveof','supervised','unixsocket','user']))")
-            .message("these directives are the operator's and can't be set here: aclfile, appendonly, bind, cluster-enabled, daemonize, dir, include, masterauth, masteruser, pidfile, port, protected-mode, rename-command, replica-announce-ip, replica-announce-port, replica-read-only, replicaof, requirepass, save, slave-announce-ip, slave-announce-port, slave-read-only, slaveof, supervised, unixsocket, user; for passwords use spec.auth, for appendonly and save spec.persistence, for ports spec.services"),
+        validation = Rule::new("self.all(k, !(k.lowerAscii() in ['aclfile','appendonly','bind','cluster-enabled','daemonize','dir','include','logfile','masterauth','masteruser','min-replicas-max-lag','min-replicas-to-write','min-slaves-max-lag','min-slaves-to-write','pidfile','port','protected-mode','rename-command','repl-ping-replica-period','repl-ping-slave-period','replica-announce-ip','replica-announce-port','replica-read-only','replicaof','requirepass','save','slave-announce-ip','slave-announce-port','slave-read-only','slaveof','supervised','unixsocket','user']))")
+            .message("these directives are the operator's and can't be set here: aclfile, appendonly, bind, cluster-enabled, daemonize, dir, include, logfile, masterauth, masteruser, min-replicas-max-lag, min-replicas-to-write, min-slaves-max-lag, min-slaves-to-write, pidfile, port, protected-mode, rename-command, repl-ping-replica-period, repl-ping-slave-period, replica-announce-ip, replica-announce-port, replica-read-only, replicaof, requirepass, save, slave-announce-ip, slave-announce-port, slave-read-only, slaveof, supervised, unixsocket, user; for passwords use spec.auth, for appendonly and save spec.persistence, for ports spec.services"),
         validation = Rule::new("self.all(k, k.matches('^[a-zA-Z][a-zA-Z0-9._-]*$'))")
             .message("the keys of spec.config are names of redis.conf directives, such as maxmemory-policy: letters, digits, '-', '_' and '.'")
     )]
@@ -117,9 +127,6 @@ pub struct RedisReplicationSpec {
 
     /// Keeps the data on a volume for each pod. Absent: memory only; then the data lives as long as one member does.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[x_kube(validation = Rule::new("oldSelf.hasValue() == (self.hasValue())")
-        .message("spec.persistence can't be added or removed later: a StatefulSet's volume claims are fixed; make a second RedisReplication with it and move the data")
-        .optional_old_self(true))]
     pub persistence: Option<Persistence>,
 
     /// CPU and memory of the Redis container, as in any pod. Leave room above `maxmemory` for a snapshot's copies.
@@ -164,8 +171,8 @@ pub struct RedisReplicationSpec {
     pub pod_annotations: BTreeMap<String, String>,
 
     /// Whatever else a pod template can say, merged over the one that the operator makes: objects are merged, lists
-    /// whose items have a `name` (containers, volumes, env) are merged by name, other lists are replaced. The Redis
-    /// container is called `redis`. A change restarts the pods one by one.
+    /// whose items have a `name` (containers, volumes, env) are merged by name, volume mounts by path, other lists are
+    /// replaced; `null` removes. The Redis container is called `redis`. A change restarts the pods one by one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "free_form_object")]
     pub pod_overrides: Option<Map<String, Value>>,
