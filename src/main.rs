@@ -1,12 +1,53 @@
-//! The command line: `run` the operator, print the `crd`.
+//! The command line: `run` the operator, print the `crd`, `drill` a replication with writes.
 
 use std::io::Write;
 
+use clap::{Parser, Subcommand};
 use kube::CustomResourceExt;
-use redis_replication_operator::api::RedisReplication;
+use redis_replication_operator::{
+    api::RedisReplication,
+    operator::{self, RunArgs},
+};
+use tracing_subscriber::{EnvFilter, Layer, layer::SubscriberExt, util::SubscriberInitExt};
+
+#[derive(Parser)]
+#[command(version, about = "Redis and Valkey master-replica clusters on Kubernetes that always have one master")]
+struct Cli {
+    /// How logs are written.
+    #[arg(long, env = "LOG_FORMAT", default_value = "text", value_parser = ["text", "json"], global = true)]
+    log_format: String,
+    /// What is logged: `info`, `debug`, or a filter such as `redis_replication_operator=debug,kube=warn`.
+    #[arg(long, env = "LOG_LEVEL", default_value = "info", global = true)]
+    log_level: String,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Run the operator.
+    Run(RunArgs),
+    /// Print the custom resource definition.
+    Crd,
+}
 
 fn main() -> anyhow::Result<()> {
-    let crd = serde_saphyr::to_string(&RedisReplication::crd())?;
-    std::io::stdout().write_all(crd.as_bytes())?;
-    Ok(())
+    let cli = Cli::parse();
+    let filter = EnvFilter::try_new(&cli.log_level)?;
+    let lines = if cli.log_format == "json" {
+        tracing_subscriber::fmt::layer().json().flatten_event(true).boxed()
+    } else {
+        tracing_subscriber::fmt::layer().with_ansi(false).boxed()
+    };
+    tracing_subscriber::registry().with(filter).with(lines).init();
+    // rustls wants exactly one provider, chosen before its first use
+    rustls::crypto::aws_lc_rs::default_provider().install_default().map_err(|_| anyhow::anyhow!("TLS provider"))?;
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    match cli.command {
+        Command::Run(args) => Ok(runtime.block_on(operator::run(args))?),
+        Command::Crd => {
+            let crd = serde_saphyr::to_string(&RedisReplication::crd())?;
+            Ok(std::io::stdout().write_all(crd.as_bytes())?)
+        }
+    }
 }

@@ -82,6 +82,21 @@ pub enum Reason {
     NotBlocked,
 }
 
+impl Reason {
+    /// Those that a person has to do something about; each is also an event.
+    pub const FOR_PEOPLE: [Self; 9] = [
+        Self::NoCandidate,
+        Self::MasterUnreachable,
+        Self::InvalidSpec,
+        Self::SecretMissing,
+        Self::WrongPassword,
+        Self::ApplyFailed,
+        Self::ImageUnavailable,
+        Self::RedisFailsToStart,
+        Self::Unschedulable,
+    ];
+}
+
 impl fmt::Display for Reason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Debug::fmt(self, f)

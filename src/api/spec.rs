@@ -85,6 +85,9 @@ pub const RESERVED_DIRECTIVES: &[&str] = &[
     validation = Rule::new("self.metadata.name.matches('^[a-z]([-a-z0-9]*[a-z0-9])?$')")
         .message("metadata.name must be lower-case letters, digits and '-', and start with a letter: Services are named after it")
 )]
+#[x_kube(validation = Rule::new("has(self.persistence) == has(oldSelf.persistence)")
+    .message("spec.persistence can't be added or removed later: a StatefulSet's volume claims are fixed; make a second RedisReplication with it and move the data")
+    .field_path(".persistence"))]
 #[serde(rename_all = "camelCase")]
 pub struct RedisReplicationSpec {
     /// Redis pods in all: one master, the others follow it. 1 to 9; default 3. A change adds or removes pods with the

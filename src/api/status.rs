@@ -81,9 +81,7 @@ pub enum TransitionKind {
 /// How far a change of master is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 pub enum TransitionPhase {
-    /// Switchover: the target is chosen; the master's writes are held until the target has all of them.
-    HandingOver,
-    /// The target may be promoted from here on.
+    /// The target is chosen, and is promoted as soon as the former master takes no more writes.
     Promoting,
 }
 

@@ -1,1 +1,16 @@
-//! x
+//! Where the pieces meet: watches, one supervisor for each resource, the controller that applies objects, the lease,
+//! metrics and health.
+
+mod act;
+mod controller;
+mod http;
+mod metrics;
+mod observe;
+mod pods;
+mod registry;
+mod run;
+mod status;
+mod supervisor;
+
+pub use metrics::Metrics;
+pub use run::{RunArgs, run};

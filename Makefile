@@ -1,0 +1,114 @@
+# What is done with this repository, by people and by CI. `make setup test` works on a fresh Debian machine, as root.
+#
+# CLUSTER says where the end-to-end tests run:
+#   local      a real Kubernetes of three nodes on this machine, without Docker (tests/cluster); the default
+#   kind       the same in kind (tests/kind)
+#   current    wherever KUBECONFIG points; IMAGE must name an operator image that its nodes can pull
+
+CLUSTER ?= local
+PROFILE ?= release# of the operator; PROFILE=dev builds faster
+E2E_THREADS ?= 4
+E2E ?=# only the scenarios whose names contain this
+
+# Outside the checkout, so that a fresh clone starts with what is there already.
+export CARGO_TARGET_DIR ?= $(HOME)/.cache/redis-replication-operator/target
+TOOLS := $(HOME)/.cache/redis-replication-operator/tools
+BIN := $(or $(CLUSTER_CACHE),$(HOME)/.cache/redis-replication-cluster)/bin
+export PATH := $(BIN):$(TOOLS)/bin:$(PATH)
+
+CLUSTER_SCRIPT := $(if $(filter local,$(CLUSTER)),tests/cluster/cluster.sh,$(if $(filter kind,$(CLUSTER)),tests/kind/kind.sh))
+ifneq ($(CLUSTER_SCRIPT),)
+export KUBECONFIG := $(shell $(CLUSTER_SCRIPT) kubeconfig)
+IMAGE ?= localhost/redis-replication-operator:dev
+else ifneq ($(CLUSTER),current)
+$(error CLUSTER is '$(CLUSTER)': local, kind and current are known)
+endif
+export CLUSTER IMAGE
+
+NAME := redis-replication-operator
+NAMESPACE := redis-replication-system
+BINARY = $(CARGO_TARGET_DIR)/$(PROFILE:dev=debug)/$(NAME)
+TESTS := $(filter-out e2e,$(patsubst tests/%.rs,%,$(wildcard tests/*.rs)) $(patsubst tests/%/main.rs,%,$(wildcard tests/*/main.rs)))
+
+.NOTPARALLEL:
+.PHONY: help setup build image crd fmt lint advisories unit test-unit chart cluster-up cluster-down install test-e2e test demo clean
+
+help: ## this list
+	@sed -n '1,/^$$/s/^#  *//p' Makefile; sed -n 's/^\([a-z0-9-]*\):.*## /\1\t/p' Makefile | expand -t 16
+
+setup: ## install and compile all that the other targets need (Debian, as root; 20 minutes, once)
+	tests/cluster/cluster.sh packages
+	tests/cluster/cluster.sh build
+	tests/cluster/cluster.sh images
+	@cargo clippy --version >/dev/null && cargo fmt --version >/dev/null || { echo "needs Rust with clippy and rustfmt: https://rustup.rs" >&2; exit 1; }
+	cargo fetch --locked
+	[ -x $(TOOLS)/bin/cargo-deny ] || cargo install --locked cargo-deny --root $(TOOLS)
+
+build: ## compile the operator
+	cargo build --locked --profile $(PROFILE) --bins
+
+image: ## build the operator's image with Docker
+	tests/kind/kind.sh image
+
+crd: ## write crds/, and what is made from it, anew from the Rust types
+	mkdir -p crds
+	cargo run --locked --quiet --bin $(NAME) -- crd > crds/new && mv crds/new crds/redisreplications.yaml
+	manifests/generate.sh
+
+fmt: ## format the source
+	cargo fmt
+
+lint: ## formatting, clippy, and the licences and sources of dependencies
+	cargo fmt --check
+	cargo clippy --locked --workspace --all-targets -- -D warnings
+	@if command -v cargo-deny >/dev/null; then cargo deny --locked check bans licenses sources; \
+	else echo "lint: no cargo-deny, so dependencies are not checked (make setup installs it)" >&2; fi
+
+advisories: ## known vulnerabilities in dependencies (needs the internet)
+	cargo deny --locked check advisories
+
+unit: ## all tests that need no cluster
+	cargo test --locked --workspace --lib --bins $(TESTS:%=--test %)
+test-unit: unit
+
+chart: ## the Helm chart's checks
+	tests/chart.sh
+
+cluster-up: ## start the cluster
+	$(if $(CLUSTER_SCRIPT),$(CLUSTER_SCRIPT) up)
+
+cluster-down: ## stop it, and remove every trace but the caches
+	$(if $(CLUSTER_SCRIPT),$(CLUSTER_SCRIPT) down)
+
+.PHONY: image-local image-kind image-current
+image-local: build
+	IMAGE=$(IMAGE) tests/images/operator.sh $(BINARY)
+image-kind: image
+	tests/kind/kind.sh load $(IMAGE)
+image-current:
+	$(if $(IMAGE),,$(error CLUSTER=current needs IMAGE=registry/name:tag))
+
+# The tag stays the same from build to build; the annotation makes the pods start anew when the image is another.
+BUILD-local = sha256sum <$(BINARY) | cut -c1-16
+BUILD-kind = docker image inspect -f '{{.Id}}' $(IMAGE)
+BUILD-current = echo $(IMAGE)
+REPOSITORY = $(shell echo '$(IMAGE)' | sed -E 's,:[^/:@]+(@.*)?$$,,')
+
+install: cluster-up image-$(CLUSTER) ## install the operator as it is now
+	kubectl apply --server-side --force-conflicts -f crds/
+	kubectl get namespace $(NAMESPACE) >/dev/null 2>&1 || kubectl create namespace $(NAMESPACE)
+	kubectl label --overwrite namespace $(NAMESPACE) pod-security.kubernetes.io/enforce=restricted
+	helm upgrade --install $(NAME) charts/$(NAME) --namespace $(NAMESPACE) --wait --timeout 3m \
+	  --set image.repository=$(REPOSITORY),image.tag=$(IMAGE:$(REPOSITORY):%=%),image.pullPolicy=IfNotPresent \
+	  --set-string podAnnotations.build=$$($(BUILD-$(CLUSTER)))
+
+test-e2e: install ## the end-to-end tests
+	cargo test --locked --test e2e -- --test-threads=$(E2E_THREADS) $(E2E)
+
+test: lint unit chart test-e2e ## everything
+
+demo: install ## watch a failover
+	tests/demo/demo.sh
+
+clean: ## remove what was built of this project; the cluster's cache stays
+	cargo clean

@@ -1,0 +1,78 @@
+{{- define "rro.name" -}}
+{{- default .Chart.Name .Values.nameOverride | trunc 63 | trimSuffix "-" -}}
+{{- end -}}
+
+{{/* The name of all objects: the release's, with the chart's behind it unless it is in it. 52 characters at most, which leaves room for endings. */}}
+{{- define "rro.fullname" -}}
+{{- $name := include "rro.name" . -}}
+{{- $full := ternary .Release.Name (printf "%s-%s" .Release.Name $name) (contains $name .Release.Name) -}}
+{{- default $full .Values.fullnameOverride | trunc 52 | trimSuffix "-" -}}
+{{- end -}}
+
+{{- define "rro.selectorLabels" -}}
+app.kubernetes.io/name: {{ include "rro.name" . }}
+app.kubernetes.io/instance: {{ .Release.Name }}
+{{- end -}}
+
+{{- define "rro.labels" -}}
+{{ include "rro.selectorLabels" . }}
+app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
+app.kubernetes.io/managed-by: {{ .Release.Service }}
+helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
+{{- end -}}
+
+{{- define "rro.serviceAccountName" -}}
+{{- default (ternary (include "rro.fullname" .) "default" .Values.serviceAccount.create) .Values.serviceAccount.name -}}
+{{- end -}}
+
+{{- define "rro.image" -}}
+{{ .Values.image.repository }}:{{ .Values.image.tag | default .Chart.AppVersion }}
+{{- end -}}
+
+{{- define "rro.subject" -}}
+kind: ServiceAccount
+name: {{ include "rro.serviceAccountName" . }}
+namespace: {{ .Release.Namespace }}
+{{- end -}}
+
+{{/* What the operator may do in the namespaces that it looks after: in a ClusterRole for all, in a Role for one. */}}
+{{- define "rro.rules" -}}
+# What people want. The operator never changes it, and never deletes it.
+- apiGroups: [redis.replication.dev]
+  resources: [redisreplications]
+  verbs: [get, list, watch]
+# What the operator knows and has decided: server-side apply is a patch.
+- apiGroups: [redis.replication.dev]
+  resources: [redisreplications/status]
+  verbs: [patch]
+# Owner references with blockOwnerDeletion, where the API server checks them (OwnerReferencesPermissionEnforcement, OpenShift).
+- apiGroups: [redis.replication.dev]
+  resources: [redisreplications/finalizers]
+  verbs: [update]
+# The objects of each RedisReplication, kept as they should be. Deleting them is the garbage collector's work.
+- apiGroups: [apps]
+  resources: [statefulsets]
+  verbs: [get, list, watch, create, patch]
+- apiGroups: [""]
+  resources: [services, configmaps]
+  verbs: [get, list, watch, create, patch]
+- apiGroups: [policy]
+  resources: [poddisruptionbudgets]
+  verbs: [get, list, watch, create, patch]
+# The password: one Secret is read by its name, and made when there is none. Never listed, never changed.
+- apiGroups: [""]
+  resources: [secrets]
+  verbs: [get, create]
+# The members: watched, labelled with their role, and replaced one by one in a rolling update (or when one hangs).
+- apiGroups: [""]
+  resources: [pods]
+  verbs: [get, list, watch, patch, delete]
+# Which members have a volume, and so may hold data while their pod is gone.
+- apiGroups: [""]
+  resources: [persistentvolumeclaims]
+  verbs: [get, list, watch]
+# What `kubectl describe` shows: what was done, and why something waits.
+- apiGroups: [events.k8s.io]
+  resources: [events]
+  verbs: [create, patch]
+{{- end -}}

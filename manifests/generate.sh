@@ -1,0 +1,32 @@
+#!/usr/bin/env bash
+# Makes what is derived from other files: the chart's copy of the CRD, and install.yaml from the chart.
+#   manifests/generate.sh           write both
+#   manifests/generate.sh --print   only print install.yaml, from the files as they are
+set -euo pipefail
+cd "$(dirname "$0")/.."
+PATH=$PATH:$HOME/.cache/redis-replication-cluster/bin
+chart=charts/redis-replication-operator namespace=redis-replication-system
+
+install() {
+  cat <<EOF
+# The operator and all that it needs, for those who do without Helm:
+#   kubectl apply --server-side -f install.yaml
+# Made from $chart by manifests/generate.sh: change the chart, not this file.
+apiVersion: v1
+kind: Namespace
+metadata:
+  name: $namespace
+  labels:
+    pod-security.kubernetes.io/enforce: restricted
+EOF
+  # Without what only Helm needs, and without blank lines between documents, which Helm's versions set differently.
+  helm template redis-replication-operator "$chart" --namespace "$namespace" --include-crds |
+    sed -e '/^# Source: /d' -e '/helm\.sh\/chart: /d' -e '/app\.kubernetes\.io\/managed-by: Helm$/d' |
+    awk '/^[ \t]*$/ { blank++; next } /^---$/ { blank = 0; cut = 1; next }
+         cut { print "---"; cut = blank = 0 } { while (blank) { print ""; blank-- } print }'
+}
+
+if [ "${1:-}" = --print ]; then install; exit; fi
+cp crds/redisreplications.yaml "$chart/crds/redisreplications.yaml"
+install >manifests/install.yaml.new
+mv manifests/install.yaml.new manifests/install.yaml

@@ -1,0 +1,111 @@
+//! What is known of the cluster: one watch for each kind, one store, and a wake-up for whoever is concerned.
+
+use std::{fmt::Debug, sync::Arc};
+
+use futures::{FutureExt, Stream, StreamExt, future::BoxFuture};
+use kube::{
+    Api, Client, Resource, ResourceExt,
+    core::NamespaceResourceScope,
+    runtime::{
+        WatchStreamExt,
+        reflector::{self, ReflectHandle, Store, store::Writer},
+        watcher,
+    },
+};
+use serde::de::DeserializeOwned;
+
+use crate::objects::names::{COMPONENT, COMPONENT_LABEL, INSTANCE_LABEL, NAME, NAME_LABEL};
+
+/// Namespace and name of a resource.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Key {
+    /// Its namespace.
+    pub namespace: String,
+    /// Its name.
+    pub name: String,
+}
+
+impl Key {
+    /// Of the resource itself.
+    pub fn of(object: &impl ResourceExt) -> Self {
+        Self { namespace: object.namespace().unwrap_or_default(), name: object.name_any() }
+    }
+
+    /// Of the resource that an object belongs to, by the label that all of its objects carry.
+    pub fn of_owner(object: &impl ResourceExt) -> Option<Self> {
+        let name = object.labels().get(INSTANCE_LABEL)?.clone();
+        Some(Self { namespace: object.namespace()?, name })
+    }
+}
+
+/// An API for one namespace, or for all.
+pub fn api<K>(client: &Client, namespace: Option<&str>) -> Api<K>
+where
+    K: Resource<Scope = NamespaceResourceScope, DynamicType = ()>,
+{
+    match namespace {
+        Some(namespace) => Api::namespaced(client.clone(), namespace),
+        None => Api::all(client.clone()),
+    }
+}
+
+/// Watches the objects that belong to our resources. Returns the store, a subscription for a controller, and the
+/// future that keeps both going.
+pub fn watch_managed<K>(
+    client: &Client,
+    namespace: Option<&str>,
+    wake: impl Fn(Key) + Send + 'static,
+) -> (Store<K>, ReflectHandle<K>, BoxFuture<'static, ()>)
+where
+    K: Resource<Scope = NamespaceResourceScope, DynamicType = ()>
+        + DeserializeOwned
+        + Clone
+        + Debug
+        + Send
+        + Sync
+        + 'static,
+{
+    let (store, writer) = reflector::store_shared::<K>(1024);
+    let handle = subscribe(&writer);
+    let config = watcher::Config::default().labels(&format!("{NAME_LABEL}={NAME},{COMPONENT_LABEL}={COMPONENT}"));
+    let events =
+        watcher(api::<K>(client, namespace), config).default_backoff().modify(|o| o.managed_fields_mut().clear());
+    (store, handle, drive(events, writer, wake).boxed())
+}
+
+#[allow(clippy::expect_used)] // a shared store can always be subscribed to
+fn subscribe<K>(writer: &Writer<K>) -> ReflectHandle<K>
+where
+    K: Resource<DynamicType = ()> + Clone + 'static,
+{
+    writer.subscribe().expect("the store is shared")
+}
+
+async fn drive<K>(
+    events: impl Stream<Item = watcher::Result<watcher::Event<K>>> + Send,
+    writer: Writer<K>,
+    wake: impl Fn(Key) + Send,
+) where
+    K: Resource<DynamicType = ()> + Clone + Debug + Send + Sync + 'static,
+{
+    let mut events = std::pin::pin!(events.reflect_shared(writer));
+    while let Some(event) = events.next().await {
+        match event {
+            Ok(watcher::Event::Apply(o) | watcher::Event::InitApply(o) | watcher::Event::Delete(o)) => {
+                if let Some(key) = Key::of_owner(&o) {
+                    wake(key);
+                }
+            }
+            Ok(watcher::Event::Init | watcher::Event::InitDone) => {}
+            Err(error) => tracing::warn!(kind = %K::kind(&()), %error, "watch interrupted"),
+        }
+    }
+}
+
+/// The objects in a store that belong to a resource.
+pub fn of<K>(store: &Store<K>, key: &Key) -> Vec<Arc<K>>
+where
+    K: Resource<DynamicType = ()> + Clone + 'static,
+{
+    store.state().into_iter().filter(|o| Key::of_owner(&**o).as_ref() == Some(key)).collect()
+}

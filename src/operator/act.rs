@@ -1,0 +1,369 @@
+//! Carries steps out. Before each that cannot be undone: does this process still hold the lease?
+
+use futures::future::join_all;
+use jiff::Timestamp;
+use k8s_openapi::api::core::v1::{Pod as KubePod, Service};
+use kube::{
+    Api, Resource, ResourceExt,
+    api::{DeleteParams, Preconditions},
+};
+use serde_json::json;
+use tokio::time::Instant;
+
+use super::{observe::Observer, registry::ObjectsReport, run::Context, status};
+use crate::{
+    api::{CompletedTransition, Outcome, RedisReplication, TransitionKind},
+    kubernetes::{
+        apply::{self, limited},
+        events::Severity,
+    },
+    objects::names,
+    redis::{CommandError, Link, Target},
+    replication::{Demotion, HOLD, Hold, Memory, Observation, Pending, Plan, RoleLabel, Step},
+};
+
+/// A step that failed. Nothing is lost: what is the case is observed again, and planned again.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// Another process acts now, or may.
+    #[error("this process does not hold the lease")]
+    NotLeading,
+    /// There is no connection to the member.
+    #[error("no connection to {0}")]
+    NoLink(String),
+    /// Redis refused, or did not answer.
+    #[error("{member}: {source}")]
+    Redis {
+        /// Which.
+        member: String,
+        /// What came of it.
+        #[source]
+        source: CommandError,
+    },
+    /// It was told to be a master and is not.
+    #[error("{0} did not become a master")]
+    NotPromoted(String),
+    /// The API server refused, or did not answer.
+    #[error(transparent)]
+    Api(#[from] apply::Error),
+}
+
+/// What a step changed that no watch will tell.
+enum Effect {
+    None,
+    Held(Hold),
+    Released,
+    Frozen(String, Demotion),
+    Dropped(String),
+    Routed(String),
+    Labelled(String, RoleLabel),
+    Restarted(String),
+    Written { resource: Box<RedisReplication>, ended: bool, abandoned: bool },
+}
+
+/// All that a step needs to know.
+pub struct Actor<'a> {
+    pub ctx: &'a Context,
+    pub observer: &'a mut Observer,
+    pub memory: &'a mut Memory,
+    pub resource: &'a mut RedisReplication,
+    pub report: &'a ObjectsReport,
+    /// When the master Service was last pointed at a pod in the present transition.
+    pub begun: &'a mut Option<Instant>,
+}
+
+impl Actor<'_> {
+    /// Takes the steps of a plan side by side; returns whether all went well.
+    pub async fn carry_out(mut self, o: &Observation, p: &Plan) -> bool {
+        let results = join_all(p.steps.iter().map(|step| self.take(o, p, step))).await;
+        let mut well = true;
+        for (step, result) in p.steps.iter().zip(results) {
+            match result {
+                Ok(effect) => self.note(effect),
+                Err(Error::Api(e)) if e.is_conflict() => {
+                    tracing::debug!(?step, "the resource was written by somebody else in between");
+                    self.reread().await;
+                    well = false;
+                }
+                Err(error) => {
+                    tracing::warn!(resource = %self.resource.name_any(), ?step, %error, "step failed; it is planned again");
+                    well = false;
+                }
+            }
+        }
+        well
+    }
+
+    async fn reread(&mut self) {
+        let namespace = self.resource.namespace().unwrap_or_default();
+        let api: Api<RedisReplication> = Api::namespaced(self.ctx.client.clone(), &namespace);
+        let name = self.resource.name_any();
+        if let Ok(fresh) = limited("read", "RedisReplication", &name, api.get(&name)).await {
+            *self.resource = fresh;
+        }
+    }
+
+    fn note(&mut self, effect: Effect) {
+        match effect {
+            Effect::None => {}
+            Effect::Held(hold) => self.memory.hold = Some(hold),
+            Effect::Released => self.memory.hold = None,
+            Effect::Frozen(member, demotion) => {
+                self.memory.demoted.insert(member, demotion);
+            }
+            Effect::Dropped(member) => {
+                if let Some(d) = self.memory.demoted.get_mut(&member) {
+                    d.dropped += 1;
+                }
+            }
+            Effect::Routed(to) => self.observer.note_route(&to),
+            Effect::Labelled(uid, role) => self.observer.note_label(&uid, role),
+            Effect::Restarted(uid) => self.observer.note_restart(&uid),
+            Effect::Written { resource, ended, abandoned } => {
+                *self.resource = *resource;
+                *self.begun = if ended { None } else { self.begun.or(Some(Instant::now())) };
+                if ended {
+                    self.memory.hold = None;
+                }
+                if abandoned {
+                    self.memory.abandoned_at = Some(self.observer.now());
+                }
+            }
+        }
+    }
+
+    async fn take(&self, o: &Observation, p: &Plan, step: &Step) -> Result<Effect, Error> {
+        if !self.ctx.leadership.holds() {
+            return Err(Error::NotLeading);
+        }
+        let name = self.resource.name_any();
+        let namespace = self.resource.namespace().unwrap_or_default();
+        match step {
+            Step::Look { members } => {
+                let links = members.iter().filter_map(|m| self.observer.link(m));
+                join_all(links.map(Link::refresh)).await; // what came of it is in the reports
+                Ok(Effect::None)
+            }
+            Step::Begin { epoch, kind, from, to, reason } => {
+                let began = Instant::now();
+                let mut o = o.clone();
+                o.record.epoch = *epoch;
+                o.record.transition = Some(Pending {
+                    epoch: *epoch,
+                    kind: *kind,
+                    from: from.clone(),
+                    to: to.clone(),
+                    reason: reason.clone(),
+                });
+                if let Some((_, info)) = o.members.get(to).and_then(|m| m.server.info.as_ref()) {
+                    o.record.run_ids.insert(to.clone(), info.run_id.clone());
+                }
+                let resource = self.write(&o, p, None).await?;
+                tracing::info!(resource = %name, %namespace, epoch, ?kind, ?from, to, reason, ms = ms(began), "transition begins");
+                let (severity, event) = match kind {
+                    TransitionKind::Election => (Severity::Normal, "ElectionStarted"),
+                    TransitionKind::Failover => (Severity::Warning, "FailoverStarted"),
+                    TransitionKind::Switchover => (Severity::Normal, "SwitchoverStarted"),
+                };
+                self.say(
+                    severity,
+                    event,
+                    "ChangeMaster",
+                    &format!("{to} is to be the master (epoch {epoch}): {reason}"),
+                );
+                Ok(Effect::Written { resource: Box::new(resource), ended: false, abandoned: false })
+            }
+            Step::Close { outcome, note } => self.close(o, p, *outcome, note).await,
+            Step::Promote { member } => {
+                let info = self.link(member)?.promote().await.map_err(on(member))?;
+                if !info.is_master() {
+                    return Err(Error::NotPromoted(member.clone()));
+                }
+                tracing::info!(resource = %name, %namespace, member, epoch = o.record.epoch, offset = info.offset, "promoted");
+                Ok(Effect::None)
+            }
+            Step::Freeze { member, offset, reason } => {
+                let run_id = self.link(member)?.freeze().await.map_err(on(member))?.run_id;
+                tracing::info!(resource = %name, %namespace, member, offset, reason, "demoted");
+                if !reason.starts_with("it hands over") {
+                    self.say(
+                        Severity::Warning,
+                        "MemberDemoted",
+                        "Demote",
+                        &format!("{member} takes no more writes: {reason}"),
+                    );
+                }
+                Ok(Effect::Frozen(
+                    member.clone(),
+                    Demotion { run_id, at: self.observer.now(), offset: *offset, dropped: 0 },
+                ))
+            }
+            Step::Follow { member, master, reason } => {
+                let address = self.link(master)?.target();
+                let was_master =
+                    o.members.get(member).and_then(|m| m.server.info.as_ref()).is_some_and(|(_, i)| i.is_master());
+                let info = self.follow(member, address).await?;
+                tracing::info!(resource = %name, %namespace, member, master, reason, "follows");
+                if !was_master {
+                    return Ok(Effect::None);
+                }
+                self.say(
+                    Severity::Warning,
+                    "MemberDemoted",
+                    "Demote",
+                    &format!("{member} now follows {master}: {reason}"),
+                );
+                let demotion =
+                    Demotion { run_id: info.run_id, at: self.observer.now(), offset: info.offset, dropped: 0 };
+                Ok(Effect::Frozen(member.clone(), demotion))
+            }
+            Step::HoldWrites { member } => {
+                let link = self.link(member)?;
+                let asked = self.observer.now();
+                let run_id = link.hold_writes(HOLD).await.map_err(on(member))?.run_id;
+                // `since` must not be later than the answer that followed the hold; `until` not later than its end
+                let since = link.report().info.map_or(asked, |(at, _)| self.observer.at(at));
+                Ok(Effect::Held(Hold { member: member.clone(), run_id, since, until: asked + HOLD }))
+            }
+            Step::ReleaseWrites { member } => {
+                self.link(member)?.release_writes().await.map_err(on(member))?;
+                Ok(Effect::Released)
+            }
+            Step::DropClients { member } => {
+                let result = match self.link(member) {
+                    Ok(link) => link.drop_clients().await,
+                    Err(_) => Ok(()), // it is gone, and so are its clients
+                };
+                if let Err(error) = result {
+                    tracing::debug!(member, %error, "clients of the former master not sent away");
+                }
+                Ok(Effect::Dropped(member.clone()))
+            }
+            Step::Route { to } => {
+                let began = Instant::now();
+                let body = json!({ "spec": { "selector": { (names::POD_NAME_LABEL): to } } });
+                let service = names::master_service(&name);
+                // a merge patch would keep other keys of a selector that was edited by hand
+                let body = self.without_other_keys(body, &service);
+                apply::merge::<Service>(&self.ctx.client, &namespace, &service, &body).await?;
+                tracing::info!(resource = %name, %namespace, to, ms = ms(began), "master Service points at");
+                Ok(Effect::Routed(to.clone()))
+            }
+            Step::Label { member, role } => {
+                let value = match role {
+                    RoleLabel::Master => names::ROLE_MASTER,
+                    RoleLabel::Replica => names::ROLE_REPLICA,
+                };
+                let body = json!({ "metadata": { "labels": { (names::ROLE_LABEL): value } } });
+                let pod: KubePod = apply::merge(&self.ctx.client, &namespace, member, &body).await?;
+                Ok(Effect::Labelled(pod.uid().unwrap_or_default(), *role))
+            }
+            Step::Restart { member, reason } => {
+                let Some(uid) = o.members.get(member).and_then(|m| m.pod.as_ref()).map(|p| p.uid.clone()) else {
+                    return Ok(Effect::None);
+                };
+                let api: Api<KubePod> = Api::namespaced(self.ctx.client.clone(), &namespace);
+                let this_one = Preconditions { uid: Some(uid.clone()), resource_version: None };
+                let params = DeleteParams { preconditions: Some(this_one), ..DeleteParams::default() };
+                limited("delete", "Pod", member, api.delete(member, &params)).await?;
+                tracing::info!(resource = %name, %namespace, member, reason, "pod is replaced");
+                self.say(Severity::Normal, "PodReplaced", "Replace", &format!("{member} is made anew: {reason}"));
+                Ok(Effect::Restarted(uid))
+            }
+        }
+    }
+
+    async fn close(&self, o: &Observation, p: &Plan, outcome: Outcome, note: &str) -> Result<Effect, Error> {
+        let Some(t) = o.record.transition.clone() else { return Ok(Effect::None) };
+        let recorded = self.resource.status.as_ref().and_then(|s| s.transition.as_ref());
+        let started_at = recorded.map_or_else(Timestamp::now, |r| r.since.0);
+        let took = match *self.begun {
+            Some(at) => at.elapsed().as_secs_f64(),
+            None => Timestamp::now().duration_since(started_at).as_secs_f64().max(0.0), // another process began it
+        };
+        let mut o = o.clone();
+        o.record.transition = None;
+        if outcome == Outcome::Completed {
+            o.record.master = Some(t.to.clone());
+        }
+        #[allow(clippy::cast_possible_truncation)] // milliseconds of a transition
+        let duration_ms = (took * 1000.0) as i64;
+        let reason = if note.is_empty() { t.reason.clone() } else { note.to_owned() };
+        let last = CompletedTransition {
+            epoch: t.epoch,
+            kind: t.kind,
+            from: t.from.clone(),
+            to: t.to.clone(),
+            reason: reason.clone(),
+            started_at: k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime(started_at),
+            duration_ms,
+            outcome,
+        };
+        let resource = self.write(&o, p, Some(last)).await?;
+        self.ctx.metrics.transition(t.kind, outcome, took);
+        tracing::info!(resource = %self.resource.name_any(), epoch = t.epoch, kind = ?t.kind, to = t.to, ?outcome, duration_ms, reason, "transition ended");
+        let abandoned = outcome == Outcome::Abandoned;
+        let (severity, event, words) = match (abandoned, t.kind) {
+            (true, _) => (Severity::Warning, "SwitchoverAbandoned", reason),
+            (false, TransitionKind::Election) => {
+                (Severity::Normal, "MasterElected", format!("{} is the master (epoch {})", t.to, t.epoch))
+            }
+            (false, TransitionKind::Failover) => (
+                Severity::Normal,
+                "FailoverCompleted",
+                format!("{} is the master (epoch {}); the failover took {duration_ms} ms", t.to, t.epoch),
+            ),
+            (false, TransitionKind::Switchover) => (
+                Severity::Normal,
+                "SwitchoverCompleted",
+                format!("{} is the master (epoch {}); the switchover took {duration_ms} ms", t.to, t.epoch),
+            ),
+        };
+        self.say(severity, event, "ChangeMaster", &words);
+        Ok(Effect::Written { resource: Box::new(resource), ended: true, abandoned })
+    }
+
+    /// The status of a situation that is about to be the case, written only if nobody wrote in between.
+    async fn write(
+        &self,
+        o: &Observation,
+        p: &Plan,
+        ended: Option<CompletedTransition>,
+    ) -> Result<RedisReplication, Error> {
+        let mut status = status::describe(o, p, self.resource, self.report, Timestamp::now());
+        if ended.is_some() {
+            status.last_transition = ended;
+        }
+        Ok(apply::status(&self.ctx.client, self.resource, &status).await?)
+    }
+
+    fn without_other_keys(&self, mut body: serde_json::Value, service: &str) -> serde_json::Value {
+        for key in self.observer.selector_keys(service) {
+            if key != names::POD_NAME_LABEL {
+                body["spec"]["selector"][key] = serde_json::Value::Null;
+            }
+        }
+        body
+    }
+
+    async fn follow(&self, member: &str, master: Target) -> Result<crate::redis::Info, Error> {
+        self.link(member)?.follow(master).await.map_err(on(member))
+    }
+
+    fn link(&self, member: &str) -> Result<&Link, Error> {
+        self.observer.link(member).ok_or_else(|| Error::NoLink(member.to_owned()))
+    }
+
+    fn say(&self, severity: Severity, reason: &str, action: &str, note: &str) {
+        self.ctx.events.publish(severity, reason, action, note, self.resource.object_ref(&()));
+    }
+}
+
+fn on(member: &str) -> impl Fn(CommandError) -> Error {
+    move |source| Error::Redis { member: member.to_owned(), source }
+}
+
+#[allow(clippy::cast_possible_truncation)] // milliseconds
+fn ms(since: Instant) -> u64 {
+    since.elapsed().as_millis() as u64
+}

@@ -1,0 +1,277 @@
+//! The only reader: gathers what the stores and the connections know into one [`Observation`], and judges nothing.
+
+use std::{
+    collections::{BTreeMap, BTreeSet, HashMap},
+    sync::Arc,
+    time::Duration,
+};
+
+use k8s_openapi::api::{
+    apps::v1::StatefulSet,
+    core::v1::{PersistentVolumeClaim, Pod as KubePod, Service},
+};
+use kube::{ResourceExt, runtime::reflector::Store};
+use tokio::{sync::Notify, time::Instant};
+
+use super::pods;
+use crate::{
+    api::{Reason, RedisReplication},
+    kubernetes::stores::{self, Key},
+    objects::names,
+    redis::{Health, Link, Loss, Problem, Target},
+    replication::{
+        Contact, Failure, Member, Memory, Moment, Observation, Pending, Pod, Record, RoleLabel, Server, Settings,
+    },
+};
+
+/// For so long an own write is taken for granted, until the watch shows it.
+const OWN_WRITE: Duration = Duration::from_secs(3);
+/// The port that Redis listens on.
+#[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)] // 6379
+const PORT: u16 = names::REDIS_PORT as u16;
+
+/// What is known of the cluster.
+#[derive(Clone)]
+pub struct Sources {
+    /// The resources.
+    pub resources: Store<RedisReplication>,
+    /// Their pods.
+    pub pods: Store<KubePod>,
+    /// Their volume claims.
+    pub claims: Store<PersistentVolumeClaim>,
+    /// Their StatefulSets.
+    pub stateful_sets: Store<StatefulSet>,
+    /// Their Services.
+    pub services: Store<Service>,
+}
+
+/// Watches the members of one resource.
+pub struct Observer {
+    key: Key,
+    sources: Sources,
+    changed: Arc<Notify>,
+    start: Instant,
+    links: BTreeMap<String, Watched>,
+    routed: Option<(Instant, String)>,
+    labelled: HashMap<String, (Instant, RoleLabel)>,
+    restarted: HashMap<String, Instant>,
+}
+
+/// A connection, and the pod that it was made to.
+struct Watched {
+    pod: Pod,
+    link: Link,
+}
+
+impl Observer {
+    /// For one resource; `changed` is woken when something about a member changes.
+    pub fn new(key: Key, sources: Sources, changed: Arc<Notify>) -> Self {
+        Self {
+            key,
+            sources,
+            changed,
+            start: Instant::now(),
+            links: BTreeMap::new(),
+            routed: None,
+            labelled: HashMap::new(),
+            restarted: HashMap::new(),
+        }
+    }
+
+    /// The present.
+    pub fn now(&self) -> Moment {
+        self.at(Instant::now())
+    }
+
+    /// The connection to a member.
+    pub fn link(&self, member: &str) -> Option<&Link> {
+        self.links.get(member).map(|w| &w.link)
+    }
+
+    /// An own write to the master Service, which the watch has yet to show.
+    pub fn note_route(&mut self, to: &str) {
+        self.routed = Some((Instant::now(), to.to_owned()));
+    }
+
+    /// An own write to a pod's label, which the watch has yet to show.
+    pub fn note_label(&mut self, uid: &str, role: RoleLabel) {
+        self.labelled.insert(uid.to_owned(), (Instant::now(), role));
+    }
+
+    /// An own deletion of a pod, which the watch has yet to show.
+    pub fn note_restart(&mut self, uid: &str) {
+        self.restarted.insert(uid.to_owned(), Instant::now());
+    }
+
+    /// Gathers the facts.
+    pub fn observe(
+        &mut self,
+        resource: &RedisReplication,
+        removed: bool,
+        password: Option<&str>,
+        memory: &Memory,
+    ) -> Observation {
+        self.forget_old_writes();
+        let settings = settings(resource, removed);
+        let record = record(resource);
+        let revision = self.update_revision();
+        let mut pods: BTreeMap<String, Pod> = stores::of(&self.sources.pods, &self.key)
+            .iter()
+            .map(|pod| (pod.name_any(), pods::facts(pod, revision.as_deref())))
+            .collect();
+        for pod in pods.values_mut() {
+            pod.leaving |= self.restarted.contains_key(&pod.uid);
+            if let Some((_, role)) = self.labelled.get(&pod.uid) {
+                pod.role = Some(*role);
+            }
+        }
+        let expected = (0..settings.replicas).map(|i| format!("{}-{i}", settings.name));
+        let names: BTreeSet<String> = expected.chain(pods.keys().cloned()).chain(self.links.keys().cloned()).collect();
+        let mut members = BTreeMap::new();
+        for name in names {
+            let pod = self.connect(&name, pods.remove(&name), password);
+            let server = self.links.get(&name).map(|w| self.server(&w.link)).unwrap_or_default();
+            let claim_may_hold_data = settings.persistent && self.claim_may_hold_data(&name, resource, &record);
+            if pod.is_some() || claim_may_hold_data || settings.ordinal(&name) < settings.replicas {
+                members.insert(name, Member { pod, server, claim_may_hold_data });
+            }
+        }
+        Observation { now: self.now(), settings, record, members, route: self.route(), memory: memory.clone() }
+    }
+
+    /// Keeps the connection to the member's pod; returns the pod that the connection is about.
+    fn connect(&mut self, name: &str, pod: Option<Pod>, password: Option<&str>) -> Option<Pod> {
+        if let Some(watched) = self.links.get_mut(name) {
+            let same = pod.as_ref().is_some_and(|p| p.uid == watched.pod.uid && p.ip == watched.pod.ip);
+            let up = watched.link.report().health == Health::Up;
+            let ended = pod.as_ref().is_some_and(|p| p.leaving && !p.running);
+            if same && (up || !ended) {
+                watched.pod.clone_from(pod.as_ref()?);
+                return pod;
+            }
+            if up {
+                // a process outlives its pod object after a forced deletion; it may still take writes
+                return Some(Pod { leaving: true, running: true, ..watched.pod.clone() });
+            }
+            self.links.remove(name); // the address may come to belong to somebody else
+        }
+        let pod = pod?;
+        if let (Some(ip), Some(password), false) = (pod.ip, password, pod.leaving && !pod.running) {
+            let link = Link::open(Target { ip, port: PORT }, password.to_owned(), Arc::clone(&self.changed));
+            self.links.insert(name.to_owned(), Watched { pod: pod.clone(), link });
+        }
+        Some(pod)
+    }
+
+    fn server(&self, link: &Link) -> Server {
+        let report = link.report();
+        let contact = match report.health {
+            Health::Connecting => Contact::None,
+            Health::Up => Contact::Up,
+            Health::Lost { since, how: Loss::Closed } => Contact::Closed { since: self.at(since) },
+            Health::Lost { since, how: Loss::Refused } => Contact::Refused { since: self.at(since) },
+        };
+        let problem = report.problem.map(|p| match p {
+            Problem::Password(words) => Failure {
+                reason: Reason::WrongPassword,
+                message: format!("it refuses the password of the Secret ({words}); put back the one it was started with, or restart the pod"),
+            },
+            Problem::Answer(words) => {
+                Failure { reason: Reason::MembersMissing, message: format!("its answers cannot be used: {words}") }
+            }
+        });
+        Server {
+            contact,
+            info: report.info.map(|(at, info)| (self.at(at), info)),
+            last_answer: report.last_answer.map(|at| self.at(at)),
+            problem,
+        }
+    }
+
+    /// A point in time on the observer's clock.
+    pub fn at(&self, at: Instant) -> Moment {
+        at.saturating_duration_since(self.start)
+    }
+
+    /// The keys of a Service's selector.
+    pub fn selector_keys(&self, service: &str) -> Vec<String> {
+        let services = stores::of(&self.sources.services, &self.key);
+        let selector =
+            services.iter().find(|s| s.name_any() == service).and_then(|s| s.spec.as_ref()?.selector.clone());
+        selector.unwrap_or_default().into_keys().collect()
+    }
+
+    fn forget_old_writes(&mut self) {
+        self.routed.take_if(|(at, _)| at.elapsed() > OWN_WRITE);
+        self.labelled.retain(|_, (at, _)| at.elapsed() < OWN_WRITE);
+        self.restarted.retain(|_, at| at.elapsed() < OWN_WRITE);
+    }
+
+    /// The pod that the master Service selects.
+    fn route(&self) -> Option<Option<String>> {
+        let name = names::master_service(&self.key.name);
+        let service = stores::of(&self.sources.services, &self.key).into_iter().find(|s| s.name_any() == name)?;
+        if let Some((_, to)) = &self.routed {
+            return Some(Some(to.clone()));
+        }
+        let selector = service.spec.as_ref().and_then(|s| s.selector.as_ref());
+        // anything beside the pod's name is not ours
+        let selector = selector.filter(|s| s.len() == 1).and_then(|s| s.get(names::POD_NAME_LABEL));
+        Some(selector.cloned())
+    }
+
+    fn update_revision(&self) -> Option<String> {
+        let set = stores::of(&self.sources.stateful_sets, &self.key).into_iter().next()?;
+        let status = set.status.as_ref()?;
+        (status.observed_generation == set.metadata.generation).then(|| status.update_revision.clone()).flatten()
+    }
+
+    /// A bound volume that is older than the resource, or that a master has been there to fill.
+    fn claim_may_hold_data(&self, pod: &str, resource: &RedisReplication, record: &Record) -> bool {
+        let name = format!("{}-{pod}", names::DATA_VOLUME);
+        let claims = stores::of(&self.sources.claims, &self.key);
+        claims.iter().find(|c| c.name_any() == name).is_some_and(|claim| {
+            let bound = claim.status.as_ref().and_then(|s| s.phase.as_deref()) == Some("Bound");
+            let older = match (claim.creation_timestamp(), resource.creation_timestamp()) {
+                (Some(claim), Some(resource)) => claim.0 < resource.0,
+                _ => true,
+            };
+            bound && (record.epoch > 0 || older)
+        })
+    }
+}
+
+fn settings(resource: &RedisReplication, removed: bool) -> Settings {
+    Settings {
+        name: resource.name_any(),
+        replicas: usize::try_from(resource.spec.replicas).unwrap_or(0),
+        persistent: resource.spec.persistence.is_some(),
+        paused: resource.spec.paused,
+        removed,
+    }
+}
+
+/// The decisions that the status has recorded.
+pub fn record(resource: &RedisReplication) -> Record {
+    let Some(status) = &resource.status else { return Record::default() };
+    let run_ids = status.members.iter().filter_map(|m| Some((m.name.clone(), m.run_id.clone()?)));
+    Record {
+        master: status.master.clone(),
+        epoch: status.epoch,
+        replication_id: status.replication_id.clone(),
+        run_ids: run_ids.collect(),
+        transition: status.transition.as_ref().map(|t| Pending {
+            epoch: t.epoch,
+            kind: t.kind,
+            from: t.from.clone(),
+            to: t.to.clone(),
+            reason: t.reason.clone(),
+        }),
+    }
+}
+
+/// How many pods the StatefulSet must have now.
+pub fn stateful_set_replicas(resource: &RedisReplication) -> i32 {
+    let count = crate::replication::stateful_set_replicas(&settings(resource, false), &record(resource));
+    i32::try_from(count).unwrap_or(i32::MAX)
+}

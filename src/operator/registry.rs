@@ -1,0 +1,66 @@
+//! The resources that are looked after, and what the two sides of each share: the slow one that applies objects and the
+//! fast one that supervises Redis.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use tokio::sync::{Notify, watch};
+
+use crate::{api::Reason, kubernetes::stores::Key};
+
+/// What the side that applies objects tells the side that supervises.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ObjectsReport {
+    /// The generation that was last applied, or tried.
+    pub generation: Option<i64>,
+    /// What is in the way.
+    pub problem: Option<(Reason, String)>,
+    /// The password, once it is known.
+    pub password: Option<String>,
+}
+
+/// One resource.
+#[derive(Debug)]
+pub struct Handle {
+    /// Wakes the supervisor.
+    pub changed: Arc<Notify>,
+    /// From the controller to the supervisor.
+    pub report: watch::Sender<ObjectsReport>,
+}
+
+/// All of them.
+#[derive(Clone, Debug, Default)]
+pub struct Registry(Arc<Mutex<HashMap<Key, Arc<Handle>>>>);
+
+impl Registry {
+    /// The resource's handle, and whether it is new (then somebody must begin to supervise it).
+    pub fn enter(&self, key: &Key) -> (Arc<Handle>, bool) {
+        let mut map = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(handle) = map.get(key) {
+            return (Arc::clone(handle), false);
+        }
+        let handle =
+            Arc::new(Handle { changed: Arc::new(Notify::new()), report: watch::Sender::new(ObjectsReport::default()) });
+        map.insert(key.clone(), Arc::clone(&handle));
+        (handle, true)
+    }
+
+    /// Forgets a resource.
+    pub fn leave(&self, key: &Key) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(key);
+    }
+
+    /// Wakes its supervisor, if it has one.
+    pub fn wake(&self, key: &Key) {
+        if let Some(handle) = self.0.lock().unwrap_or_else(PoisonError::into_inner).get(key) {
+            handle.changed.notify_one();
+        }
+    }
+
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).len()
+    }
+}

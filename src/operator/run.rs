@@ -1,0 +1,250 @@
+//! Starts everything, and stops it in order.
+
+use std::{net::SocketAddr, sync::Arc, time::Duration};
+
+use futures::{FutureExt, StreamExt};
+use k8s_openapi::api::{
+    apps::v1::StatefulSet,
+    coordination::v1::Lease,
+    core::v1::{ConfigMap, PersistentVolumeClaim, Pod, Service},
+    policy::v1::PodDisruptionBudget,
+};
+use kube::{
+    Api, Client, Config,
+    runtime::{Controller, WatchStreamExt, controller, reflector, watcher, watcher::Event},
+};
+use tokio::{
+    net::TcpListener,
+    signal::unix::{SignalKind, signal},
+    time::{Instant, sleep_until},
+};
+
+use super::{
+    Metrics,
+    controller::{on_error, reconcile},
+    http,
+    observe::Sources,
+    registry::Registry,
+};
+use crate::{
+    api::RedisReplication,
+    kubernetes::{
+        client::client,
+        events::Publisher,
+        lease::{Elector, Leadership, Outcome, RENEW_EVERY},
+        stores::{self, Key, watch_managed},
+    },
+};
+
+/// Arguments of `run`; each can be given by the environment.
+#[derive(clap::Args, Clone, Debug)]
+pub struct RunArgs {
+    /// Name of this process in the lease and in events.
+    #[arg(long, env = "POD_NAME", default_value = "redis-replication-operator")]
+    pub identity: String,
+    /// Namespace of the lease.
+    #[arg(long, env = "POD_NAMESPACE", default_value = "default")]
+    pub namespace: String,
+    /// Name of the lease: two operators that look after different namespaces need different ones.
+    #[arg(long, env = "LEASE_NAME", default_value = "redis-replication-operator")]
+    pub lease_name: String,
+    /// The one namespace to look after; empty: all.
+    #[arg(long, env = "WATCH_NAMESPACE", default_value = "")]
+    pub watch_namespace: String,
+    /// Where to serve /healthz, /readyz and /metrics.
+    #[arg(long, env = "HTTP_ADDRESS", default_value = "0.0.0.0:8080")]
+    pub http_address: SocketAddr,
+}
+
+/// What every task needs.
+#[derive(Clone)]
+pub struct Context {
+    /// For everything but the lease.
+    pub client: Client,
+    /// What the watches have seen.
+    pub sources: Sources,
+    /// May this process act?
+    pub leadership: Leadership,
+    /// For people.
+    pub events: Publisher,
+    /// For machines.
+    pub metrics: Metrics,
+    /// Who is looked after.
+    pub registry: Registry,
+}
+
+/// Why the operator ends.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// No usable kubeconfig or service account.
+    #[error("no access to a cluster: {0}")]
+    Config(#[from] kube::config::InferConfigError),
+    /// The client cannot be made.
+    #[error("client: {0}")]
+    Client(#[from] kube::Error),
+    /// The address is taken, or not ours.
+    #[error("cannot listen on {address}: {source}")]
+    Listen {
+        /// Where.
+        address: SocketAddr,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
+    /// Signals cannot be received.
+    #[error("signals: {0}")]
+    Signal(std::io::Error),
+    /// Another process leads, or the lease could not be renewed in time. A fresh start is the safest way to stop acting.
+    #[error("the lease was lost: {0}")]
+    LeaseLost(String),
+    /// The web server ended.
+    #[error("http: {0}")]
+    Http(std::io::Error),
+}
+
+/// Runs until a signal, or until the lease is lost.
+pub async fn run(args: RunArgs) -> Result<(), Error> {
+    let metrics = Metrics::default();
+    let config = Config::infer().await?;
+    let main = client(config.clone(), metrics.requests.clone())?;
+    let own = client(config, metrics.requests.clone())?; // nothing else may be in the way of a renewal
+    let leadership = Leadership::default();
+    let leases: Api<Lease> = Api::namespaced(own, &args.namespace);
+    let mut elector = Elector::new(leases, &args.lease_name, &args.identity, leadership.clone());
+
+    let address = args.http_address;
+    let listener = TcpListener::bind(address).await.map_err(|source| Error::Listen { address, source })?;
+    let mut http = tokio::spawn(http::serve(listener, metrics.clone())).map(|r| match r {
+        Ok(Err(e)) => Error::Http(e),
+        Ok(Ok(())) | Err(_) => Error::Http(std::io::Error::other("the server ended")),
+    });
+    let mut terminate = signal(SignalKind::terminate()).map_err(Error::Signal)?;
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(Error::Signal)?;
+
+    let election = async {
+        let ended = lead(&mut elector, &leadership, &main, &metrics, &args).await;
+        Err(Error::LeaseLost(ended))
+    };
+    let result = tokio::select! {
+        ended = election => ended,
+        ended = &mut http => Err(ended),
+        _ = terminate.recv() => Ok(()),
+        _ = interrupt.recv() => Ok(()),
+    };
+    if result.is_ok() {
+        tracing::info!("asked to stop");
+        elector.release().await; // another need not wait for it to expire
+    }
+    result
+}
+
+/// Stands by, then leads; returns why the lease was lost.
+async fn lead(
+    elector: &mut Elector,
+    leadership: &Leadership,
+    client: &Client,
+    metrics: &Metrics,
+    args: &RunArgs,
+) -> String {
+    tracing::info!(identity = args.identity, lease = args.lease_name, "standing by");
+    let mut acting = None;
+    loop {
+        let next = Instant::now() + RENEW_EVERY;
+        match elector.attempt().await {
+            Outcome::Leading if acting.is_none() => {
+                tracing::info!(identity = args.identity, "leading");
+                metrics.leading.set(1);
+                let namespace = Some(args.watch_namespace.clone()).filter(|n| !n.is_empty());
+                acting = Some(AbortOnDrop(tokio::spawn(act(
+                    client.clone(),
+                    namespace,
+                    args.identity.clone(),
+                    leadership.clone(),
+                    metrics.clone(),
+                ))));
+            }
+            Outcome::Leading => {}
+            Outcome::Following if acting.is_some() => return "another process holds it".into(),
+            Outcome::Following => {}
+            Outcome::Unknown(words) => {
+                tracing::warn!(error = words, "lease neither renewed nor refused");
+                if acting.is_some() && !leadership.holds() {
+                    return words;
+                }
+            }
+        }
+        let deadline = leadership.deadline().filter(|_| acting.is_some());
+        sleep_until(deadline.map_or(next, |d| next.min(d))).await;
+    }
+}
+
+struct AbortOnDrop(tokio::task::JoinHandle<()>);
+impl Drop for AbortOnDrop {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+/// The watches, the controller, and through it the supervisors.
+async fn act(client: Client, namespace: Option<String>, identity: String, leadership: Leadership, metrics: Metrics) {
+    let registry = Registry::default();
+    let namespace = namespace.as_deref();
+    let wake = || {
+        let registry = registry.clone();
+        move |key: Key| registry.wake(&key)
+    };
+    let (pods, _, pod_watch) = watch_managed::<Pod>(&client, namespace, wake());
+    let (claims, _, claim_watch) = watch_managed::<PersistentVolumeClaim>(&client, namespace, wake());
+    let (stateful_sets, set_events, set_watch) = watch_managed::<StatefulSet>(&client, namespace, wake());
+    let (services, service_events, service_watch) = watch_managed::<Service>(&client, namespace, wake());
+    let (_, map_events, map_watch) = watch_managed::<ConfigMap>(&client, namespace, |_| {});
+    let (_, budget_events, budget_watch) = watch_managed::<PodDisruptionBudget>(&client, namespace, |_| {});
+
+    let (resources, writer) = reflector::store::<RedisReplication>();
+    let wake_all = wake();
+    let events = watcher(stores::api::<RedisReplication>(&client, namespace), watcher::Config::default())
+        .default_backoff()
+        .reflect(writer)
+        .inspect(move |event| {
+            if let Ok(Event::Apply(r) | Event::Delete(r)) = event {
+                wake_all(Key::of(r));
+            }
+        })
+        .touched_objects();
+
+    let sources = Sources { resources: resources.clone(), pods, claims, stateful_sets, services };
+    let ctx = Context {
+        client: client.clone(),
+        sources: sources.clone(),
+        leadership,
+        events: Publisher::new(client, identity),
+        metrics,
+        registry,
+    };
+    // nothing is decided before the watches have told what there is: an absent pod would look like a lost one
+    let ready = async {
+        let _ = tokio::join!(
+            sources.pods.wait_until_ready(),
+            sources.claims.wait_until_ready(),
+            sources.stateful_sets.wait_until_ready(),
+            sources.services.wait_until_ready(),
+        );
+    };
+    let controller = async {
+        ready.await;
+        Controller::for_stream(events, resources)
+            .owns_shared_stream(set_events)
+            .owns_shared_stream(service_events)
+            .owns_shared_stream(map_events)
+            .owns_shared_stream(budget_events)
+            .with_config(controller::Config::default().concurrency(8).debounce(Duration::from_millis(50)))
+            .run(reconcile, on_error, Arc::new(ctx))
+            .for_each(|result| async move {
+                if let Err(error) = result {
+                    tracing::debug!(%error, "controller");
+                }
+            })
+            .await;
+    };
+    tokio::join!(pod_watch, claim_watch, set_watch, service_watch, map_watch, budget_watch, controller);
+}

@@ -1,0 +1,226 @@
+//! One task for each resource: observe → plan → act, whenever something changes.
+
+use std::{sync::Arc, time::Duration};
+
+use jiff::Timestamp;
+use kube::{Resource, ResourceExt, runtime::reflector::ObjectRef};
+use tokio::time::{Instant, sleep, timeout};
+
+use super::{
+    act::Actor,
+    observe::Observer,
+    registry::{Handle, ObjectsReport},
+    run::Context,
+    status,
+};
+use crate::{
+    api::{ConditionType, Reason, RedisReplication},
+    kubernetes::{apply, events::Severity, stores::Key},
+    replication::{Memory, Observation, Plan, demotion_over, plan},
+};
+
+/// How often the situation is looked at when nothing wakes the supervisor.
+const AT_REST: Duration = Duration::from_millis(500);
+/// The same while something is under way that is bound to time.
+const UNDER_WAY: Duration = Duration::from_millis(10);
+/// Between two writes of the status that announce no decision.
+const STATUS_SPACING: Duration = Duration::from_millis(200);
+/// So long nothing is said of a master that seems to be missing: connections come about, failovers begin.
+const FIRST_IMPRESSION: Duration = Duration::from_secs(1);
+/// How long the pods of a deleted resource are accompanied.
+const FAREWELL: Duration = Duration::from_secs(150);
+
+/// Looks after one resource until it and its pods are gone.
+pub async fn supervise(key: Key, handle: Arc<Handle>, ctx: Context) {
+    let Some(resource) = stored(&ctx, &key) else { return };
+    tracing::info!(namespace = key.namespace, resource = key.name, "supervising");
+    let observer = Observer::new(key.clone(), ctx.sources.clone(), Arc::clone(&handle.changed));
+    let mut s = Supervisor {
+        key,
+        handle,
+        ctx,
+        observer,
+        resource: (*resource).clone(),
+        memory: Memory::default(),
+        begun: None,
+        written_at: None,
+        gone_since: None,
+        previous: Plan::default(),
+        repeated: 0,
+        status_failures: 0,
+    };
+    while s.round().await {}
+    tracing::info!(namespace = s.key.namespace, resource = s.key.name, "no longer supervising");
+}
+
+fn stored(ctx: &Context, key: &Key) -> Option<Arc<RedisReplication>> {
+    ctx.sources.resources.get(&ObjectRef::new(&key.name).within(&key.namespace))
+}
+
+struct Supervisor {
+    key: Key,
+    handle: Arc<Handle>,
+    ctx: Context,
+    observer: Observer,
+    /// The newest version known: from the watch, or from the answer to an own write.
+    resource: RedisReplication,
+    memory: Memory,
+    begun: Option<Instant>,
+    written_at: Option<Instant>,
+    gone_since: Option<Instant>,
+    previous: Plan,
+    repeated: u32,
+    status_failures: u32,
+}
+
+impl Supervisor {
+    /// One look at the situation, and what follows from it. Returns whether there is a reason for another.
+    async fn round(&mut self) -> bool {
+        let removed = self.take_in_resource();
+        let report = self.handle.report.borrow().clone();
+        let o = self.observer.observe(&self.resource, removed, report.password.as_deref(), &self.memory);
+        self.keep_memory(&o);
+        let o = Observation { memory: self.memory.clone(), ..o };
+        if removed && self.farewell(&o) {
+            return false;
+        }
+        let p = plan(&o);
+        self.log(&p);
+        let mut well = true;
+        if p.steps.is_empty() {
+            if !removed {
+                self.tell(&o, &p, &report).await;
+            }
+        } else {
+            let actor = Actor {
+                ctx: &self.ctx,
+                observer: &mut self.observer,
+                memory: &mut self.memory,
+                resource: &mut self.resource,
+                report: &report,
+                begun: &mut self.begun,
+            };
+            well = actor.carry_out(&o, &p).await;
+        }
+        self.rest(&o, &p, well).await;
+        true
+    }
+
+    /// Waits for the next reason to look.
+    async fn rest(&mut self, o: &Observation, p: &Plan, well: bool) {
+        self.repeated = if *p == self.previous { self.repeated + 1 } else { 0 };
+        self.previous.clone_from(p);
+        if !p.steps.is_empty() && self.repeated == 0 && well {
+            return; // something was done: look at once
+        }
+        if !p.steps.is_empty() {
+            // the same again, or a failure: a short pause, so as not to spin
+            let pause =
+                if well { 2 * u64::from(self.repeated.min(25)) } else { 50 * u64::from((self.repeated + 1).min(20)) };
+            let _ = timeout(Duration::from_millis(pause), self.handle.changed.notified()).await;
+            sleep(Duration::from_millis(1)).await;
+            return;
+        }
+        let under_way =
+            o.record.transition.is_some() || !self.memory.demoted.is_empty() || self.memory.masterless_since.is_some();
+        let tick = if under_way && self.repeated < 200 { UNDER_WAY } else { AT_REST };
+        let _ = timeout(tick, self.handle.changed.notified()).await;
+    }
+
+    /// Takes over what the watch says, unless an own write is newer. Returns whether the resource is gone or going.
+    fn take_in_resource(&mut self) -> bool {
+        let Some(stored) = stored(&self.ctx, &self.key) else { return true };
+        if stored.uid() != self.resource.uid() {
+            self.resource = (*stored).clone(); // deleted and made anew
+            self.memory = Memory::default();
+            self.gone_since = None;
+        } else if version(&stored) >= version(&self.resource) {
+            self.resource = (*stored).clone();
+        }
+        let orphaning = self.resource.finalizers().iter().any(|f| f == "orphan");
+        self.resource.meta().deletion_timestamp.is_some() && !orphaning
+    }
+
+    /// The pods of a resource that is gone: are they gone too, or has it been long enough?
+    fn farewell(&mut self, o: &Observation) -> bool {
+        let since = *self.gone_since.get_or_insert_with(Instant::now);
+        let nobody = o.members.values().all(|m| m.pod.is_none());
+        if !(nobody || since.elapsed() > FAREWELL) {
+            return false;
+        }
+        self.ctx.registry.leave(&self.key);
+        true
+    }
+
+    fn keep_memory(&mut self, o: &Observation) {
+        if status::serving_master(o).is_some() {
+            self.memory.masterless_since = None;
+        } else {
+            self.memory.masterless_since.get_or_insert(o.now);
+        }
+        self.memory.demoted.retain(|name, d| {
+            let same =
+                o.members.get(name).and_then(|m| m.server.info.as_ref()).is_some_and(|(_, i)| i.run_id == d.run_id);
+            same && !demotion_over(d)
+        });
+    }
+
+    fn log(&self, p: &Plan) {
+        for wait in &p.waits {
+            if !self.previous.waits.contains(wait) {
+                tracing::info!(namespace = self.key.namespace, resource = self.key.name, topic = ?wait.topic, "{}", wait.text);
+            }
+        }
+    }
+
+    /// Writes the status if it says something new.
+    async fn tell(&mut self, o: &Observation, p: &Plan, report: &ObjectsReport) {
+        let spacing = if self.status_failures > 0 { apply::backoff(self.status_failures) } else { STATUS_SPACING };
+        if self.written_at.is_some_and(|at| at.elapsed() < spacing) || !self.ctx.leadership.holds() {
+            return;
+        }
+        let missing =
+            o.record.master.is_some() && o.memory.masterless_since.is_some_and(|at| o.now < at + FIRST_IMPRESSION);
+        if missing {
+            return;
+        }
+        let status = status::describe(o, p, &self.resource, report, Timestamp::now());
+        if self.resource.status.as_ref() == Some(&status) {
+            return;
+        }
+        self.written_at = Some(Instant::now());
+        match apply::status(&self.ctx.client, &self.resource, &status).await {
+            Ok(written) => {
+                self.status_failures = 0;
+                self.announce_trouble(&written);
+                self.resource = written;
+            }
+            Err(error) => {
+                self.status_failures += 1;
+                if !error.is_conflict() {
+                    tracing::warn!(%error, "status not written");
+                } else if let Some(stored) = stored(&self.ctx, &self.key) {
+                    self.resource = (*stored).clone();
+                }
+            }
+        }
+    }
+
+    /// An event when something begins to be in the way that a person has to mend.
+    fn announce_trouble(&self, written: &RedisReplication) {
+        let ready = |r: &RedisReplication| {
+            let conditions = r.status.as_ref().map(|s| s.conditions.clone()).unwrap_or_default();
+            conditions.into_iter().find(|c| c.type_ == ConditionType::Ready.to_string())
+        };
+        let Some(now) = ready(written) else { return };
+        let news = ready(&self.resource).is_none_or(|before| before.reason != now.reason);
+        let for_people = Reason::FOR_PEOPLE.iter().any(|r| r.to_string() == now.reason);
+        if news && for_people {
+            self.ctx.events.publish(Severity::Warning, &now.reason, "Observe", &now.message, written.object_ref(&()));
+        }
+    }
+}
+
+fn version(resource: &RedisReplication) -> u64 {
+    resource.resource_version().and_then(|v| v.parse().ok()).unwrap_or(0)
+}

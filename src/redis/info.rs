@@ -1,0 +1,306 @@
+//! What a Redis server says of itself in `INFO` and `ROLE`, as plain data.
+//!
+//! Answers come from processes that we do not trust to be well-behaved: parsing never panics, and a field that is
+//! missing or malformed is an error that names it.
+
+use std::collections::HashMap;
+
+/// The facts of one observation of a server.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Info {
+    /// The process: another value means that it restarted (`run_id`).
+    pub run_id: String,
+    /// `redis_version`, for people. Valkey reports the Redis version that it is compatible with.
+    pub version: String,
+    /// Present history (`master_replid`).
+    pub replication_id: String,
+    /// The history that this one continues (`master_replid2`); `None` when it continues none.
+    pub previous_replication_id: Option<String>,
+    /// How much of the history it has, in bytes (`master_repl_offset`; on a replica that follows or has followed a
+    /// master, `slave_repl_offset` is the same figure).
+    pub offset: u64,
+    /// It is loading its data file, and answers few commands.
+    pub loading: bool,
+    /// While loading: how much is done, in percent.
+    pub loading_percent: Option<u8>,
+    /// Keys in all databases.
+    pub keys: u64,
+    /// Full syncs that it has served since it started (`sync_full`).
+    pub full_syncs: u64,
+    /// Which side of replication it is on.
+    pub role: Role,
+}
+
+/// Which side of replication a server is on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Role {
+    /// It accepts writes.
+    Master(MasterSide),
+    /// It follows, or tries to follow, another.
+    Replica(ReplicaSide),
+}
+
+/// What a master says.
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct MasterSide {
+    /// The replicas that are connected to it, by address.
+    pub slaves: Vec<SlaveState>,
+}
+
+/// How a master sees one replica.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SlaveState {
+    /// The address that the replica announced.
+    pub ip: String,
+    /// `wait_bgsave`, `send_bulk` or `online`.
+    pub state: String,
+    /// What the replica has acknowledged, in bytes.
+    pub offset: u64,
+}
+
+/// What a replica says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ReplicaSide {
+    /// Whom it follows.
+    pub master_host: String,
+    /// On which port.
+    pub master_port: u16,
+    /// Where it is on the way, as `ROLE` and `INFO` tell.
+    pub follow: FollowState,
+}
+
+/// How far a replica is in following its master.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FollowState {
+    /// No connection: it tries.
+    Connecting,
+    /// Connected, before the sync: PING, AUTH, REPLCONF, PSYNC.
+    Handshake,
+    /// A full copy is under way; percent of the snapshot that has arrived, where it is known.
+    Syncing(Option<u8>),
+    /// It follows the stream of commands.
+    Online,
+}
+
+/// An answer that cannot be understood.
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+pub enum ParseError {
+    /// A field is not there.
+    #[error("INFO has no field {0}")]
+    Missing(&'static str),
+    /// A field has a value that makes no sense.
+    #[error("INFO field {field} has the value {value:?}")]
+    Malformed {
+        /// Its name.
+        field: &'static str,
+        /// What was there, cut to 64 characters.
+        value: String,
+    },
+}
+
+impl Info {
+    /// Reads the text of `INFO` (all the sections used, in any order) and the replica's state from `ROLE`, where it
+    /// was asked: `connect`, `connecting`, `handshake`, `sync`, `connected`.
+    ///
+    /// # Errors
+    /// When a field that is relied on is missing or malformed.
+    pub fn parse(text: &str, role_state: Option<&str>) -> Result<Self, ParseError> {
+        let fields: HashMap<&str, &str> =
+            text.lines().filter_map(|l| l.trim_end_matches('\r').split_once(':')).collect();
+        let fields = Fields(fields);
+        let loading = fields.flag("loading").unwrap_or(false);
+        let role = match fields.text("role")? {
+            "master" => Role::Master(MasterSide { slaves: fields.slaves() }),
+            "slave" => Role::Replica(ReplicaSide {
+                master_host: fields.text("master_host")?.to_owned(),
+                master_port: fields.number("master_port")?,
+                follow: fields.follow_state(role_state),
+            }),
+            other => return Err(malformed("role", other)),
+        };
+        let previous = fields.text("master_replid2").ok().filter(|id| id.chars().any(|c| c != '0'));
+        Ok(Self {
+            run_id: fields.text("run_id")?.to_owned(),
+            version: fields.text("redis_version").unwrap_or_default().to_owned(),
+            replication_id: fields.text("master_replid")?.to_owned(),
+            previous_replication_id: previous.map(str::to_owned),
+            offset: fields.number("master_repl_offset")?,
+            loading,
+            loading_percent: loading.then(|| fields.percent("loading_loaded_perc")).flatten(),
+            keys: fields.keys(),
+            full_syncs: fields.number("sync_full").unwrap_or(0),
+            role,
+        })
+    }
+
+    /// Does it accept writes?
+    pub fn is_master(&self) -> bool {
+        matches!(self.role, Role::Master(_))
+    }
+
+    /// A replica's side of the story.
+    pub fn replica(&self) -> Option<&ReplicaSide> {
+        match &self.role {
+            Role::Replica(side) => Some(side),
+            Role::Master(_) => None,
+        }
+    }
+
+    /// A master's side of the story.
+    pub fn master(&self) -> Option<&MasterSide> {
+        match &self.role {
+            Role::Master(side) => Some(side),
+            Role::Replica(_) => None,
+        }
+    }
+
+    /// Is its data that of the history `id`, or does it continue that history?
+    pub fn descends_from(&self, id: &str) -> bool {
+        self.replication_id == id || self.previous_replication_id.as_deref() == Some(id)
+    }
+}
+
+struct Fields<'a>(HashMap<&'a str, &'a str>);
+
+impl<'a> Fields<'a> {
+    fn text(&self, field: &'static str) -> Result<&'a str, ParseError> {
+        self.0.get(field).copied().ok_or(ParseError::Missing(field))
+    }
+
+    fn number<T: std::str::FromStr>(&self, field: &'static str) -> Result<T, ParseError> {
+        let value = self.text(field)?;
+        value.parse().map_err(|_| malformed(field, value))
+    }
+
+    fn flag(&self, field: &'static str) -> Option<bool> {
+        self.text(field).ok().map(|v| v == "1")
+    }
+
+    fn percent(&self, field: &'static str) -> Option<u8> {
+        let value: f64 = self.number(field).ok()?;
+        #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)] // clamped
+        Some(value.clamp(0.0, 100.0) as u8)
+    }
+
+    /// `db0:keys=3,expires=0,avg_ttl=0`
+    fn keys(&self) -> u64 {
+        self.0
+            .iter()
+            .filter(|(k, _)| k.strip_prefix("db").is_some_and(|n| n.parse::<u32>().is_ok()))
+            .filter_map(|(_, v)| v.split(',').find_map(|f| f.strip_prefix("keys=")))
+            .filter_map(|n| n.parse::<u64>().ok())
+            .fold(0, u64::saturating_add)
+    }
+
+    /// `slave0:ip=10.0.0.2,port=6379,state=online,offset=14,lag=0`
+    fn slaves(&self) -> Vec<SlaveState> {
+        let mut slaves: Vec<_> = self
+            .0
+            .iter()
+            .filter(|(k, _)| k.strip_prefix("slave").is_some_and(|n| n.parse::<u32>().is_ok()))
+            .filter_map(|(_, v)| {
+                let part = |name: &str| v.split(',').find_map(|f| f.strip_prefix(name)?.strip_prefix('='));
+                Some(SlaveState {
+                    ip: part("ip")?.to_owned(),
+                    state: part("state")?.to_owned(),
+                    offset: part("offset")?.parse().ok()?,
+                })
+            })
+            .collect();
+        slaves.sort_by(|a, b| a.ip.cmp(&b.ip));
+        slaves
+    }
+
+    fn follow_state(&self, role_state: Option<&str>) -> FollowState {
+        if self.flag("master_sync_in_progress") == Some(true) {
+            return FollowState::Syncing(self.sync_percent());
+        }
+        if self.text("master_link_status") == Ok("up") {
+            return FollowState::Online;
+        }
+        match role_state {
+            Some("handshake") => FollowState::Handshake,
+            Some("sync") => FollowState::Syncing(self.sync_percent()),
+            _ => FollowState::Connecting,
+        }
+    }
+
+    /// Redis says the size of the snapshot once the transfer has begun; of a diskless one it never knows it.
+    fn sync_percent(&self) -> Option<u8> {
+        let total: u64 = self.number("master_sync_total_bytes").ok().filter(|t| *t > 0)?;
+        let read: u64 = self.number("master_sync_read_bytes").ok()?;
+        u8::try_from((read.min(total)).saturating_mul(100) / total).ok()
+    }
+}
+
+fn malformed(field: &'static str, value: &str) -> ParseError {
+    ParseError::Malformed { field, value: value.chars().take(64).collect() }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use proptest::prelude::*;
+
+    const MASTER: &str = "# Server\r\nredis_version:7.0.15\r\nrun_id:aaaa\r\n# Replication\r\nrole:master\r\nconnected_slaves:2\r\n\
+        slave0:ip=10.0.0.3,port=6379,state=online,offset=1400,lag=0\r\nslave1:ip=10.0.0.2,port=6379,state=wait_bgsave,offset=0,lag=0\r\n\
+        master_replid:1111\r\nmaster_replid2:0000000000000000000000000000000000000000\r\nmaster_repl_offset:1414\r\n\
+        # Persistence\r\nloading:0\r\n# Keyspace\r\ndb0:keys=3,expires=0,avg_ttl=0\r\ndb12:keys=4,expires=1,avg_ttl=9\r\n# Stats\r\nsync_full:2\r\n";
+    const REPLICA: &str = "run_id:bbbb\r\nrole:slave\r\nmaster_host:10.0.0.1\r\nmaster_port:6379\r\nmaster_link_status:down\r\n\
+        master_sync_in_progress:1\r\nmaster_sync_total_bytes:200\r\nmaster_sync_read_bytes:50\r\nmaster_replid:1111\r\n\
+        master_replid2:2222\r\nmaster_repl_offset:7\r\nloading:1\r\nloading_loaded_perc:33.40\r\n";
+
+    #[test]
+    fn a_master_with_two_replicas() {
+        let i = Info::parse(MASTER, None).unwrap();
+        assert!(i.is_master() && !i.loading);
+        assert_eq!((i.offset, i.keys, i.full_syncs, i.run_id.as_str()), (1414, 7, 2, "aaaa"));
+        assert_eq!(i.previous_replication_id, None);
+        let seen: Vec<_> = i.master().unwrap().slaves.iter().map(|s| (s.ip.as_str(), s.state.as_str())).collect();
+        assert_eq!(seen, [("10.0.0.2", "wait_bgsave"), ("10.0.0.3", "online")]);
+    }
+
+    #[test]
+    fn a_replica_in_a_full_sync() {
+        let i = Info::parse(REPLICA, Some("sync")).unwrap();
+        assert_eq!(i.replica().unwrap().follow, FollowState::Syncing(Some(25)));
+        assert_eq!(i.loading_percent, Some(33));
+        assert!(i.descends_from("1111") && i.descends_from("2222") && !i.descends_from("3333"));
+    }
+
+    #[test]
+    fn stages_of_following() {
+        let with = |progress: &str, link: &str, role: Option<&str>| {
+            let text = REPLICA
+                .replace("master_sync_in_progress:1", &format!("master_sync_in_progress:{progress}"))
+                .replace("master_link_status:down", &format!("master_link_status:{link}"));
+            Info::parse(&text, role).unwrap().replica().unwrap().follow
+        };
+        assert_eq!(with("0", "up", Some("connected")), FollowState::Online);
+        assert_eq!(with("0", "down", Some("connect")), FollowState::Connecting);
+        assert_eq!(with("0", "down", None), FollowState::Connecting);
+        assert_eq!(with("0", "down", Some("handshake")), FollowState::Handshake);
+    }
+
+    #[test]
+    fn what_is_missing_is_named() {
+        assert_eq!(Info::parse("", None), Err(ParseError::Missing("role")));
+        let text = MASTER.replace("master_repl_offset:1414", "master_repl_offset:many");
+        assert_eq!(
+            Info::parse(&text, None),
+            Err(ParseError::Malformed { field: "master_repl_offset", value: "many".into() })
+        );
+    }
+
+    proptest! {
+        #[test]
+        fn no_answer_makes_it_panic(text in "(?s).{0,400}", pick in 0usize..400, junk in "(?s).{0,20}") {
+            let _ = Info::parse(&text, Some(&junk));
+            let mut evil: Vec<char> = REPLICA.chars().collect();
+            let at = pick.min(evil.len());
+            evil.splice(at..at, junk.chars());
+            let _ = Info::parse(&evil.into_iter().collect::<String>(), None);
+        }
+    }
+}

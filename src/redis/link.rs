@@ -1,0 +1,407 @@
+//! One live connection to one Redis server: it watches the server, and carries the few commands that change its role.
+//!
+//! The end of the connection is noticed by the kernel and reported at once; asking from time to time is for everything
+//! else. Each server has a task of its own, so a slow one never delays what is known of another.
+
+use std::{
+    net::{IpAddr, SocketAddr},
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use redis::{
+    AsyncConnectionConfig, Cmd, ErrorKind, Pipeline, RedisConnectionInfo, RedisError, RedisResult, ServerErrorKind,
+    Value, aio::MultiplexedConnection,
+};
+use tokio::{
+    net::TcpStream,
+    sync::{Notify, watch},
+    task::JoinHandle,
+    time::{Instant, MissedTickBehavior, interval, sleep, timeout},
+};
+
+use super::info::{Info, ParseError};
+
+/// How often a server is asked for its state when nothing happens.
+const ASK_EVERY: Duration = Duration::from_millis(500);
+/// How long a server may take to accept a connection and the password.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
+/// How long an answer may take before the question counts as unanswered. The connection stays: slow is not dead.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(1);
+/// The first pause before another attempt to connect: a restarted container is back within a second.
+const RETRY_FIRST: Duration = Duration::from_millis(20);
+/// The longest pause before another attempt to connect.
+const RETRY_LONGEST: Duration = Duration::from_millis(500);
+/// What a replica of nobody follows: a loopback port on which nothing listens.
+const NOBODY: (&str, u16) = ("127.0.0.1", 1);
+
+/// Puts back what [`Link::hold_writes`] puts off.
+static PING_REPLICAS: std::sync::LazyLock<Cmd> = std::sync::LazyLock::new(|| {
+    let mut cmd = redis::cmd("CONFIG");
+    cmd.arg("SET").arg("repl-ping-replica-period").arg(1);
+    cmd
+});
+
+/// Where a server is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Target {
+    /// The pod's address.
+    pub ip: IpAddr,
+    /// The port that Redis listens on.
+    pub port: u16,
+}
+
+/// How the connection is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Health {
+    /// There has been no connection yet.
+    Connecting,
+    /// It is open, and the server has answered over it.
+    Up,
+    /// It was open, and ended.
+    Lost {
+        /// When it ended.
+        since: Instant,
+        /// What is known of the end.
+        how: Loss,
+    },
+}
+
+/// What is known of the end of a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Loss {
+    /// The other side closed or reset it. A process that dies does this; so does a mere `CLIENT KILL`.
+    Closed,
+    /// It was closed, and then another was refused: nobody listens there any more.
+    Refused,
+}
+
+/// All that is known of a server, and since when.
+#[derive(Clone, Debug)]
+pub struct Report {
+    /// How the connection is.
+    pub health: Health,
+    /// What the server last said, and when.
+    pub info: Option<(Instant, Info)>,
+    /// When it last answered anything, be it `-BUSY` or `-LOADING`.
+    pub last_answer: Option<Instant>,
+    /// Why it cannot be used, in words: a refused password, an answer that cannot be understood.
+    pub problem: Option<Problem>,
+}
+
+/// Why a server that can be reached cannot be used.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Problem {
+    /// It refuses the password.
+    Password(String),
+    /// Its answers make no sense, or are errors.
+    Answer(String),
+}
+
+/// A command that failed.
+#[derive(Debug, thiserror::Error)]
+pub enum CommandError {
+    /// There is no connection.
+    #[error("not connected")]
+    NotConnected,
+    /// No answer in time. The server may or may not have done it.
+    #[error("no answer within {} ms", ANSWER_TIMEOUT.as_millis())]
+    NoAnswer,
+    /// Redis refused, or the connection broke.
+    #[error("{0}")]
+    Redis(#[from] RedisError),
+    /// It answered something that cannot be understood.
+    #[error("{0}")]
+    Parse(#[from] ParseError),
+}
+
+/// A watched server. Dropping it ends the watching.
+#[derive(Debug)]
+pub struct Link {
+    target: Target,
+    shared: Arc<Shared>,
+    task: JoinHandle<()>,
+}
+
+struct Shared {
+    report: watch::Sender<Report>,
+    connection: Mutex<Option<MultiplexedConnection>>,
+    changed: Arc<Notify>,
+}
+
+impl std::fmt::Debug for Shared {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Shared").finish_non_exhaustive()
+    }
+}
+
+impl Drop for Link {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+impl Link {
+    /// Begins to watch a server; `changed` is woken whenever something about it changes that matters to a decision.
+    pub fn open(target: Target, password: String, changed: Arc<Notify>) -> Self {
+        let report = Report { health: Health::Connecting, info: None, last_answer: None, problem: None };
+        let shared = Arc::new(Shared { report: watch::Sender::new(report), connection: Mutex::new(None), changed });
+        let task = tokio::spawn(watch(target, password, Arc::clone(&shared)));
+        Self { target, shared, task }
+    }
+
+    /// Where the server is.
+    pub fn target(&self) -> Target {
+        self.target
+    }
+
+    /// What is known now.
+    pub fn report(&self) -> Report {
+        self.shared.report.borrow().clone()
+    }
+
+    /// Asks the server for its state at once, and waits for the answer.
+    pub async fn refresh(&self) -> Result<Info, CommandError> {
+        let mut connection = self.connection()?;
+        self.shared.ask(&mut connection).await
+    }
+
+    /// `REPLICAOF NO ONE`, and the state that the server is in afterwards.
+    pub async fn promote(&self) -> Result<Info, CommandError> {
+        self.run(&PING_REPLICAS).await?; // as a former master it may still have them put off
+        self.run(redis::cmd("REPLICAOF").arg("NO").arg("ONE")).await?;
+        self.refresh().await
+    }
+
+    /// Makes it a replica of nobody: it takes no writes and keeps its data, its replication id and its offset.
+    pub async fn freeze(&self) -> Result<Info, CommandError> {
+        self.run(redis::cmd("REPLICAOF").arg(NOBODY.0).arg(NOBODY.1)).await?;
+        self.refresh().await
+    }
+
+    /// Makes it a replica of another.
+    pub async fn follow(&self, master: Target) -> Result<Info, CommandError> {
+        self.run(redis::cmd("REPLICAOF").arg(master.ip.to_string()).arg(master.port)).await?;
+        self.refresh().await
+    }
+
+    /// Holds back the clients' writes, for so long at most; Redis ends it by itself.
+    ///
+    /// The master's own PINGs in the replication stream are put off too: one that comes between the comparison of the
+    /// offsets and the demotion would leave the old master ahead of the new one, and cost it a full sync.
+    pub async fn hold_writes(&self, limit: Duration) -> Result<Info, CommandError> {
+        self.run(redis::cmd("CONFIG").arg("SET").arg("repl-ping-replica-period").arg(3600)).await?;
+        let millis = u64::try_from(limit.as_millis()).unwrap_or(u64::MAX);
+        self.run(redis::cmd("CLIENT").arg("PAUSE").arg(millis).arg("WRITE")).await?;
+        self.refresh().await
+    }
+
+    /// Lets writes through again.
+    pub async fn release_writes(&self) -> Result<(), CommandError> {
+        self.run(redis::cmd("CLIENT").arg("UNPAUSE")).await?;
+        self.run(&PING_REPLICAS).await?;
+        Ok(())
+    }
+
+    /// Closes the clients' connections to a former master, so that they connect anew and find the present one; then
+    /// lets go of what was held back (held commands of the new master's stream among it).
+    pub async fn drop_clients(&self) -> Result<(), CommandError> {
+        let kill = |kind: &str| {
+            let mut cmd = redis::cmd("CLIENT");
+            cmd.arg("KILL").arg("TYPE").arg(kind).arg("SKIPME").arg("yes");
+            cmd
+        };
+        self.run(&kill("normal")).await?;
+        self.run(&kill("pubsub")).await?;
+        self.release_writes().await
+    }
+
+    async fn run(&self, cmd: &Cmd) -> Result<Value, CommandError> {
+        let mut connection = self.connection()?;
+        Ok(within(cmd.query_async(&mut connection)).await??)
+    }
+
+    fn connection(&self) -> Result<MultiplexedConnection, CommandError> {
+        let guard = self.shared.connection.lock().unwrap_or_else(PoisonError::into_inner);
+        guard.clone().ok_or(CommandError::NotConnected)
+    }
+}
+
+async fn within<T>(answer: impl Future<Output = T>) -> Result<T, CommandError> {
+    timeout(ANSWER_TIMEOUT, answer).await.map_err(|_| CommandError::NoAnswer)
+}
+
+async fn watch(target: Target, password: String, shared: Arc<Shared>) {
+    let mut pause = RETRY_FIRST;
+    loop {
+        match connect(target, &password).await {
+            Ok((connection, driver)) => {
+                pause = RETRY_FIRST;
+                shared.attend(connection, driver).await;
+                continue; // at once: a refusal is the proof of death
+            }
+            Err(Refusal::Refused) => shared.update(|r| {
+                if let Health::Lost { how, .. } = &mut r.health {
+                    *how = Loss::Refused;
+                }
+            }),
+            Err(Refusal::Password(words)) => shared.update(|r| r.problem = Some(Problem::Password(words))),
+            Err(Refusal::Other) => {}
+        }
+        sleep(pause).await;
+        pause = (pause * 2).min(RETRY_LONGEST);
+    }
+}
+
+enum Refusal {
+    /// Nobody listens.
+    Refused,
+    /// The password is wrong.
+    Password(String),
+    /// No route, no answer, an ended handshake: says nothing about the process.
+    Other,
+}
+
+type Driver = std::pin::Pin<Box<dyn Future<Output = ()> + Send>>;
+
+async fn connect(target: Target, password: &str) -> Result<(MultiplexedConnection, Driver), Refusal> {
+    let attempt = async {
+        let stream = TcpStream::connect(SocketAddr::new(target.ip, target.port)).await.map_err(|e| match e.kind() {
+            std::io::ErrorKind::ConnectionRefused => Refusal::Refused,
+            _ => Refusal::Other,
+        })?;
+        stream.set_nodelay(true).map_err(|_| Refusal::Other)?;
+        let who = RedisConnectionInfo::default().set_password(password).set_skip_set_lib_name();
+        let config = AsyncConnectionConfig::new().set_response_timeout(None); // `within` does it
+        let (mut connection, driver) =
+            MultiplexedConnection::new_with_config(&who, stream, config).await.map_err(|e| refused(&e))?;
+        let mut driver: Driver = Box::pin(driver);
+        // a name for CLIENT LIST, and never evicted; an old server may not know the latter
+        let mut hello = redis::pipe();
+        hello.cmd("CLIENT").arg("SETNAME").arg("redis-replication-operator").ignore();
+        hello.cmd("CLIENT").arg("NO-EVICT").arg("on").ignore();
+        tokio::select! {
+            () = &mut driver => return Err(Refusal::Other),
+            _ = hello.query_async::<()>(&mut connection) => {}
+        }
+        Ok((connection, driver))
+    };
+    timeout(CONNECT_TIMEOUT, attempt).await.unwrap_or(Err(Refusal::Other))
+}
+
+fn refused(e: &RedisError) -> Refusal {
+    let words = e.to_string();
+    if e.kind() == ErrorKind::AuthenticationFailed || words.contains("WRONGPASS") || words.contains("NOAUTH") {
+        Refusal::Password(words)
+    } else {
+        Refusal::Other
+    }
+}
+
+impl Shared {
+    /// Watches over one connection until it ends.
+    async fn attend(&self, connection: MultiplexedConnection, mut driver: Driver) {
+        self.connection.lock().unwrap_or_else(PoisonError::into_inner).replace(connection.clone());
+        let mut connection = connection;
+        let mut ticks = interval(ASK_EVERY);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let asking = async {
+            loop {
+                ticks.tick().await;
+                let _ = self.ask(&mut connection).await; // what it means is in the report
+            }
+        };
+        tokio::select! {
+            () = &mut driver => {}
+            () = asking => {}
+        }
+        self.connection.lock().unwrap_or_else(PoisonError::into_inner).take();
+        self.update(|r| {
+            if r.health == Health::Up {
+                r.health = Health::Lost { since: Instant::now(), how: Loss::Closed };
+            }
+        });
+    }
+
+    async fn ask(&self, connection: &mut MultiplexedConnection) -> Result<Info, CommandError> {
+        let asked = Instant::now(); // what is answered was true at this time or later
+        let answer = within(query(connection)).await;
+        let result = match answer {
+            Err(none) => return Err(none),
+            Ok(result) => result,
+        };
+        match result {
+            Ok((text, state)) => match Info::parse(&text, state.as_deref()) {
+                Ok(info) => {
+                    self.update(|r| {
+                        r.health = Health::Up;
+                        r.problem = None;
+                        r.last_answer = Some(asked);
+                        r.info = Some((asked, info.clone()));
+                    });
+                    Ok(info)
+                }
+                Err(e) => {
+                    self.update(|r| {
+                        r.last_answer = Some(asked);
+                        r.problem = Some(Problem::Answer(e.to_string()));
+                    });
+                    Err(e.into())
+                }
+            },
+            Err(e) => {
+                // an error that the server itself sent is an answer: it is alive
+                if let ErrorKind::Server(kind) = e.kind() {
+                    let busy = matches!(kind, ServerErrorKind::BusyLoading | ServerErrorKind::MasterDown)
+                        || e.code() == Some("BUSY");
+                    self.update(|r| {
+                        r.health = Health::Up;
+                        r.last_answer = Some(asked);
+                        r.problem = (!busy).then(|| Problem::Answer(e.to_string()));
+                    });
+                } else if matches!(refused(&e), Refusal::Password(_)) {
+                    self.update(|r| r.problem = Some(Problem::Password(e.to_string())));
+                }
+                Err(e.into())
+            }
+        }
+    }
+
+    /// Changes the report, and wakes the supervisor if that could change a decision (a mere offset does not).
+    fn update(&self, change: impl FnOnce(&mut Report)) {
+        let mut matters = false;
+        self.report.send_modify(|r| {
+            let before = r.clone();
+            change(r);
+            let facts = |r: &Report| {
+                r.info.as_ref().map(|(_, i)| {
+                    let slaves = i.master().map(|m| m.slaves.iter().map(|s| (s.ip.clone(), s.state.clone())).collect());
+                    let slaves: Vec<(String, String)> = slaves.unwrap_or_default();
+                    let steady = (i.run_id.clone(), i.replication_id.clone(), i.loading, i.loading_percent);
+                    (steady, i.is_master(), i.replica().cloned(), slaves)
+                })
+            };
+            matters = before.health != r.health || before.problem != r.problem || facts(&before) != facts(r);
+        });
+        if matters {
+            self.changed.notify_one();
+        }
+    }
+}
+
+/// The sections one by one: Redis 6.2 takes a single one in each `INFO`.
+async fn query(connection: &mut MultiplexedConnection) -> RedisResult<(String, Option<String>)> {
+    let mut pipe = Pipeline::new();
+    for section in ["server", "replication", "persistence", "stats", "keyspace"] {
+        pipe.cmd("INFO").arg(section);
+    }
+    pipe.cmd("ROLE");
+    let mut answers: Vec<Value> = pipe.query_async(connection).await?;
+    // ["slave", host, port, state, offset]
+    let state = match answers.pop() {
+        Some(Value::Array(role)) => role.into_iter().nth(3).and_then(|v| redis::from_redis_value::<String>(v).ok()),
+        _ => None,
+    };
+    let texts = answers.into_iter().map(redis::from_redis_value::<String>).collect::<Result<Vec<_>, _>>()?;
+    Ok((texts.join("\r\n"), state))
+}

@@ -1,0 +1,98 @@
+//! Keeping the flock together while there is a master: everyone follows it, its Service and the labels name it, and the
+//! clients of a former one are sent to it.
+
+use std::time::Duration;
+
+use super::{
+    observation::{Observation, RoleLabel},
+    steps::{Plan, Step, Topic},
+    suspicion::{Verdict, verdict},
+};
+use crate::redis::Info;
+
+/// When, after its demotion, the clients of a former master are sent away. They reconnect at once, and until kube-proxy
+/// has heard of the change some of them come back to the same pod.
+const DROP_AT: [Duration; 8] = [
+    Duration::ZERO,
+    Duration::from_millis(30),
+    Duration::from_millis(70),
+    Duration::from_millis(120),
+    Duration::from_millis(200),
+    Duration::from_millis(350),
+    Duration::from_millis(700),
+    Duration::from_millis(1500),
+];
+
+/// The port that Redis listens on in every pod.
+#[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)] // 6379
+const PORT: u16 = crate::objects::names::REDIS_PORT as u16;
+
+/// Steps that bring all others behind `master`, which is alive and accepts writes.
+pub(super) fn gather(o: &Observation, master: &str, truth: &Info, p: &mut Plan) {
+    if o.route.as_ref().is_some_and(|r| r.as_deref() != Some(master)) {
+        p.steps.push(Step::Route { to: master.to_owned() });
+    }
+    label(o, master, RoleLabel::Master, p);
+    for (name, member) in o.members.iter().filter(|(n, _)| *n != master) {
+        if let Some(demotion) = o.memory.demoted.get(name)
+            && DROP_AT.get(demotion.dropped).is_some_and(|after| o.now >= demotion.at + *after)
+        {
+            p.steps.push(Step::DropClients { member: name.clone() });
+        }
+        let Verdict::Alive(info) = verdict(o.now, member) else { continue };
+        follow(o, name, info, master, truth, p);
+    }
+}
+
+/// Everyone but `granted` who accepts writes has to stop first; returns whether somebody does.
+pub(super) fn disarm_rivals(o: &Observation, granted: Option<&str>, p: &mut Plan) -> bool {
+    let before = p.steps.len();
+    for (name, member) in o.members.iter().filter(|(n, _)| Some(n.as_str()) != granted) {
+        if let Verdict::Alive(info) = verdict(o.now, member)
+            && info.is_master()
+        {
+            let reason = "it accepted writes, and is not the recorded master".to_owned();
+            p.steps.push(Step::Freeze { member: name.clone(), offset: info.offset, reason });
+        }
+    }
+    p.steps.len() > before
+}
+
+fn follow(o: &Observation, name: &str, info: &Info, master: &str, truth: &Info, p: &mut Plan) {
+    let Some(address) = o.members.get(master).and_then(super::Member::ip) else { return };
+    if info.loading {
+        return;
+    }
+    let reason = match info.replica() {
+        None => "it accepted writes, and is not the recorded master",
+        Some(r) if r.master_host == address.to_string() && r.master_port == PORT => {
+            if o.memory.demoted.get(name).is_none_or(demotion_over) {
+                label(o, name, RoleLabel::Replica, p);
+            }
+            return;
+        }
+        Some(r) if r.master_host == "127.0.0.1" && r.master_port == 1 => "it followed nobody",
+        Some(_) => "it followed another",
+    };
+    // a member with data is never made to follow an empty one: its copy may be the last
+    let kin = info.descends_from(&truth.replication_id) || truth.descends_from(&info.replication_id);
+    if truth.keys == 0 && info.keys > 0 && !kin {
+        let text = format!(
+            "{name} has data of another history and the master {master} has none: {name} is left alone, lest the last copy is lost; it follows once something is written to {master}"
+        );
+        return p.wait(Topic::Kinship, text);
+    }
+    p.steps.push(Step::Follow { member: name.to_owned(), master: master.to_owned(), reason: reason.into() });
+}
+
+fn label(o: &Observation, name: &str, role: RoleLabel, p: &mut Plan) {
+    let pod = o.members.get(name).and_then(|m| m.pod.as_ref());
+    if pod.is_some_and(|pod| pod.role != Some(role) && !(pod.leaving && role == RoleLabel::Replica)) {
+        p.steps.push(Step::Label { member: name.to_owned(), role });
+    }
+}
+
+/// Is a demotion over: have the clients been sent away for the last time?
+pub fn demotion_over(d: &super::Demotion) -> bool {
+    d.dropped >= DROP_AT.len()
+}

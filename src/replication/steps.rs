@@ -1,0 +1,137 @@
+//! What a plan consists of.
+
+use super::observation::RoleLabel;
+use crate::api::{Outcome, TransitionKind};
+
+/// What may be done now, and what is being waited for.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Plan {
+    /// Steps that may be taken now, side by side.
+    pub steps: Vec<Step>,
+    /// Why not more is done.
+    pub waits: Vec<Wait>,
+}
+
+/// One act on Redis or on the API.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Step {
+    /// Record a change of master in the status, before anything is done about it.
+    Begin {
+        /// One more than any before.
+        epoch: i64,
+        /// Why.
+        kind: TransitionKind,
+        /// The master until now.
+        from: Option<String>,
+        /// The master to be.
+        to: String,
+        /// The evidence, in words.
+        reason: String,
+    },
+    /// Record that the change of master has ended.
+    Close {
+        /// How.
+        outcome: Outcome,
+        /// Why it was abandoned, in words; empty when it was completed.
+        note: String,
+    },
+    /// `REPLICAOF NO ONE`, on the recorded target only.
+    Promote {
+        /// On which.
+        member: String,
+    },
+    /// Make it a replica of nobody: it takes no more writes and keeps its data.
+    Freeze {
+        /// Which.
+        member: String,
+        /// All that it acknowledged is below this offset, where that is known.
+        offset: u64,
+        /// Why, in words.
+        reason: String,
+    },
+    /// `REPLICAOF` the master.
+    Follow {
+        /// Which.
+        member: String,
+        /// Whom.
+        master: String,
+        /// Why, in words.
+        reason: String,
+    },
+    /// Hold back clients' writes on the master that hands over.
+    HoldWrites {
+        /// Which.
+        member: String,
+    },
+    /// Let them through again.
+    ReleaseWrites {
+        /// Which.
+        member: String,
+    },
+    /// Send a former master's clients away, so that they find the new one.
+    DropClients {
+        /// Which.
+        member: String,
+    },
+    /// Ask members for their state now.
+    Look {
+        /// Which.
+        members: Vec<String>,
+    },
+    /// Point the master Service at a pod.
+    Route {
+        /// Which.
+        to: String,
+    },
+    /// Write a pod's role label.
+    Label {
+        /// Which.
+        member: String,
+        /// What.
+        role: RoleLabel,
+    },
+    /// Delete a pod so that the StatefulSet makes it anew from the present template.
+    Restart {
+        /// Which.
+        member: String,
+        /// Why, in words.
+        reason: String,
+    },
+}
+
+/// A reason for waiting.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Wait {
+    /// What it is about.
+    pub topic: Topic,
+    /// In plain words.
+    pub text: String,
+}
+
+/// What a wait is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Topic {
+    /// `spec.paused`.
+    Paused,
+    /// There is no master, and not all who may have the data have answered.
+    Election,
+    /// The master does not answer and nothing proves that it is gone.
+    Suspicion,
+    /// The master should hand over and cannot yet.
+    Switchover,
+    /// Pods wait to be replaced.
+    Rollout,
+    /// A member has data of another history, and the master has none.
+    Kinship,
+}
+
+impl Plan {
+    pub(super) fn wait(&mut self, topic: Topic, text: impl Into<String>) {
+        self.waits.push(Wait { topic, text: text.into() });
+    }
+
+    /// What is said about a topic, if it is being waited for.
+    pub fn waiting_for(&self, topic: Topic) -> Option<&str> {
+        self.waits.iter().find(|w| w.topic == topic).map(|w| w.text.as_str())
+    }
+}
