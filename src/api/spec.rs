@@ -79,9 +79,6 @@ pub const RESERVED_DIRECTIVES: &[&str] = &[
     cel,
     validation = Rule::new("size(self.metadata.name) <= 40")
         .message("metadata.name may have 40 characters at most: the names of pods and Services are made from it; choose a shorter one"),
-    validation = Rule::new("has(self.spec.persistence) == has(oldSelf.spec.persistence)")
-        .message("spec.persistence can't be added or removed later: a StatefulSet's volume claims are fixed; make a second RedisReplication and move the data")
-        .field_path(".spec.persistence"),
     validation = Rule::new("self.metadata.name.matches('^[a-z]([-a-z0-9]*[a-z0-9])?$')")
         .message("metadata.name must be lower-case letters, digits and '-', and start with a letter: Services are named after it")
 )]
@@ -336,3 +333,7 @@ fn default_port() -> i32 {
 fn free_form_object(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
     schemars::json_schema!({ "type": "object", "x-kubernetes-preserve-unknown-fields": true })
 }
+
+#[cfg(test)]
+#[path = "spec_tests.rs"]
+mod tests;
