@@ -62,7 +62,7 @@ fmt: ## format the source
 lint: ## formatting, clippy, and the licences and sources of dependencies
 	cargo fmt --check
 	cargo clippy --locked --workspace --all-targets -- -D warnings
-	@if command -v cargo-deny >/dev/null; then cargo deny --locked check bans licenses sources; \
+	@if command -v cargo-deny >/dev/null; then cargo deny --locked check --hide-inclusion-graph bans licenses sources; \
 	else echo "lint: no cargo-deny, so dependencies are not checked (make setup installs it)" >&2; fi
 
 advisories: ## known vulnerabilities in dependencies (needs the internet)

@@ -3,9 +3,8 @@
 use std::{io::Write, process::ExitCode};
 
 use clap::{Parser, Subcommand};
-use kube::CustomResourceExt;
 use redis_replication_operator::{
-    api::RedisReplication,
+    api,
     drill::{self, DrillArgs},
     operator::{self, RunArgs},
 };
@@ -49,7 +48,7 @@ fn main() -> anyhow::Result<ExitCode> {
     match cli.command {
         Command::Run(args) => runtime.block_on(operator::run(args))?,
         Command::Crd => {
-            let crd = serde_saphyr::to_string(&RedisReplication::crd())?;
+            let crd = serde_saphyr::to_string(&api::crd())?;
             std::io::stdout().write_all(crd.as_bytes())?;
         }
         Command::Drill(args) => {

@@ -121,7 +121,8 @@ async fn an_error_neither_grants_nor_takes_leadership() {
 #[case::as_it_should_be(Some("x"), false)]
 #[tokio::test]
 async fn objects_are_written_only_where_they_differ(#[case] live: Option<&'static str>, #[case] written: bool) {
-    let wanted: ConfigMap = serde_json::from_value(json!({"metadata": {"name": "cache-config"}, "data": {"a": "x"}})).unwrap();
+    let wanted: ConfigMap =
+        serde_json::from_value(json!({"metadata": {"name": "cache-config"}, "data": {"a": "x"}})).unwrap();
     // what a first apply sends is what the server has afterwards
     let (first, mut h) = client();
     let server = tokio::spawn(async move {

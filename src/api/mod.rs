@@ -1,10 +1,12 @@
 //! The `RedisReplication` resource as people write and read it: types, defaults, validation rules, conditions.
 
 mod conditions;
+mod crd;
 mod spec;
 mod status;
 
 pub use conditions::{ConditionType, Reason};
+pub use crd::crd;
 pub use spec::{
     Auth, ClaimRetention, ImagePullPolicy, Persistence, PersistenceMode, RESERVED_DIRECTIVES, RedisReplication,
     RedisReplicationSpec, ServiceSettings, ServiceType, Services,

@@ -24,12 +24,19 @@ pub const RESERVED_DIRECTIVES: &[&str] = &[
     "daemonize",
     "dir",
     "include",
+    "logfile",
     "masterauth",
     "masteruser",
+    "min-replicas-max-lag",
+    "min-replicas-to-write",
+    "min-slaves-max-lag",
+    "min-slaves-to-write",
     "pidfile",
     "port",
     "protected-mode",
     "rename-command",
+    "repl-ping-replica-period",
+    "repl-ping-slave-period",
     "replica-announce-ip",
     "replica-announce-port",
     "replica-read-only",
@@ -106,8 +113,8 @@ pub struct RedisReplicationSpec {
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     #[schemars(extend("maxProperties" = 200))]
     #[x_kube(
-        validation = Rule::new("self.all(k, !(k.lowerAscii() in ['aclfile','appendonly','bind','cluster-enabled','daemonize','dir','include','masterauth','masteruser','pidfile','port','protected-mode','rename-command','replica-announce-ip','replica-announce-port','replica-read-only','replicaof','requirepass','save','slave-announce-ip','slave-announce-port','slave-read-only','slaveof','supervised','unixsocket','user']))")
-            .message("these directives are the operator's and can't be set here: aclfile, appendonly, bind, cluster-enabled, daemonize, dir, include, masterauth, masteruser, pidfile, port, protected-mode, rename-command, replica-announce-ip, replica-announce-port, replica-read-only, replicaof, requirepass, save, slave-announce-ip, slave-announce-port, slave-read-only, slaveof, supervised, unixsocket, user; for passwords use spec.auth, for appendonly and save spec.persistence, for ports spec.services"),
+        validation = Rule::new("self.all(k, !(k.lowerAscii() in ['aclfile','appendonly','bind','cluster-enabled','daemonize','dir','include','logfile','masterauth','masteruser','min-replicas-max-lag','min-replicas-to-write','min-slaves-max-lag','min-slaves-to-write','pidfile','port','protected-mode','rename-command','repl-ping-replica-period','repl-ping-slave-period','replica-announce-ip','replica-announce-port','replica-read-only','replicaof','requirepass','save','slave-announce-ip','slave-announce-port','slave-read-only','slaveof','supervised','unixsocket','user']))")
+            .message("these directives are the operator's and can't be set here: aclfile, appendonly, bind, cluster-enabled, daemonize, dir, include, logfile, masterauth, masteruser, min-replicas-max-lag, min-replicas-to-write, min-slaves-max-lag, min-slaves-to-write, pidfile, port, protected-mode, rename-command, repl-ping-replica-period, repl-ping-slave-period, replica-announce-ip, replica-announce-port, replica-read-only, replicaof, requirepass, save, slave-announce-ip, slave-announce-port, slave-read-only, slaveof, supervised, unixsocket, user; for passwords use spec.auth, for appendonly and save spec.persistence, for ports spec.services"),
         validation = Rule::new("self.all(k, k.matches('^[a-zA-Z][a-zA-Z0-9._-]*$'))")
             .message("the keys of spec.config are names of redis.conf directives, such as maxmemory-policy: letters, digits, '-', '_' and '.'")
     )]
@@ -164,8 +171,8 @@ pub struct RedisReplicationSpec {
     pub pod_annotations: BTreeMap<String, String>,
 
     /// Whatever else a pod template can say, merged over the one that the operator makes: objects are merged, lists
-    /// whose items have a `name` (containers, volumes, env) are merged by name, other lists are replaced. The Redis
-    /// container is called `redis`. A change restarts the pods one by one.
+    /// whose items have a `name` (containers, volumes, env) are merged by name, volume mounts by path, other lists are
+    /// replaced; `null` removes. The Redis container is called `redis`. A change restarts the pods one by one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "free_form_object")]
     pub pod_overrides: Option<Map<String, Value>>,
@@ -326,3 +333,7 @@ fn default_port() -> i32 {
 fn free_form_object(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
     schemars::json_schema!({ "type": "object", "x-kubernetes-preserve-unknown-fields": true })
 }
+
+#[cfg(test)]
+#[path = "spec_tests.rs"]
+mod tests;

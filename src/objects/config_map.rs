@@ -105,7 +105,8 @@ pub(super) fn hash(spec: &RedisReplicationSpec) -> String {
     digest.update(redis_conf(spec));
     digest.update([0]);
     digest.update(operator_conf(spec));
-    digest.finalize().iter().take(8).map(|byte| format!("{byte:02x}")).collect()
+    let first = digest.finalize().iter().take(8).fold(0, |hash: u64, byte| hash << 8 | u64::from(*byte));
+    format!("{first:016x}")
 }
 
 #[cfg(test)]

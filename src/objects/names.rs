@@ -43,10 +43,10 @@ pub const ROLE_REPLICA: &str = "replica";
 pub const OWN_PREFIX: &str = "redis.replication.dev/";
 /// Annotation of the pod template: a hash of the settings that Redis reads only when it starts.
 pub const CONFIG_HASH_ANNOTATION: &str = "redis.replication.dev/config-hash";
-/// Label that the StatefulSet controller puts on each pod; the master Service selects by it.
+/// Label that the `StatefulSet` controller puts on each pod; the master Service selects by it.
 pub const POD_NAME_LABEL: &str = "statefulset.kubernetes.io/pod-name";
 
-/// The StatefulSet.
+/// The `StatefulSet`.
 pub fn stateful_set(name: &str) -> String {
     name.to_owned()
 }
@@ -91,19 +91,19 @@ pub fn pod(name: &str, ordinal: i32) -> String {
     format!("{name}-{ordinal}")
 }
 
-/// The pods that a StatefulSet of `replicas` has, in order.
+/// The pods that a `StatefulSet` of `replicas` has, in order.
 pub fn expected_members(name: &str, replicas: i32) -> Vec<String> {
     (0..replicas).map(|ordinal| pod(name, ordinal)).collect()
 }
 
-/// The number at the end of a pod's name; `None` if this is not the name of a StatefulSet's pod.
+/// The number at the end of a pod's name; `None` if this is not the name of a `StatefulSet`'s pod.
 pub fn ordinal(pod_name: &str) -> Option<i32> {
     let (_, digits) = pod_name.rsplit_once('-')?;
     let ordinal: i32 = digits.parse().ok()?;
     (digits == ordinal.to_string()).then_some(ordinal)
 }
 
-/// The labels by which a cluster's pods are found. They can never change: a StatefulSet's selector is immutable.
+/// The labels by which a cluster's pods are found. They can never change: a `StatefulSet`'s selector is immutable.
 pub fn selector_labels(name: &str) -> BTreeMap<String, String> {
     labels_of([(NAME_LABEL, NAME), (INSTANCE_LABEL, name), (COMPONENT_LABEL, COMPONENT)])
 }

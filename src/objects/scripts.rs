@@ -29,3 +29,7 @@ impl Script {
         vec!["sh".into(), self.path()]
     }
 }
+
+#[cfg(test)]
+#[path = "scripts_tests.rs"]
+mod tests;

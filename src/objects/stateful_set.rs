@@ -1,4 +1,4 @@
-//! The StatefulSet.
+//! The `StatefulSet`.
 
 use k8s_openapi::{
     api::{
@@ -13,7 +13,7 @@ use k8s_openapi::{
 use super::{Cluster, metadata::object_meta, names};
 use crate::api::{ClaimRetention, Persistence};
 
-/// The StatefulSet only keeps pods in being. `Parallel`, because members need not wait for each other; `OnDelete`,
+/// The `StatefulSet` only keeps pods in being. `Parallel`, because members need not wait for each other; `OnDelete`,
 /// because it is the operator who knows in which order to replace them, and who moves the master away first.
 pub(super) fn build(cluster: &Cluster, replicas: i32) -> StatefulSet {
     let persistence = cluster.spec.persistence.as_ref();

@@ -1,0 +1,252 @@
+//! The scripts, run by every shell that this machine has, with the Redis that it has. Without one, nothing is tested here.
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+use std::{
+    env, fs,
+    net::TcpListener,
+    path::PathBuf,
+    process::{Child, Command, Output, Stdio},
+    sync::atomic::{AtomicU32, Ordering},
+    thread,
+    time::{Duration, Instant},
+};
+
+use super::super::{config_map, fixture::cluster};
+use super::*;
+
+const SHELLS: [&[&str]; 4] = [&["sh"], &["dash"], &["bash", "--posix"], &["busybox", "sh"]];
+
+/// Ends with the test, also when that fails.
+struct Server(Child);
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// A container's file system, as far as the scripts know it, in a directory.
+struct Root {
+    directory: PathBuf,
+    shell: &'static [&'static str],
+    port: u16,
+}
+
+impl Drop for Root {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.directory);
+    }
+}
+
+impl Root {
+    fn new(shell: &'static [&'static str], password: &[u8]) -> Self {
+        static COUNT: AtomicU32 = AtomicU32::new(0);
+        let count = COUNT.fetch_add(1, Ordering::Relaxed);
+        let directory = env::temp_dir().join(format!("redis-scripts-{}-{count}", std::process::id()));
+        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let root = Self { directory, shell, port };
+        for part in ["etc/redis", "etc/redis-auth", "run/redis", "data"] {
+            fs::create_dir_all(root.directory.join(part)).unwrap();
+        }
+        fs::write(root.directory.join("etc/redis-auth/password"), password).unwrap();
+        for (file, text) in config_map::build(&cluster("{}")).data.unwrap() {
+            fs::write(root.directory.join("etc/redis").join(file), root.moved(&text)).unwrap();
+        }
+        root
+    }
+
+    /// The text with its paths and its port inside this root, and with less patience.
+    fn moved(&self, text: &str) -> String {
+        let root = self.directory.to_str().unwrap();
+        let mut text = text.replace("\"$cli\"", &format!("\"$cli\" -p {}", self.port));
+        text = text.replace("timeout 10", "timeout 2");
+        for path in ["/etc/redis", "/run/redis"] {
+            text = text.replace(path, &format!("{root}{path}"));
+        }
+        text.replace("dir /data", &format!("dir {root}/data")).replace("port 6379\n", &format!("port {}\n", self.port))
+    }
+
+    fn command(&self, script: &Script) -> Command {
+        let mut command = Command::new(self.shell[0]);
+        let path = self.directory.join("etc/redis").join(script.file);
+        command.args(&self.shell[1..]).arg(path).env("POD_IP", "127.0.0.1").stdin(Stdio::null());
+        command
+    }
+
+    fn run(&self, script: &Script) -> Output {
+        self.command(script).output().unwrap()
+    }
+
+    fn passes(&self, script: &Script) -> bool {
+        self.run(script).status.success()
+    }
+
+    /// Starts Redis, and waits until it answers.
+    fn boot(&self) -> Server {
+        let mut server = Server(self.command(&BOOT).stdout(Stdio::null()).spawn().unwrap());
+        let deadline = Instant::now() + Duration::from_secs(10);
+        while !self.passes(&ALIVE) {
+            assert_eq!(server.0.try_wait().unwrap(), None, "Redis ended");
+            assert!(Instant::now() < deadline, "Redis does not answer");
+            thread::sleep(Duration::from_millis(20));
+        }
+        server
+    }
+
+    fn redis(&self, password: &str, command: &[&str]) -> String {
+        let output = Command::new("redis-cli")
+            .args(["-p", &self.port.to_string(), "--no-auth-warning", "-a", password])
+            .args(command)
+            .output()
+            .unwrap();
+        String::from_utf8(output.stdout).unwrap().trim().to_owned()
+    }
+}
+
+fn is_installed(program: &str) -> bool {
+    env::split_paths(&env::var_os("PATH").unwrap_or_default()).any(|directory| directory.join(program).exists())
+}
+
+/// The shells to test with; none where there is no Redis.
+fn shells() -> Vec<&'static [&'static str]> {
+    let redis = is_installed("redis-server") && is_installed("redis-cli");
+    SHELLS.into_iter().filter(|shell| redis && is_installed(shell[0])).collect()
+}
+
+#[test]
+fn any_password_on_one_line_works() {
+    for shell in shells() {
+        for password in [
+            "simple",
+            " two  words ",
+            r#"back\slash"#,
+            r#"ends in a backslash\"#,
+            r#"quo"te and 'quote'"#,
+            r"\n \x41 \\",
+            "$HOME `id` $(id) ${x} !! %s %d",
+            "# no comment",
+            "-n",
+            "*",
+            "pässwörd 密码 🔑",
+            "tab\there",
+        ] {
+            for end in if password == "simple" { &["", "\n"][..] } else { &["\n"] } {
+                let root = Root::new(shell, format!("{password}{end}").as_bytes());
+                let _server = root.boot();
+                assert_eq!(root.redis(password, &["PING"]), "PONG", "{shell:?} {password:?}");
+                assert_eq!(
+                    root.redis(password, &["CONFIG", "GET", "masterauth"]),
+                    format!("masterauth\n{password}").trim()
+                );
+                assert_eq!(root.redis(password, &["REPLICAOF", "NO", "ONE"]), "OK");
+                assert!(root.passes(&READY), "{shell:?} {password:?} {:?}", root.run(&READY));
+            }
+        }
+    }
+}
+
+#[test]
+fn impossible_passwords_are_refused_with_the_reason() {
+    for shell in shells() {
+        for (password, reason) in [
+            (&b""[..], "is empty"),
+            (b"\n", "is empty"),
+            (b"two\nlines", "several lines"),
+            (b"line\n\n", "several lines"),
+            (b"nul\0inside", "NUL byte"),
+        ] {
+            let root = Root::new(shell, password);
+            let output = root.run(&BOOT);
+            let words = String::from_utf8_lossy(&output.stderr).into_owned();
+            assert_eq!(output.status.code(), Some(1), "{shell:?} {password:?}");
+            assert!(words.contains(reason), "{shell:?} {password:?}: {words}");
+        }
+    }
+}
+
+#[test]
+fn the_probes_tell_a_master_from_a_replica_of_nobody() {
+    for shell in shells() {
+        let root = Root::new(shell, b"secret");
+        assert!(!root.passes(&ALIVE), "{shell:?}: nothing runs yet");
+        assert!(!root.passes(&READY), "{shell:?}: nothing runs yet");
+        assert!(root.passes(&STOP), "{shell:?}: nothing to wait for");
+
+        let server = root.boot();
+        assert!(root.redis("secret", &["ROLE"]).starts_with("slave"), "the boot rule");
+        let not_ready = root.run(&READY);
+        assert!(!not_ready.status.success());
+        assert_eq!(String::from_utf8_lossy(&not_ready.stdout), "follows no master at present\n");
+        let begun = Instant::now();
+        assert!(root.passes(&STOP));
+        assert!(begun.elapsed() < Duration::from_secs(2), "{shell:?}: a replica does not wait");
+
+        root.redis("secret", &["REPLICAOF", "NO", "ONE"]);
+        assert!(root.passes(&READY));
+
+        let replica = Root::new(shell, b"secret");
+        let _replica_server = replica.boot();
+        replica.redis("secret", &["REPLICAOF", "127.0.0.1", &root.port.to_string()]);
+        let deadline = Instant::now() + Duration::from_secs(10);
+        while !replica.passes(&READY) {
+            assert!(Instant::now() < deadline, "{shell:?}: the replica follows");
+            thread::sleep(Duration::from_millis(50));
+        }
+        drop(server);
+    }
+}
+
+#[test]
+fn a_master_stops_when_it_is_demoted_and_not_before() {
+    for shell in shells() {
+        let root = Root::new(shell, b"secret");
+        let _server = root.boot();
+        root.redis("secret", &["REPLICAOF", "NO", "ONE"]);
+        let mut stop = Server(root.command(&STOP).spawn().unwrap());
+        thread::sleep(Duration::from_millis(600));
+        assert_eq!(stop.0.try_wait().unwrap(), None, "{shell:?}: it still is the master");
+        root.redis("secret", &["REPLICAOF", "127.0.0.1", "1"]);
+        let demoted = Instant::now();
+        while stop.0.try_wait().unwrap().is_none() {
+            assert!(demoted.elapsed() < Duration::from_secs(2), "{shell:?}: it waits on");
+            thread::sleep(Duration::from_millis(10));
+        }
+    }
+}
+
+#[test]
+fn a_busy_redis_is_alive_and_a_silent_one_is_not() {
+    let Some(shell) = shells().first().copied() else { return };
+    let root = Root::new(shell, b"secret");
+    let mut server = root.boot();
+    root.redis("secret", &["CONFIG", "SET", "maxclients", "1"]);
+    assert!(root.passes(&ALIVE), "no room for clients");
+
+    let pid = server.0.id().to_string();
+    assert!(Command::new("kill").args(["-STOP", &pid]).status().unwrap().success());
+    let begun = Instant::now();
+    assert!(!root.passes(&ALIVE), "stopped");
+    assert!(begun.elapsed() > Duration::from_secs(1), "it was given time");
+    assert!(Command::new("kill").args(["-CONT", &pid]).status().unwrap().success());
+    assert!(root.passes(&ALIVE), "goes on");
+    assert_eq!(server.0.try_wait().unwrap(), None);
+}
+
+#[test]
+fn the_password_is_readable_by_redis_alone_and_not_on_its_command_line() {
+    use std::os::unix::fs::PermissionsExt;
+
+    for shell in shells() {
+        let root = Root::new(shell, b"hunter2hunter2");
+        let server = root.boot();
+        for file in ["auth.conf", "ask-role", "redis.conf"] {
+            let mode = fs::metadata(root.directory.join("run/redis").join(file)).unwrap().permissions().mode();
+            assert_eq!(mode & 0o777, 0o600, "{shell:?} {file}");
+        }
+        for file in ["cmdline", "environ"] {
+            let text = fs::read(format!("/proc/{}/{file}", server.0.id())).unwrap_or_default();
+            assert!(!String::from_utf8_lossy(&text).contains("hunter2"), "{shell:?} {file}");
+        }
+    }
+}
