@@ -51,8 +51,9 @@ image: ## build the operator's image with Docker
 	tests/kind/kind.sh image
 
 crd: ## write crds/, and what is made from it, anew from the Rust types
-	mkdir -p crds
-	cargo run --locked --quiet --bin $(NAME) -- crd > crds/new && mv crds/new crds/redisreplications.yaml
+	@mkdir -p crds $(CARGO_TARGET_DIR)
+	cargo run --locked --bin $(NAME) -- crd >$(CARGO_TARGET_DIR)/crd.yaml
+	mv $(CARGO_TARGET_DIR)/crd.yaml crds/redisreplications.yaml
 	manifests/generate.sh
 
 fmt: ## format the source
@@ -105,7 +106,7 @@ install: cluster-up image-$(CLUSTER) ## install the operator as it is now
 test-e2e: install ## the end-to-end tests
 	cargo test --locked --test e2e -- --test-threads=$(E2E_THREADS) $(E2E)
 
-test: lint unit chart test-e2e ## everything
+test: lint unit cluster-up chart test-e2e ## everything
 
 demo: install ## watch a failover
 	tests/demo/demo.sh

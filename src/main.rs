@@ -1,11 +1,12 @@
 //! The command line: `run` the operator, print the `crd`, `drill` a replication with writes.
 
-use std::io::Write;
+use std::{io::Write, process::ExitCode};
 
 use clap::{Parser, Subcommand};
 use kube::CustomResourceExt;
 use redis_replication_operator::{
     api::RedisReplication,
+    drill::{self, DrillArgs},
     operator::{self, RunArgs},
 };
 use tracing_subscriber::{EnvFilter, Layer, layer::SubscriberExt, util::SubscriberInitExt};
@@ -29,9 +30,11 @@ enum Command {
     Run(RunArgs),
     /// Print the custom resource definition.
     Crd,
+    /// Write to a replication, remember every acknowledgement, and tell how long writes were refused and what was lost.
+    Drill(DrillArgs),
 }
 
-fn main() -> anyhow::Result<()> {
+fn main() -> anyhow::Result<ExitCode> {
     let cli = Cli::parse();
     let filter = EnvFilter::try_new(&cli.log_level)?;
     let lines = if cli.log_format == "json" {
@@ -44,10 +47,17 @@ fn main() -> anyhow::Result<()> {
     rustls::crypto::aws_lc_rs::default_provider().install_default().map_err(|_| anyhow::anyhow!("TLS provider"))?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     match cli.command {
-        Command::Run(args) => Ok(runtime.block_on(operator::run(args))?),
+        Command::Run(args) => runtime.block_on(operator::run(args))?,
         Command::Crd => {
             let crd = serde_saphyr::to_string(&RedisReplication::crd())?;
-            Ok(std::io::stdout().write_all(crd.as_bytes())?)
+            std::io::stdout().write_all(crd.as_bytes())?;
+        }
+        Command::Drill(args) => {
+            if let Err(error) = runtime.block_on(drill::run(args)) {
+                eprintln!("drill: {error}");
+                return Ok(ExitCode::from(error.exit_code()));
+            }
         }
     }
+    Ok(ExitCode::SUCCESS)
 }

@@ -39,7 +39,7 @@ pub struct Sources {
     pub pods: Store<KubePod>,
     /// Their volume claims.
     pub claims: Store<PersistentVolumeClaim>,
-    /// Their StatefulSets.
+    /// Their `StatefulSet`s.
     pub stateful_sets: Store<StatefulSet>,
     /// Their Services.
     pub services: Store<Service>,

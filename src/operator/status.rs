@@ -81,18 +81,16 @@ pub fn describe(
 
 /// The member that accepts writes by the record, and what it says.
 pub fn serving_master(o: &Observation) -> Option<(&str, &Info)> {
-    let granted = o.record.transition.as_ref().map(|t| &t.to).into_iter().chain(o.record.master.as_ref());
-    granted
-        .filter_map(|name| {
-            let (name, member) = o.members.get_key_value(name)?;
-            match verdict(o.now, member) {
-                Verdict::Alive(info) if info.is_master() && o.is_recorded_process(name, info) => {
-                    Some((name.as_str(), info))
-                }
-                _ => None,
+    let mut granted = o.record.transition.as_ref().map(|t| &t.to).into_iter().chain(o.record.master.as_ref());
+    granted.find_map(|name| {
+        let (name, member) = o.members.get_key_value(name)?;
+        match verdict(o.now, member) {
+            Verdict::Alive(info) if info.is_master() && o.is_recorded_process(name, info) => {
+                Some((name.as_str(), info))
             }
-        })
-        .next()
+            _ => None,
+        }
+    })
 }
 
 fn member(o: &Observation, name: &str, m: &Member, serving: Option<(&str, &Info)>) -> MemberStatus {
@@ -163,17 +161,12 @@ fn conditions(o: &Observation, p: &Plan, report: &ObjectsReport, status: &RedisR
     let progress = progress(o, p, &lagging);
     vec![
         ready(o, p, report, serving.as_deref(), &lagging, &lagging_words, progress.2),
-        match &serving {
-            Some(name) => (
-                ConditionType::MasterAvailable,
-                true,
-                Reason::MasterServes,
-                format!("{name} accepts writes (epoch {})", o.record.epoch),
-            ),
-            None => {
-                let (reason, words) = without_master(o, p);
-                (ConditionType::MasterAvailable, false, reason, words)
-            }
+        if let Some(name) = &serving {
+            let words = format!("{name} accepts writes (epoch {})", o.record.epoch);
+            (ConditionType::MasterAvailable, true, Reason::MasterServes, words)
+        } else {
+            let (reason, words) = without_master(o, p);
+            (ConditionType::MasterAvailable, false, reason, words)
         },
         match (o.settings.replicas, lagging.is_empty(), &serving) {
             (1, _, _) => (

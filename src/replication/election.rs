@@ -32,6 +32,7 @@ pub enum Election {
 /// offsets comparable; an append-only file forgets its history, so then the last recorded master with data is the one
 /// that was written to, and otherwise more keys are the better guess. An empty member comes last.
 #[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[allow(clippy::struct_excessive_bools)] // an order of criteria, not a state
 struct Worth {
     survivor: bool,
     lineage: bool,

@@ -137,7 +137,7 @@ fn switch_over(o: &Observation, master: &str, truth: &Info, reason: &str, p: &mu
             reason: format!("{master}: {reason}"),
         }),
         None => {
-            p.wait(Topic::Switchover, format!("{master} should hand over ({reason}), and no replica follows it yet"))
+            p.wait(Topic::Switchover, format!("{master} should hand over ({reason}), and no replica follows it yet"));
         }
     }
 }

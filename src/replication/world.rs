@@ -2,6 +2,8 @@
 //! wrong in any order. Redis' part follows replication.c: histories have ids, a promoted replica continues its former
 //! master's, a replica that cannot continue takes a full copy, one whose master is no master keeps its data.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::cast_possible_truncation)]
+
 use std::{collections::BTreeMap, net::IpAddr, time::Duration};
 
 use proptest::prelude::*;

@@ -1,0 +1,241 @@
+//! One connection to one Redis, with timeouts short enough for measuring a failover.
+
+use std::{
+    cell::Cell,
+    error::Error,
+    io,
+    net::SocketAddr,
+    path::PathBuf,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use redis::{
+    AsyncConnectionConfig, Client, ConnectionAddr, ErrorKind, IntoConnectionInfo, RedisConnectionInfo, RedisError,
+    aio::MultiplexedConnection, io::tcp::TcpSettings,
+};
+
+use super::DrillError;
+
+/// An address found by name is used for so long, while connecting to it works.
+const ADDRESS_KEPT: Duration = Duration::from_secs(1);
+const LONGEST_CONNECT: Duration = Duration::from_secs(1);
+
+/// How long things may take.
+#[derive(Clone, Copy, Debug)]
+pub struct Timeouts {
+    connect: Duration,
+    response: Duration,
+}
+
+impl Timeouts {
+    /// In milliseconds.
+    pub fn new(connect_ms: u64, response_ms: u64) -> Self {
+        Self { connect: Duration::from_millis(connect_ms), response: Duration::from_millis(response_ms) }
+    }
+}
+
+/// What an attempt came to.
+#[derive(Debug)]
+pub struct Failure {
+    /// One word for the statistics.
+    pub kind: String,
+    /// The whole story.
+    pub text: String,
+    /// Whether the connection is of no more use.
+    pub reconnect: bool,
+}
+
+impl Failure {
+    fn new(kind: impl Into<String>, text: impl Into<String>) -> Self {
+        Self { kind: kind.into(), text: text.into(), reconnect: true }
+    }
+
+    /// The server answers, but it is a replica.
+    pub fn not_master() -> Self {
+        Self::new("replica", "the server is not a master")
+    }
+}
+
+impl From<RedisError> for Failure {
+    fn from(error: RedisError) -> Self {
+        let kind = kind_of(&error);
+        // These answers will change at the same server; everything else may be answered better elsewhere.
+        let reconnect = !matches!(kind.as_str(), "noreplicas" | "busy" | "oom" | "misconf");
+        Self { kind, text: error.to_string(), reconnect }
+    }
+}
+
+/// A word for an error: that of Redis in lower case, or what happened to the connection.
+fn kind_of(error: &RedisError) -> String {
+    if let Some(code) = error.code() {
+        return code.to_ascii_lowercase();
+    }
+    // The crate keeps the cause in an Arc, and the Arc is what it shows.
+    let cause = error.source().and_then(|source| source.downcast_ref::<Arc<dyn Error + Send + Sync>>());
+    let io_kind = cause.and_then(|cause| cause.downcast_ref::<io::Error>()).map(io::Error::kind);
+    match (error.kind(), io_kind) {
+        (ErrorKind::AuthenticationFailed, _) => "auth",
+        (_, Some(io::ErrorKind::ConnectionRefused)) => "refused",
+        (_, Some(io::ErrorKind::TimedOut)) => "timeout",
+        (_, Some(io::ErrorKind::ConnectionReset)) => "reset",
+        (_, Some(io::ErrorKind::BrokenPipe | io::ErrorKind::UnexpectedEof)) => "closed",
+        (_, Some(io::ErrorKind::HostUnreachable | io::ErrorKind::NetworkUnreachable)) => "unreachable",
+        (ErrorKind::Io, _) => "io",
+        _ => "other",
+    }
+    .to_owned()
+}
+
+/// Makes connections.
+#[derive(Debug)]
+pub struct Connector {
+    host: String,
+    port: u16,
+    password_file: Option<PathBuf>,
+    timeouts: Timeouts,
+    address: Cell<Option<(SocketAddr, Instant)>>,
+    failures: Cell<u32>,
+}
+
+impl Connector {
+    /// To `address`, which is host:port.
+    pub fn new(address: &str, password_file: Option<PathBuf>, timeouts: Timeouts) -> Result<Self, DrillError> {
+        let (host, port) = address
+            .rsplit_once(':')
+            .and_then(|(host, port)| Some((host, port.parse().ok()?)))
+            .filter(|(host, _)| !host.is_empty())
+            .ok_or_else(|| DrillError::Address(address.to_owned()))?;
+        let host = host.trim_start_matches('[').trim_end_matches(']').to_owned();
+        Ok(Self { host, port, password_file, timeouts, address: Cell::new(None), failures: Cell::new(0) })
+    }
+
+    /// Connects and authenticates. The time that it may take grows while it fails.
+    pub async fn connect(&self) -> Result<Connection, Failure> {
+        let limit = connect_limit(self.timeouts.connect, self.failures.get());
+        let result = match self.try_connect(limit).await {
+            Err(failure) if failure.kind == "timeout" => Err(Failure { kind: "connect-timeout".into(), ..failure }),
+            other => other,
+        };
+        match &result {
+            Ok(_) => self.failures.set(0),
+            Err(_) => self.failures.set(self.failures.get().saturating_add(1)),
+        }
+        result
+    }
+
+    async fn try_connect(&self, limit: Duration) -> Result<Connection, Failure> {
+        let password = self.password()?;
+        let address = self.resolve().await?;
+        let mut settings = RedisConnectionInfo::default().set_skip_set_lib_name();
+        if let Some(password) = password {
+            settings = settings.set_password(password);
+        }
+        let info = ConnectionAddr::Tcp(address.ip().to_string(), address.port())
+            .into_connection_info()?
+            .set_tcp_settings(TcpSettings::default().set_nodelay(true))
+            .set_redis_settings(settings);
+        let config = AsyncConnectionConfig::new()
+            .set_connection_timeout(Some(limit))
+            .set_response_timeout(Some(self.timeouts.response));
+        let redis = Client::open(info)?.get_multiplexed_async_connection_with_config(&config).await?;
+        Ok(Connection { redis })
+    }
+
+    /// Read anew for every connection: it may have been rotated.
+    fn password(&self) -> Result<Option<String>, Failure> {
+        let Some(file) = &self.password_file else { return Ok(None) };
+        let text = std::fs::read_to_string(file)
+            .map_err(|error| Failure::new("password-file", format!("{}: {error}", file.display())))?;
+        Ok(Some(text.trim_end_matches(['\r', '\n']).to_owned()))
+    }
+
+    /// Looking a name up takes longer than connecting: an address is kept while it is good for something.
+    async fn resolve(&self) -> Result<SocketAddr, Failure> {
+        if let Some((address, since)) = self.address.get()
+            && (self.failures.get() == 0 || since.elapsed() < ADDRESS_KEPT)
+        {
+            return Ok(address);
+        }
+        let not_found = |why: String| Failure::new("dns", format!("{}: {why}", self.host));
+        let mut found = tokio::net::lookup_host((self.host.as_str(), self.port))
+            .await
+            .map_err(|error| not_found(error.to_string()))?;
+        let address = found.next().ok_or_else(|| not_found("no address".into()))?;
+        self.address.set(Some((address, Instant::now())));
+        Ok(address)
+    }
+}
+
+/// The first few attempts are short: while a Service moves, packets to the former master may vanish. But a slow network
+/// must be given its time in the end.
+fn connect_limit(shortest: Duration, failures: u32) -> Duration {
+    let doublings = (failures / 10).min(10);
+    (shortest * 2_u32.pow(doublings)).min(LONGEST_CONNECT.max(shortest))
+}
+
+/// An open connection.
+pub struct Connection {
+    redis: MultiplexedConnection,
+}
+
+impl Connection {
+    /// SET; `Ok` is the acknowledgement.
+    pub async fn set(&mut self, key: &str, value: u64) -> Result<(), Failure> {
+        Ok(redis::cmd("SET").arg(key).arg(value).exec_async(&mut self.redis).await?)
+    }
+
+    /// WAIT: how many replicas have what this connection wrote.
+    pub async fn wait(&mut self, replicas: u32, within: Duration) -> Result<u32, Failure> {
+        let ms = u64::try_from(within.as_millis()).unwrap_or(u64::MAX);
+        Ok(redis::cmd("WAIT").arg(replicas).arg(ms).query_async(&mut self.redis).await?)
+    }
+
+    /// Whether the other side is a master.
+    pub async fn is_master(&mut self) -> Result<bool, Failure> {
+        let role: redis::Value = redis::cmd("ROLE").query_async(&mut self.redis).await?;
+        let redis::Value::Array(parts) = role else { return Ok(false) };
+        Ok(matches!(parts.first(), Some(redis::Value::BulkString(name)) if name == b"master"))
+    }
+
+    /// The values of several keys, in order.
+    pub async fn get_all(&mut self, keys: &[String]) -> Result<Vec<Option<String>>, Failure> {
+        Ok(redis::cmd("MGET").arg(keys).query_async(&mut self.redis).await?)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_are_checked() {
+        let timeouts = Timeouts::new(100, 1000);
+        for good in ["cache-master:6379", "10.0.0.1:1", "[::1]:6379"] {
+            assert!(Connector::new(good, None, timeouts).is_ok(), "{good}");
+        }
+        for bad in ["cache-master", ":6379", "cache:redis", ""] {
+            assert!(matches!(Connector::new(bad, None, timeouts), Err(DrillError::Address(_))), "{bad}");
+        }
+    }
+
+    #[test]
+    fn attempts_grow_longer_while_they_fail() {
+        let base = Duration::from_millis(100);
+        assert_eq!(connect_limit(base, 0), base);
+        assert_eq!(connect_limit(base, 9), base);
+        assert_eq!(connect_limit(base, 10), 2 * base);
+        assert_eq!(connect_limit(base, 1_000_000), Duration::from_secs(1));
+        assert_eq!(connect_limit(3 * LONGEST_CONNECT, 50), 3 * LONGEST_CONNECT);
+    }
+
+    #[test]
+    fn errors_have_a_word() {
+        let refused = RedisError::from(io::Error::from(io::ErrorKind::ConnectionRefused));
+        assert_eq!(kind_of(&refused), "refused");
+        assert!(Failure::from(refused).reconnect);
+        let few = redis::make_extension_error("NOREPLICAS".into(), Some("Not enough good replicas to write.".into()));
+        assert_eq!(kind_of(&few), "noreplicas");
+        assert!(!Failure::from(few).reconnect);
+    }
+}

@@ -1,0 +1,148 @@
+//! `drill` against a real Redis on this machine: the program `redis-server` must be in the PATH.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+use std::{
+    net::TcpListener,
+    path::PathBuf,
+    process::{Child, Command, Stdio},
+    time::Duration,
+};
+
+use redis_replication_operator::drill::{DrillArgs, DrillError, Line, Verdict, drill};
+
+/// A Redis on a free port. It is killed when dropped.
+struct Redis {
+    process: Child,
+    port: u16,
+    directory: PathBuf,
+}
+
+impl Redis {
+    fn start(arguments: &[&str]) -> Self {
+        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        Self::start_on(port, arguments)
+    }
+
+    fn start_on(port: u16, arguments: &[&str]) -> Self {
+        let directory = std::env::temp_dir().join(format!("drill-{}-{port}", std::process::id()));
+        std::fs::create_dir_all(&directory).unwrap();
+        let process = Command::new("redis-server")
+            .args(["--port", &port.to_string(), "--save", "", "--dir"])
+            .arg(&directory)
+            .args(arguments)
+            .stdout(Stdio::null())
+            .spawn()
+            .expect("redis-server must be in the PATH");
+        Self { process, port, directory }
+    }
+
+    fn kill(&mut self) {
+        self.process.kill().unwrap();
+        self.process.wait().unwrap();
+    }
+}
+
+impl Drop for Redis {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+        let _ = std::fs::remove_dir_all(&self.directory);
+    }
+}
+
+fn args(port: u16, arguments: &[&str]) -> DrillArgs {
+    #[derive(clap::Parser)]
+    struct Line {
+        #[command(flatten)]
+        args: DrillArgs,
+    }
+    let address = format!("127.0.0.1:{port}");
+    let line = ["drill", "--address", &address].into_iter().chain(arguments.iter().copied());
+    <Line as clap::Parser>::parse_from(line).args
+}
+
+async fn told(args: &DrillArgs) -> (Verdict, Vec<Line>) {
+    let mut lines = Vec::new();
+    let verdict = drill(args, &mut |line| {
+        lines.push(line.clone());
+        Ok(())
+    })
+    .await
+    .unwrap();
+    (verdict, lines)
+}
+
+#[tokio::test]
+async fn a_quiet_drill_loses_nothing_and_keeps_its_pace() {
+    let redis = Redis::start(&[]);
+    let (verdict, lines) = told(&args(redis.port, &["--duration", "3s", "--rate", "100"])).await;
+    assert_eq!((verdict.lost, verdict.confirmed), (0, 0));
+    assert!((50..=301).contains(&verdict.acknowledged), "{verdict:?}");
+    assert!(matches!(lines.first(), Some(Line::Started { .. })));
+    assert!(lines.iter().any(|line| matches!(line, Line::Progress { .. })));
+    assert_eq!(lines.last(), Some(&Line::Result(verdict)));
+}
+
+#[tokio::test]
+async fn an_empty_restart_is_a_gap_and_its_losses_are_counted() {
+    let mut redis = Redis::start(&[]);
+    let port = redis.port;
+    let mischief = async {
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        redis.kill();
+        tokio::time::sleep(Duration::from_millis(500)).await;
+        Redis::start_on(port, &[])
+    };
+    let args = args(port, &["--duration", "3s"]);
+    let ((verdict, lines), _restarted) = tokio::join!(told(&args), mischief);
+    assert!(verdict.lost > 0 && verdict.lost < verdict.acknowledged, "{verdict:?}");
+    assert_eq!(verdict.first_lost.first(), Some(&1));
+    let gap = lines
+        .iter()
+        .find_map(|line| match line {
+            Line::Gap(gap) if gap.errors.contains_key("refused") => Some(gap),
+            _ => None,
+        })
+        .expect("a gap with refused connections");
+    assert!(gap.ms >= 400.0 && gap.ms <= verdict.max_gap_ms, "{gap:?}");
+}
+
+#[tokio::test]
+async fn wait_counts_what_replicas_confirmed() {
+    let master = Redis::start(&["--repl-diskless-sync-delay", "0"]);
+    let _replica = Redis::start(&["--replicaof", "127.0.0.1", &master.port.to_string()]);
+    let (verdict, _) = told(&args(master.port, &["--duration", "5s", "--rate", "200", "--wait", "1"])).await;
+    assert_eq!((verdict.lost, verdict.confirmed_lost), (0, 0));
+    assert!(verdict.confirmed > 0 && verdict.confirmed <= verdict.acknowledged, "{verdict:?}");
+}
+
+#[tokio::test]
+async fn the_password_comes_from_a_file() {
+    let redis = Redis::start(&["--requirepass", "secret"]);
+    let file = redis.directory.join("password");
+    std::fs::write(&file, "secret\n").unwrap();
+    let file = file.to_str().unwrap();
+    let (verdict, _) = told(&args(redis.port, &["--duration", "1s", "--password-file", file])).await;
+    assert!(verdict.acknowledged > 0 && verdict.lost == 0, "{verdict:?}");
+}
+
+#[tokio::test]
+async fn earlier_writes_can_be_verified_again() {
+    let redis = Redis::start(&[]);
+    let (verdict, _) = told(&args(redis.port, &["--duration", "1s", "--key-prefix", "mine"])).await;
+    let written = verdict.acknowledged;
+    let again = |n: u64| args(redis.port, &["--key-prefix", "mine", "--verify-only", &n.to_string()]);
+    assert_eq!(told(&again(written)).await.0.lost, 0);
+    // One more may have been written than was acknowledged, two can't.
+    let (verdict, _) = told(&again(written + 3)).await;
+    assert!(verdict.lost == 2 || verdict.lost == 3, "{verdict:?}");
+}
+
+#[tokio::test]
+async fn a_replica_is_no_master() {
+    let master = Redis::start(&[]);
+    let replica = Redis::start(&["--replicaof", "127.0.0.1", &master.port.to_string()]);
+    let args = args(replica.port, &["--key-prefix", "mine", "--verify-only", "1", "--verify-within", "500ms"]);
+    let result = drill(&args, &mut |_| Ok(())).await;
+    assert!(matches!(result, Err(DrillError::NotVerified { .. })), "{result:?}");
+}

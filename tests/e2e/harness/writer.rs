@@ -1,0 +1,184 @@
+//! A pod that writes through the master Service and remembers every acknowledgement: the operator's own `drill`.
+
+use std::{
+    pin::pin,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use anyhow::{Context, Result, bail};
+use futures::{AsyncBufRead, AsyncBufReadExt, TryStreamExt};
+use k8s_openapi::api::core::v1::Pod;
+use kube::{
+    Api,
+    api::{DeleteParams, LogParams, PostParams},
+};
+use redis_replication_operator::drill::{Gap, Line, Verdict};
+use serde_json::json;
+
+use super::{LONG, Replication, ensure, operator, poll::eventually};
+
+/// A running writer.
+pub struct Writer {
+    pods: Api<Pod>,
+    pod: String,
+    lines: Arc<Mutex<Vec<Line>>>,
+    reading: tokio::task::JoinHandle<Result<()>>,
+}
+
+/// What it says in the end.
+#[derive(Debug)]
+pub struct Account {
+    pub verdict: Verdict,
+    pub gaps: Vec<Gap>,
+}
+
+impl Account {
+    /// Fails if one acknowledged write is gone.
+    pub fn nothing_lost(&self) -> Result<()> {
+        let Verdict { acknowledged, lost, first_lost, .. } = &self.verdict;
+        ensure(*lost == 0, || {
+            format!("{lost} of {acknowledged} acknowledged writes are lost, the first of them {first_lost:?}; {self}")
+        })
+    }
+
+    /// Fails if one write is gone that a replica had confirmed.
+    pub fn nothing_confirmed_lost(&self) -> Result<()> {
+        let Verdict { confirmed, confirmed_lost, first_lost, .. } = &self.verdict;
+        ensure(*confirmed > 0, || "not one write was confirmed".to_owned())?;
+        ensure(*confirmed_lost == 0, || {
+            format!(
+                "{confirmed_lost} of {confirmed} confirmed writes are lost, the first lost are {first_lost:?}; {self}"
+            )
+        })
+    }
+}
+
+impl std::fmt::Display for Account {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Verdict { acknowledged, lost, confirmed, .. } = &self.verdict;
+        write!(f, "{acknowledged} writes acknowledged, {confirmed} confirmed, {lost} lost; gaps:")?;
+        self.gaps.iter().try_for_each(|gap| write!(f, " {:.0} ms {:?}", gap.ms, gap.errors))
+    }
+}
+
+impl Replication {
+    /// Starts a writer, and waits until it writes. `arguments` are more options of `drill`.
+    pub async fn writer(&self, arguments: &[&str]) -> Result<Writer> {
+        let (image, policy) = operator::image(&self.client).await?;
+        let (secret, key) = self.password_secret().await?;
+        let pod = format!("{}-writer-{:04x}", self.name, rand::random::<u16>());
+        let address = format!("--address={}-master:6379", self.name);
+        let mut args = vec!["drill", &address, "--password-file=/auth/password", "--verify-within=120s"];
+        args.extend(arguments);
+        let object = serde_json::from_value(json!({
+            "metadata": { "name": pod, "labels": { "app": "writer" } },
+            "spec": {
+                "restartPolicy": "Never",
+                "terminationGracePeriodSeconds": 180,
+                "automountServiceAccountToken": false,
+                "enableServiceLinks": false,
+                "securityContext": {
+                    "runAsNonRoot": true,
+                    "runAsUser": 65532,
+                    "seccompProfile": { "type": "RuntimeDefault" },
+                },
+                "containers": [{
+                    "name": "writer",
+                    "image": image,
+                    "imagePullPolicy": policy,
+                    "args": args,
+                    "securityContext": {
+                        "allowPrivilegeEscalation": false,
+                        "readOnlyRootFilesystem": true,
+                        "capabilities": { "drop": ["ALL"] },
+                    },
+                    "volumeMounts": [{ "name": "auth", "mountPath": "/auth", "readOnly": true }],
+                }],
+                "volumes": [{
+                    "name": "auth",
+                    "secret": { "secretName": secret, "items": [{ "key": key, "path": "password" }] },
+                }],
+            },
+        }))?;
+        let pods: Api<Pod> = self.all();
+        pods.create(&PostParams::default(), &object).await.context("creating the writer")?;
+        let lines = Arc::default();
+        let log = follow(&pods, &pod).await?;
+        let reading = tokio::spawn(read(log, pod.clone(), Arc::clone(&lines)));
+        let writer = Writer { pods, pod, lines, reading };
+        writer.writes_on().await.context("after its start")?;
+        Ok(writer)
+    }
+}
+
+impl Writer {
+    fn lines(&self) -> MutexGuard<'_, Vec<Line>> {
+        self.lines.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// How many writes were acknowledged, by the last progress line.
+    fn progress(&self) -> Option<u64> {
+        self.lines().iter().rev().find_map(|line| match line {
+            Line::Progress { acknowledged, failing: None, .. } => Some(*acknowledged),
+            _ => None,
+        })
+    }
+
+    /// The gaps until now.
+    pub fn gaps(&self) -> Vec<Gap> {
+        let lines = self.lines();
+        lines.iter().filter_map(|line| if let Line::Gap(gap) = line { Some(gap.clone()) } else { None }).collect()
+    }
+
+    /// Waits until further writes are acknowledged.
+    pub async fn writes_on(&self) -> Result<()> {
+        let before = self.progress();
+        eventually(&format!("{} writes on", self.pod), LONG, async || {
+            let now = self.progress();
+            if self.reading.is_finished() {
+                bail!("it has ended: {:?}", self.lines().last());
+            }
+            ensure(now > before, || format!("{now:?} acknowledged; its last line: {:?}", self.lines().last()))
+        })
+        .await
+    }
+
+    /// Ends the writing, and waits for the account.
+    pub async fn stop(mut self) -> Result<Account> {
+        self.writes_on().await.context("before stopping it")?;
+        self.pods.delete(&self.pod, &DeleteParams::default()).await?;
+        tokio::time::timeout(LONG, &mut self.reading).await.context("the writer does not end")???;
+        let lines = self.lines();
+        let Some(Line::Result(verdict)) = lines.last() else {
+            bail!("the writer ended without a result; its last line: {:?}", lines.last());
+        };
+        let verdict = verdict.clone();
+        drop(lines);
+        let account = Account { verdict, gaps: self.gaps() };
+        println!("{}: {account}", self.pod);
+        Ok(account)
+    }
+}
+
+/// The log of a pod, from its beginning to its end.
+async fn follow(pods: &Api<Pod>, pod: &str) -> Result<impl AsyncBufRead + use<>> {
+    let parameters = LogParams { follow: true, ..LogParams::default() };
+    eventually(&format!("the log of {pod}"), LONG, async || {
+        let phase = pods.get(pod).await?.status.and_then(|status| status.phase).unwrap_or_default();
+        ensure(matches!(phase.as_str(), "Running" | "Succeeded" | "Failed"), || format!("the pod is {phase}"))?;
+        Ok(pods.log_stream(pod, &parameters).await?)
+    })
+    .await
+}
+
+/// Reads its lines until it ends.
+async fn read(log: impl AsyncBufRead, pod: String, lines: Arc<Mutex<Vec<Line>>>) -> Result<()> {
+    let mut texts = pin!(log.lines());
+    while let Some(text) = texts.try_next().await? {
+        match serde_json::from_str(&text) {
+            Ok(line) => lines.lock().unwrap_or_else(PoisonError::into_inner).push(line),
+            Err(_) => println!("{pod}: {text}"),
+        }
+    }
+    Ok(())
+}

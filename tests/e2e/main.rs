@@ -1,0 +1,18 @@
+//! Scenarios on a real cluster: whatever KUBECONFIG names, with the operator installed.
+//!
+//! `cargo test --test e2e -- --test-threads=4`; with KEEP=1 the namespace of a scenario that failed stays.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
+#![allow(clippy::format_push_string, clippy::format_collect, reason = "reports are short")]
+
+mod create;
+mod damage;
+mod delete;
+mod examples;
+mod failover;
+mod harness;
+mod images;
+mod operator;
+mod rest;
+mod rollout;
+mod scale;
+mod wrong_specs;

@@ -1,0 +1,184 @@
+//! Wire contracts with the API server, against a mock of it.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+use http::{Method, Request, Response, StatusCode};
+use k8s_openapi::api::core::v1::ConfigMap;
+use kube::{Api, Client, client::Body};
+use redis_replication_operator::{
+    api::{RedisReplication, RedisReplicationStatus},
+    kubernetes::{
+        apply::{self, ensure},
+        lease::{Elector, Leadership, Outcome},
+    },
+};
+use rstest::rstest;
+use serde_json::{Value, json};
+use tokio::{task::JoinHandle, time::Duration};
+
+type Handle = tower_test::mock::Handle<Request<Body>, Response<Body>>;
+
+fn client() -> (Client, Handle) {
+    let (service, handle) = tower_test::mock::pair::<Request<Body>, Response<Body>>();
+    (Client::new(service, "shop"), handle)
+}
+
+/// Answers one request, after a look at it.
+async fn answer(h: &mut Handle, code: StatusCode, look: impl FnOnce(&Method, &str, Option<Value>) -> Value) {
+    let (request, send) = h.next_request().await.expect("another request");
+    let (method, uri) = (request.method().clone(), request.uri().to_string());
+    let bytes = request.into_body().collect_bytes().await.unwrap();
+    let body = look(&method, &uri, serde_json::from_slice(&bytes).ok());
+    let body = Body::from(serde_json::to_vec(&body).unwrap());
+    send.send_response(Response::builder().status(code).body(body).unwrap());
+}
+
+/// The mock's side must be done soon: a request that never comes is a failure, not a hang.
+async fn done(server: JoinHandle<()>) {
+    tokio::time::timeout(Duration::from_secs(5), server).await.expect("all requests came").unwrap();
+}
+
+fn failure(code: u16, reason: &str) -> Value {
+    json!({"kind": "Status", "apiVersion": "v1", "status": "Failure", "reason": reason, "code": code, "message": reason})
+}
+
+fn lease(holder: &str, version: &str) -> Value {
+    json!({"apiVersion": "coordination.k8s.io/v1", "kind": "Lease", "metadata": {"name": "l", "resourceVersion": version},
+        "spec": {"holderIdentity": holder, "leaseDurationSeconds": 5}})
+}
+
+fn elector(client: Client) -> (Elector, Leadership) {
+    let leadership = Leadership::default();
+    (Elector::new(Api::namespaced(client, "shop"), "l", "me", leadership.clone()), leadership)
+}
+
+#[tokio::test]
+async fn a_lost_race_for_the_lease_means_following() {
+    let (client, mut h) = client();
+    let server = tokio::spawn(async move {
+        answer(&mut h, StatusCode::OK, |m, _, _| {
+            assert_eq!(m, Method::GET);
+            lease("", "7")
+        })
+        .await;
+        answer(&mut h, StatusCode::CONFLICT, |m, _, body| {
+            assert_eq!(m, Method::PUT);
+            assert_eq!(body.unwrap()["metadata"]["resourceVersion"], "7", "the guard");
+            failure(409, "Conflict")
+        })
+        .await;
+    });
+    let (mut elector, leadership) = elector(client);
+    assert_eq!(elector.attempt().await, Outcome::Following);
+    assert!(!leadership.holds());
+    done(server).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn another_holders_lease_is_taken_only_after_it_has_not_changed_for_its_duration() {
+    let (client, mut h) = client();
+    let server = tokio::spawn(async move {
+        for version in ["7", "8", "8"] {
+            answer(&mut h, StatusCode::OK, |_, _, _| lease("other", version)).await;
+        }
+        answer(&mut h, StatusCode::OK, |m, _, body| {
+            assert_eq!(m, Method::PUT);
+            assert_eq!(body.unwrap()["spec"]["holderIdentity"], "me");
+            lease("me", "9")
+        })
+        .await;
+    });
+    let (mut elector, leadership) = elector(client);
+    assert_eq!(elector.attempt().await, Outcome::Following);
+    tokio::time::advance(Duration::from_secs(6)).await;
+    assert_eq!(elector.attempt().await, Outcome::Following, "it was renewed in between");
+    tokio::time::advance(Duration::from_secs(6)).await;
+    assert_eq!(elector.attempt().await, Outcome::Leading);
+    assert!(leadership.holds());
+    tokio::time::advance(Duration::from_secs(6)).await;
+    assert!(!leadership.holds(), "not renewed: the holder stops by its own clock");
+    done(server).await;
+}
+
+#[tokio::test]
+async fn an_error_neither_grants_nor_takes_leadership() {
+    let (client, mut h) = client();
+    let server = tokio::spawn(async move {
+        answer(&mut h, StatusCode::OK, |_, _, _| lease("me", "7")).await;
+        answer(&mut h, StatusCode::OK, |_, _, _| lease("me", "8")).await;
+        answer(&mut h, StatusCode::INTERNAL_SERVER_ERROR, |_, _, _| failure(500, "InternalError")).await;
+    });
+    let (mut elector, leadership) = elector(client);
+    assert_eq!(elector.attempt().await, Outcome::Leading);
+    assert!(matches!(elector.attempt().await, Outcome::Unknown(_)));
+    assert!(leadership.holds(), "until its deadline");
+    done(server).await;
+}
+
+#[rstest]
+#[case::missing(None, true)]
+#[case::edited_by_hand(Some("other"), true)]
+#[case::as_it_should_be(Some("x"), false)]
+#[tokio::test]
+async fn objects_are_written_only_where_they_differ(#[case] live: Option<&'static str>, #[case] written: bool) {
+    let wanted: ConfigMap = serde_json::from_value(json!({"metadata": {"name": "cache-config"}, "data": {"a": "x"}})).unwrap();
+    // what a first apply sends is what the server has afterwards
+    let (first, mut h) = client();
+    let server = tokio::spawn(async move {
+        answer(&mut h, StatusCode::NOT_FOUND, |_, _, _| failure(404, "NotFound")).await;
+        let mut sent = Value::Null;
+        answer(&mut h, StatusCode::OK, |m, uri, body| {
+            assert_eq!(m, Method::PATCH);
+            assert!(uri.contains("force=true") && uri.contains("fieldManager=redis-replication-operator"), "{uri}");
+            sent = body.unwrap();
+            sent.clone()
+        })
+        .await;
+        sent
+    });
+    assert!(ensure(&first, "shop", &wanted).await.unwrap());
+    let mut object = server.await.unwrap();
+    object["data"]["a"] = json!(live);
+    object["metadata"]["resourceVersion"] = json!("3");
+
+    let (client, mut h) = client();
+    let server = tokio::spawn(async move {
+        match live {
+            None => answer(&mut h, StatusCode::NOT_FOUND, |_, _, _| failure(404, "NotFound")).await,
+            Some(_) => answer(&mut h, StatusCode::OK, |_, _, _| object).await,
+        }
+        if written {
+            answer(&mut h, StatusCode::OK, |m, _, body| {
+                assert_eq!(m, Method::PATCH);
+                body.unwrap()
+            })
+            .await;
+        }
+    });
+    assert_eq!(ensure(&client, "shop", &wanted).await.unwrap(), written);
+    done(server).await;
+}
+
+#[tokio::test]
+async fn the_status_is_guarded_by_the_resource_version() {
+    let (client, mut h) = client();
+    let server = tokio::spawn(async move {
+        answer(&mut h, StatusCode::CONFLICT, |m, uri, body| {
+            let body = body.unwrap();
+            assert_eq!(m, Method::PATCH);
+            assert!(uri.contains("/redisreplications/cache/status?"), "{uri}");
+            assert_eq!(body["metadata"]["resourceVersion"], "41");
+            assert!(body.get("spec").is_none(), "the spec belongs to people");
+            failure(409, "Conflict")
+        })
+        .await;
+    });
+    let resource: RedisReplication = serde_json::from_value(json!({
+        "apiVersion": "redis.replication.dev/v1alpha1", "kind": "RedisReplication",
+        "metadata": {"name": "cache", "namespace": "shop", "resourceVersion": "41"}, "spec": {}
+    }))
+    .unwrap();
+    let error = apply::status(&client, &resource, &RedisReplicationStatus::default()).await.unwrap_err();
+    assert!(error.is_conflict());
+    done(server).await;
+}
