@@ -120,8 +120,8 @@ fn any_password_on_one_line_works() {
         for password in [
             "simple",
             " two  words ",
-            r#"back\slash"#,
-            r#"ends in a backslash\"#,
+            r"back\slash",
+            r"ends in a backslash\",
             r#"quo"te and 'quote'"#,
             r"\n \x41 \\",
             "$HOME `id` $(id) ${x} !! %s %d",
