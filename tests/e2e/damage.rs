@@ -173,14 +173,14 @@ fn objects_are_put_back() {
             "cache",
             json!({ "metadata": { "labels": {
             "app.kubernetes.io/instance": null,
-            "app.kubernetes.io/managed-by": "somebody else",
+            "app.kubernetes.io/managed-by": "somebody-else",
         } } }),
         )
         .await?;
         eventually("the StatefulSet's labels are put back", LONG, async || {
             let labels = sets.get("cache").await?.metadata.labels.unwrap_or_default();
             let label = |key: &str| labels.get(&format!("app.kubernetes.io/{key}")).map_or("", String::as_str);
-            ensure(label("instance") == "cache" && label("managed-by") != "somebody else", || format!("{labels:?}"))
+            ensure(label("instance") == "cache" && label("managed-by") != "somebody-else", || format!("{labels:?}"))
         })
         .await?;
 

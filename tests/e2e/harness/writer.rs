@@ -57,7 +57,10 @@ impl std::fmt::Display for Account {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let Verdict { acknowledged, lost, confirmed, .. } = &self.verdict;
         write!(f, "{acknowledged} writes acknowledged, {confirmed} confirmed, {lost} lost; gaps:")?;
-        self.gaps.iter().try_for_each(|gap| write!(f, " {:.0} ms {:?}", gap.ms, gap.errors))
+        let (outages, mere): (Vec<_>, Vec<_>) = self.gaps.iter().partition(|gap| !gap.errors.is_empty());
+        outages.iter().try_for_each(|gap| write!(f, " {:.0} ms {:?}", gap.ms, gap.errors))?;
+        let longest = mere.iter().map(|gap| gap.ms).fold(0.0, f64::max);
+        write!(f, " and {} slow answers, the slowest after {longest:.0} ms", mere.len())
     }
 }
 
