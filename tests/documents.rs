@@ -16,7 +16,10 @@ fn every_reason_is_explained() {
     let reasons = variants(include_str!("../src/api/conditions.rs"), "Reason");
     assert!(reasons.len() > 20, "{reasons:?}");
     for reason in reasons {
-        assert!(OPERATIONS.contains(&format!("\n| `{reason}` |")), "docs/operations.md has no line for the reason {reason}");
+        assert!(
+            OPERATIONS.contains(&format!("\n| `{reason}` |")),
+            "docs/operations.md has no line for the reason {reason}"
+        );
     }
 }
 
@@ -26,7 +29,9 @@ fn every_event_is_explained() {
     let words = source.split('"').skip(1).step_by(2);
     let events: Vec<_> = words
         .filter(|w| w.chars().all(char::is_alphabetic))
-        .filter(|w| ["Started", "Completed", "Abandoned", "Elected", "Demoted", "Replaced"].iter().any(|end| w.ends_with(end)))
+        .filter(|w| {
+            ["Started", "Completed", "Abandoned", "Elected", "Demoted", "Replaced"].iter().any(|end| w.ends_with(end))
+        })
         .collect();
     assert!(events.len() >= 9, "{events:?}");
     for event in events {

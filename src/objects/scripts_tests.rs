@@ -111,7 +111,10 @@ fn is_installed(program: &str) -> bool {
 /// The shells to test with: those that this machine has.
 fn shells() -> Vec<&'static [&'static str]> {
     let redis = is_installed("redis-server") && is_installed("redis-cli");
-    assert!(redis, "these tests need redis-server and redis-cli in the PATH: apt-get install redis-server, or make setup");
+    assert!(
+        redis,
+        "these tests need redis-server and redis-cli in the PATH: apt-get install redis-server, or make setup"
+    );
     SHELLS.into_iter().filter(|shell| is_installed(shell[0])).collect()
 }
 
