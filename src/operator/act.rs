@@ -117,7 +117,10 @@ impl Actor<'_> {
                     d.dropped += 1;
                 }
             }
-            Effect::Routed(to) => self.observer.note_route(&to),
+            Effect::Routed(to) => {
+                self.observer.note_route(&to);
+                self.memory.routed_at = Some(self.observer.now());
+            }
             Effect::Labelled(uid, role) => self.observer.note_label(&uid, role),
             Effect::Restarted(uid) => self.observer.note_restart(&uid),
             Effect::Begun { resource, at } => {

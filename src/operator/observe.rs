@@ -55,6 +55,8 @@ pub struct Observer {
     routed: Option<(Instant, String)>,
     labelled: HashMap<String, (Instant, RoleLabel)>,
     restarted: HashMap<String, Instant>,
+    /// When each pod that is being deleted was first seen to be.
+    leaving: HashMap<String, Moment>,
 }
 
 /// A connection, and the pod that it was made to.
@@ -75,6 +77,7 @@ impl Observer {
             routed: None,
             labelled: HashMap::new(),
             restarted: HashMap::new(),
+            leaving: HashMap::new(),
         }
     }
 
@@ -119,12 +122,17 @@ impl Observer {
             .iter()
             .map(|pod| (pod.name_any(), pods::facts(pod, revision.as_deref())))
             .collect();
+        let now = self.now();
         for pod in pods.values_mut() {
             pod.leaving |= self.restarted.contains_key(&pod.uid);
+            if pod.leaving {
+                pod.leaving_since = *self.leaving.entry(pod.uid.clone()).or_insert(now);
+            }
             if let Some((_, role)) = self.labelled.get(&pod.uid) {
                 pod.role = Some(*role);
             }
         }
+        self.leaving.retain(|uid, _| pods.values().any(|pod| pod.uid == *uid));
         let expected = (0..settings.replicas).map(|i| format!("{}-{i}", settings.name));
         let names: BTreeSet<String> = expected.chain(pods.keys().cloned()).chain(self.links.keys().cloned()).collect();
         let mut members = BTreeMap::new();
@@ -151,7 +159,7 @@ impl Observer {
             }
             if up {
                 // a process outlives its pod object after a forced deletion; it may still take writes
-                return Some(Pod { leaving: true, running: true, ..watched.pod.clone() });
+                return Some(Pod { leaving: true, leaving_since: Moment::ZERO, running: true, ..watched.pod.clone() });
             }
             self.links.remove(name); // the address may come to belong to somebody else
         }

@@ -6,7 +6,7 @@ use kube::ResourceExt;
 use crate::{
     api::Reason,
     objects::names::{REDIS_CONTAINER, ROLE_LABEL, ROLE_MASTER, ROLE_REPLICA},
-    replication::{Failure, Pod, RoleLabel},
+    replication::{Failure, Moment, Pod, RoleLabel},
 };
 
 /// How many characters of Redis' last words are shown.
@@ -22,6 +22,7 @@ pub fn facts(pod: &KubePod, update_revision: Option<&str>) -> Pod {
         uid: pod.uid().unwrap_or_default(),
         ip: status.and_then(|s| s.pod_ip.as_deref()).and_then(|ip| ip.parse().ok()),
         leaving: pod.metadata.deletion_timestamp.is_some(),
+        leaving_since: Moment::ZERO, // the observer knows
         running: redis.and_then(|c| c.state.as_ref()).is_some_and(|s| s.running.is_some()),
         outdated: matches!((revision, update_revision), (Some(is), Some(should)) if is != should),
         role: match pod.labels().get(ROLE_LABEL).map(String::as_str) {

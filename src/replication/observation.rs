@@ -92,6 +92,8 @@ pub struct Pod {
     pub ip: Option<IpAddr>,
     /// It is being deleted, or its object is gone already while its process still answers.
     pub leaving: bool,
+    /// Since when it was seen to be so; the beginning of time if its object is gone already.
+    pub leaving_since: Moment,
     /// Its Redis container runs, as far as the kubelet has said.
     pub running: bool,
     /// It was made from an older template than the present one.
@@ -162,6 +164,8 @@ pub struct Memory {
     pub demoted: BTreeMap<String, Demotion>,
     /// Since when there has been no usable master.
     pub masterless_since: Option<Moment>,
+    /// When the master Service was last pointed at another pod.
+    pub routed_at: Option<Moment>,
     /// When a switchover was last abandoned.
     pub abandoned_at: Option<Moment>,
 }

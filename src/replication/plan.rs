@@ -15,6 +15,10 @@ use crate::{api::TransitionKind, redis::Info};
 /// After an abandoned switchover the next is not tried before so long.
 const SWITCHOVER_RETRY: Duration = Duration::from_secs(5);
 
+/// A master whose pod is being deleted hands over so long after. Its `preStop` hook holds it, so there is no hurry; and the
+/// deletion has just made kube-proxy sync (the endpoint is *terminating* now), after which it hears of nothing for a second.
+const LEAVE_AFTER: Duration = Duration::from_millis(1200);
+
 /// What to do now.
 pub fn plan(o: &Observation) -> Plan {
     let mut p = Plan::default();
@@ -111,6 +115,10 @@ fn switch_over(o: &Observation, master: &str, truth: &Info, reason: &str, p: &mu
             Step::Restart { member: master.to_owned(), reason: reason.to_owned() }
         });
         return;
+    }
+    let settling = o.members.get(master).and_then(|m| m.pod.as_ref()).filter(|pod| pod.leaving);
+    if settling.is_some_and(|pod| o.now < pod.leaving_since + LEAVE_AFTER) {
+        return p.wait(Topic::Switchover, format!("{master} hands over in a moment: {reason}"));
     }
     if o.memory.abandoned_at.is_some_and(|at| o.now < at + SWITCHOVER_RETRY) {
         return p.wait(

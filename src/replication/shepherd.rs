@@ -27,6 +27,10 @@ const DROP_AT: [Duration; 8] = [
 #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)] // 6379
 const PORT: u16 = crate::objects::names::REDIS_PORT as u16;
 
+/// How long after a change of the master Service nothing else is changed that kube-proxy would hear of: it waits a second
+/// between two syncs, and if the labels' change came first, clients would wait for the Service's.
+const LABELS_AFTER: Duration = Duration::from_millis(1500);
+
 /// Steps that bring all others behind `master`, which is alive and accepts writes.
 pub(super) fn gather(o: &Observation, master: &str, truth: &Info, p: &mut Plan) {
     if o.route.as_ref().is_some_and(|r| r.as_deref() != Some(master)) {
@@ -86,6 +90,11 @@ fn follow(o: &Observation, name: &str, info: &Info, master: &str, truth: &Info, 
 }
 
 fn label(o: &Observation, name: &str, role: RoleLabel, p: &mut Plan) {
+    if o.memory.routed_at.is_some_and(|at| o.now < at + LABELS_AFTER)
+        || p.steps.iter().any(|s| matches!(s, Step::Route { .. }))
+    {
+        return;
+    }
     let pod = o.members.get(name).and_then(|m| m.pod.as_ref());
     if pod.is_some_and(|pod| pod.role != Some(role) && !(pod.leaving && role == RoleLabel::Replica)) {
         p.steps.push(Step::Label { member: name.to_owned(), role });

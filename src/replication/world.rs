@@ -134,6 +134,7 @@ impl World {
                 uid: s.pod.to_string(),
                 ip: Some(ip(i)),
                 leaving: s.leaving,
+                leaving_since: Duration::ZERO,
                 running: s.redis.is_some(),
                 outdated: s.outdated,
                 role: s.label,
@@ -296,6 +297,7 @@ impl World {
                 let granted = [self.record.master.clone(), self.record.transition.as_ref().map(|t| t.to.clone())];
                 assert!(granted.contains(&Some(to.clone())), "I7: the Service names {to}, whom nobody recorded");
                 self.route = Some(to.clone());
+                self.memory.routed_at = Some(now);
             }
             Step::Label { member, role } => self.slots[index(member)].label = Some(*role),
             Step::Restart { member, .. } => {
@@ -455,7 +457,9 @@ impl World {
             let plan = self.round(usize::MAX);
             self.pods_end();
             self.now += Duration::from_millis(20);
-            let quiet = plan.steps.is_empty() && self.memory.demoted.is_empty() && self.record.transition.is_none();
+            let settled = self.memory.routed_at.is_none_or(|at| self.now > at + Duration::from_secs(2));
+            let quiet =
+                plan.steps.is_empty() && self.memory.demoted.is_empty() && self.record.transition.is_none() && settled;
             if quiet && plan.waits.is_empty() && self.slots.iter().all(|s| s.redis.is_some() && !s.leaving) {
                 break;
             }
