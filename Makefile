@@ -31,17 +31,18 @@ BINARY = $(CARGO_TARGET_DIR)/$(PROFILE:dev=debug)/$(NAME)
 TESTS := $(filter-out e2e,$(patsubst tests/%.rs,%,$(wildcard tests/*.rs)) $(patsubst tests/%/main.rs,%,$(wildcard tests/*/main.rs)))
 
 .NOTPARALLEL:
-.PHONY: help setup build image crd fmt lint advisories unit test-unit chart cluster-up cluster-down install test-e2e test demo clean
+.PHONY: help setup tools build image crd fmt lint advisories unit test-unit chart cluster-up cluster-down install test-e2e test demo clean
 
 help: ## this list
 	@sed -n '1,/^$$/s/^#  *//p' Makefile; sed -n 's/^\([a-z0-9-]*\):.*## /\1\t/p' Makefile | expand -t 16
 
-setup: ## install and compile all that the other targets need (Debian, as root; 20 minutes, once)
-	tests/cluster/cluster.sh packages
+setup: tools ## install and compile all that the other targets need (Debian, as root; 20 minutes, once)
 	tests/cluster/cluster.sh build
 	tests/cluster/cluster.sh images
+
+tools: ## what the checks without a cluster need: Debian packages, cargo-deny
+	tests/cluster/cluster.sh packages
 	@cargo clippy --version >/dev/null && cargo fmt --version >/dev/null || { echo "needs Rust with clippy and rustfmt: https://rustup.rs" >&2; exit 1; }
-	cargo fetch --locked
 	[ -x $(TOOLS)/bin/cargo-deny ] || cargo install --locked cargo-deny --root $(TOOLS)
 
 build: ## compile the operator
@@ -106,7 +107,7 @@ install: cluster-up image-$(CLUSTER) ## install the operator as it is now
 test-e2e: install ## the end-to-end tests
 	cargo test --locked --test e2e -- --test-threads=$(E2E_THREADS) $(E2E)
 
-test: lint unit cluster-up chart test-e2e ## everything
+test: tools lint unit cluster-up chart test-e2e ## everything, from a machine with nothing but Rust, Go and Debian
 
 demo: install ## watch a failover
 	tests/demo/demo.sh

@@ -1,4 +1,4 @@
-//! The scripts, run by every shell that this machine has, with the Redis that it has. Without one, nothing is tested here.
+//! The scripts, run by every shell that this machine has, with the Redis that it has.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 use std::{
@@ -108,10 +108,14 @@ fn is_installed(program: &str) -> bool {
     env::split_paths(&env::var_os("PATH").unwrap_or_default()).any(|directory| directory.join(program).exists())
 }
 
-/// The shells to test with; none where there is no Redis.
+/// The shells to test with: those that this machine has.
 fn shells() -> Vec<&'static [&'static str]> {
     let redis = is_installed("redis-server") && is_installed("redis-cli");
-    SHELLS.into_iter().filter(|shell| redis && is_installed(shell[0])).collect()
+    assert!(
+        redis,
+        "these tests need redis-server and redis-cli in the PATH: apt-get install redis-server, or make setup"
+    );
+    SHELLS.into_iter().filter(|shell| is_installed(shell[0])).collect()
 }
 
 #[test]

@@ -58,7 +58,8 @@ enum Effect {
     Routed(String),
     Labelled(String, RoleLabel),
     Restarted(String),
-    Written { resource: Box<RedisReplication>, ended: bool, abandoned: bool },
+    Begun { resource: Box<RedisReplication>, at: Instant },
+    Ended { resource: Box<RedisReplication>, abandoned: bool },
 }
 
 /// All that a step needs to know.
@@ -68,7 +69,7 @@ pub struct Actor<'a> {
     pub memory: &'a mut Memory,
     pub resource: &'a mut RedisReplication,
     pub report: &'a ObjectsReport,
-    /// When the master Service was last pointed at a pod in the present transition.
+    /// When this process began the present transition.
     pub begun: &'a mut Option<Instant>,
 }
 
@@ -119,12 +120,14 @@ impl Actor<'_> {
             Effect::Routed(to) => self.observer.note_route(&to),
             Effect::Labelled(uid, role) => self.observer.note_label(&uid, role),
             Effect::Restarted(uid) => self.observer.note_restart(&uid),
-            Effect::Written { resource, ended, abandoned } => {
+            Effect::Begun { resource, at } => {
                 *self.resource = *resource;
-                *self.begun = if ended { None } else { self.begun.or(Some(Instant::now())) };
-                if ended {
-                    self.memory.hold = None;
-                }
+                *self.begun = Some(at);
+            }
+            Effect::Ended { resource, abandoned } => {
+                *self.resource = *resource;
+                *self.begun = None;
+                self.memory.hold = None;
                 if abandoned {
                     self.memory.abandoned_at = Some(self.observer.now());
                 }
@@ -171,7 +174,7 @@ impl Actor<'_> {
                     "ChangeMaster",
                     &format!("{to} is to be the master (epoch {epoch}): {reason}"),
                 );
-                Ok(Effect::Written { resource: Box::new(resource), ended: false, abandoned: false })
+                Ok(Effect::Begun { resource: Box::new(resource), at: began })
             }
             Step::Close { outcome, note } => self.close(o, p, *outcome, note).await,
             Step::Promote { member } => {
@@ -320,7 +323,7 @@ impl Actor<'_> {
             ),
         };
         self.say(severity, event, "ChangeMaster", &words);
-        Ok(Effect::Written { resource: Box::new(resource), ended: true, abandoned })
+        Ok(Effect::Ended { resource: Box::new(resource), abandoned })
     }
 
     /// The status of a situation that is about to be the case, written only if nobody wrote in between.

@@ -1,0 +1,40 @@
+//! The documents say what the code does: every reason and every event that there is has its line.
+
+#![allow(clippy::unwrap_used)]
+
+const OPERATIONS: &str = include_str!("../docs/operations.md");
+
+/// The variants of an enum, as the source lists them.
+fn variants(source: &str, name: &str) -> Vec<String> {
+    let body = source.split(&format!("pub enum {name} {{")).nth(1).unwrap().split("\n}").next().unwrap();
+    let lines = body.lines().map(str::trim).filter(|l| !l.is_empty() && !l.starts_with("//"));
+    lines.map(|l| l.trim_end_matches(',').to_owned()).collect()
+}
+
+#[test]
+fn every_reason_is_explained() {
+    let reasons = variants(include_str!("../src/api/conditions.rs"), "Reason");
+    assert!(reasons.len() > 20, "{reasons:?}");
+    for reason in reasons {
+        assert!(
+            OPERATIONS.contains(&format!("\n| `{reason}` |")),
+            "docs/operations.md has no line for the reason {reason}"
+        );
+    }
+}
+
+#[test]
+fn every_event_is_explained() {
+    let source = include_str!("../src/operator/act.rs");
+    let words = source.split('"').skip(1).step_by(2);
+    let events: Vec<_> = words
+        .filter(|w| w.chars().all(char::is_alphabetic))
+        .filter(|w| {
+            ["Started", "Completed", "Abandoned", "Elected", "Demoted", "Replaced"].iter().any(|end| w.ends_with(end))
+        })
+        .collect();
+    assert!(events.len() >= 9, "{events:?}");
+    for event in events {
+        assert!(OPERATIONS.contains(&format!("`{event}`")), "docs/operations.md has no line for the event {event}");
+    }
+}
