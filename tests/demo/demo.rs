@@ -150,7 +150,10 @@ fn next_steps(master: &str) -> String {
                  quickstart-auth -o jsonpath='{{.data.password}}' | base64 -d)\" redis-cli -h quickstart-master"
             ),
         ),
-        ("remove it all", "kubectl delete namespace demo rr-e2e-hand".to_owned()),
+        (
+            "remove it all",
+            "kubectl delete rr/quickstart -n demo && kubectl delete namespace demo rr-e2e-hand".to_owned(),
+        ),
     ];
     let lines = commands.iter().map(|(what, command)| format!("  {:<24}{command}\n", format!("{what}:")));
     format!("{}\n{}", bold("What to try next (KUBECONFIG as in this demo)"), lines.collect::<String>())

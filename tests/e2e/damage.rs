@@ -82,7 +82,7 @@ fn a_second_master_is_demoted() {
         cache.populate(1000).await?;
         let before = record(&cache).await?;
         let replica = cache.replicas().await?.remove(0);
-        // In one script: the operator may be quicker than a second command.
+        // The operator may be quicker than this second command; then it is refused, and there is nothing to discard.
         cache.cli(&replica, &["REPLICAOF", "NO", "ONE"]).await?;
         let _ = cache.try_cli(&replica, &["SET", "rogue", "write"]).await?;
         is_noticed(&cache, &replica).await?;

@@ -53,16 +53,38 @@ fn what_never_became_ready_goes_too() {
     });
 }
 
+/// Kubernetes deletes the pods first and the resource last, and nothing new can be made meanwhile.
+#[test]
+fn a_namespace_goes_quickly() {
+    scenario("delete-namespace", async |scene| {
+        let cache = scene.ready("cache", "replicas: 3").await?;
+        let (limit, began) = (limit(&cache).await?, Instant::now());
+        scene.namespace.delete().await;
+        eventually("all pods are gone", LONG, async || {
+            let left = cache.pods().await?.len();
+            ensure(left == 0, || format!("{left} are left"))
+        })
+        .await?;
+        let took = began.elapsed();
+        ensure(took < limit, || format!("{took:?}: some pod used up its time for handing over, {limit:?}"))
+    });
+}
+
 /// Deletes it, and waits until nothing is left. No pod may use up the time that it has for handing over.
 async fn delete(scene: &Scene, cache: &Replication, with_claims: bool) -> Result<()> {
-    let graces = cache.pods().await?.into_iter().filter_map(|pod| pod.spec?.termination_grace_period_seconds);
-    let grace = Duration::from_secs(u64::try_from(graces.min().unwrap_or_default())?);
+    let limit = limit(cache).await?;
     let began = Instant::now();
     cache.delete().await?;
     gone(scene, &cache.name, with_claims).await?;
     let took = began.elapsed();
     println!("{}: everything was gone after {:.1} s", cache.namespace, took.as_secs_f64());
-    ensure(took < grace, || format!("{took:?}: some pod used up its grace period of {grace:?}"))
+    ensure(took < limit, || format!("{took:?}: some pod used up its time for handing over, {limit:?}"))
+}
+
+/// A pod that waits in vain for somebody to hand over to does so for half of its grace period.
+async fn limit(cache: &Replication) -> Result<Duration> {
+    let graces = cache.pods().await?.into_iter().filter_map(|pod| pod.spec?.termination_grace_period_seconds);
+    Ok(Duration::from_secs(u64::try_from(graces.min().unwrap_or_default())?) / 2)
 }
 
 async fn gone(scene: &Scene, name: &str, with_claims: bool) -> Result<()> {

@@ -90,7 +90,7 @@ fn run<F: AsyncFnOnce(&Scene) -> Result<()>>(name: &str, body: F) {
         match outcome {
             Ok(()) => {
                 println!("{name}: passed in {seconds:.1} s");
-                scene.namespace.delete().await;
+                scene.namespace.clear().await;
             }
             Err(error) => {
                 println!("{name}: FAILED after {seconds:.1} s: {error:#}");

@@ -3,13 +3,15 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use anyhow::{Context, Result, bail};
-use k8s_openapi::api::core::v1::{Namespace as Object, ServiceAccount};
+use k8s_openapi::api::core::v1::{Namespace as Object, Pod, ServiceAccount};
 use kube::{
     Api, Client,
     api::{DeleteParams, ListParams, ObjectMeta, PostParams},
 };
 
-use super::poll::eventually;
+use redis_replication_operator::api::RedisReplication;
+
+use super::{ensure, poll::eventually};
 
 const LABEL: &str = "rr-e2e";
 
@@ -44,10 +46,28 @@ impl Namespace {
         &self.name
     }
 
+    /// Deletes the resources in it and then, without waiting, itself.
+    pub async fn clear(&self) {
+        let resources: Api<RedisReplication> = Api::namespaced(self.client.clone(), &self.name);
+        if let Err(error) = resources.delete_collection(&DeleteParams::default(), &ListParams::default()).await {
+            println!("{}: its resources could not be deleted: {error}", self.name);
+        }
+        let pods: Api<Pod> = Api::namespaced(self.client.clone(), &self.name);
+        // Whether the namespace's own deletion is quick is a scenario; the others needn't wait for it.
+        let gone = eventually("all pods are gone", Duration::from_secs(20), async || {
+            let left = pods.list(&ListParams::default()).await?.items.len();
+            ensure(left == 0, || format!("{left} are left"))
+        });
+        let _ = gone.await;
+        self.delete().await;
+    }
+
     /// Begins to delete it.
     pub async fn delete(&self) {
         let namespaces: Api<Object> = Api::all(self.client.clone());
-        if let Err(error) = namespaces.delete(&self.name, &DeleteParams::default()).await {
+        if let Err(error) = namespaces.delete(&self.name, &DeleteParams::default()).await
+            && !matches!(&error, kube::Error::Api(status) if status.is_not_found() || status.is_conflict())
+        {
             println!("{}: could not be deleted: {error}", self.name);
         }
     }
@@ -57,7 +77,7 @@ impl Namespace {
         if std::env::var("KEEP").is_ok_and(|keep| keep == "1") {
             println!("{}: kept, as KEEP=1 asks", self.name);
         } else {
-            self.delete().await;
+            self.clear().await;
         }
     }
 }
