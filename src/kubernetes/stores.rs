@@ -2,13 +2,17 @@
 
 use std::{fmt::Debug, sync::Arc};
 
-use futures::{FutureExt, Stream, StreamExt, future::BoxFuture};
+use futures::{
+    FutureExt, Stream, StreamExt,
+    channel::mpsc::{UnboundedReceiver, UnboundedSender, unbounded},
+    future::BoxFuture,
+};
 use kube::{
     Api, Client, Resource, ResourceExt,
     core::NamespaceResourceScope,
     runtime::{
         WatchStreamExt,
-        reflector::{self, ReflectHandle, Store, store::Writer},
+        reflector::{self, Store},
         watcher,
     },
 };
@@ -49,13 +53,16 @@ where
     }
 }
 
-/// Watches the objects that belong to our resources. Returns the store, a subscription for a controller, and the
-/// future that keeps both going.
+/// The objects that a watch has seen change, deletions among them, for a controller to be woken by. (A store's own
+/// subscribers do not hear of deletions.)
+pub type Changes<K> = UnboundedReceiver<watcher::Result<K>>;
+
+/// Watches the objects that belong to our resources. Returns the store, the changes, and the future that keeps both going.
 pub fn watch_managed<K>(
     client: &Client,
     namespace: Option<&str>,
     wake: impl Fn(Key) + Send + 'static,
-) -> (Store<K>, ReflectHandle<K>, BoxFuture<'static, ()>)
+) -> (Store<K>, Changes<K>, BoxFuture<'static, ()>)
 where
     K: Resource<Scope = NamespaceResourceScope, DynamicType = ()>
         + DeserializeOwned
@@ -65,36 +72,32 @@ where
         + Sync
         + 'static,
 {
-    let (store, writer) = reflector::store_shared::<K>(1024);
-    let handle = subscribe(&writer);
-    let config = watcher::Config::default().labels(&format!("{NAME_LABEL}={NAME},{COMPONENT_LABEL}={COMPONENT}"));
-    let events =
-        watcher(api::<K>(client, namespace), config).default_backoff().modify(|o| o.managed_fields_mut().clear());
-    (store, handle, drive(events, writer, wake).boxed())
-}
-
-#[allow(clippy::expect_used)] // a shared store can always be subscribed to
-fn subscribe<K>(writer: &Writer<K>) -> ReflectHandle<K>
-where
-    K: Resource<DynamicType = ()> + Clone + 'static,
-{
-    writer.subscribe().expect("the store is shared")
+    let (store, writer) = reflector::store::<K>();
+    let (seen, changes) = unbounded();
+    let selector = format!("{NAME_LABEL}={NAME},{COMPONENT_LABEL}={COMPONENT}");
+    let config = watcher::Config::default().labels(&selector);
+    let events = watcher(api::<K>(client, namespace), config)
+        .default_backoff()
+        .modify(|o| o.managed_fields_mut().clear())
+        .reflect(writer);
+    (store, changes, drive(events, seen, wake).boxed())
 }
 
 async fn drive<K>(
     events: impl Stream<Item = watcher::Result<watcher::Event<K>>> + Send,
-    writer: Writer<K>,
+    seen: UnboundedSender<watcher::Result<K>>,
     wake: impl Fn(Key) + Send,
 ) where
     K: Resource<DynamicType = ()> + Clone + Debug + Send + Sync + 'static,
 {
-    let mut events = std::pin::pin!(events.reflect_shared(writer));
+    let mut events = std::pin::pin!(events);
     while let Some(event) = events.next().await {
         match event {
             Ok(watcher::Event::Apply(o) | watcher::Event::InitApply(o) | watcher::Event::Delete(o)) => {
                 if let Some(key) = Key::of_owner(&o) {
                     wake(key);
                 }
+                let _ = seen.unbounded_send(Ok(o)); // nobody listens where only the store is of interest
             }
             Ok(watcher::Event::Init | watcher::Event::InitDone) => {}
             Err(error) => tracing::warn!(kind = %K::kind(&()), %error, "watch interrupted"),

@@ -57,7 +57,12 @@ pub struct Observer {
     restarted: HashMap<String, Instant>,
     /// When each pod that is being deleted was first seen to be.
     leaving: HashMap<String, Moment>,
+    /// What the endpoints of the Services depend on, and when it last changed.
+    endpoints: (Moment, Vec<Endpoint>),
 }
+
+/// Name and identity of a pod, whether it is ready and leaving, its role label.
+type Endpoint = (String, String, bool, bool, Option<RoleLabel>);
 
 /// A connection, and the pod that it was made to.
 struct Watched {
@@ -78,6 +83,7 @@ impl Observer {
             labelled: HashMap::new(),
             restarted: HashMap::new(),
             leaving: HashMap::new(),
+            endpoints: (Moment::ZERO, Vec::new()),
         }
     }
 
@@ -132,6 +138,11 @@ impl Observer {
                 pod.role = Some(*role);
             }
         }
+        let endpoints: Vec<Endpoint> =
+            pods.iter().map(|(name, p)| (name.clone(), p.uid.clone(), p.ready, p.leaving, p.role)).collect();
+        if endpoints != self.endpoints.1 {
+            self.endpoints = (now, endpoints);
+        }
         self.leaving.retain(|uid, _| pods.values().any(|pod| pod.uid == *uid));
         let expected = (0..settings.replicas).map(|i| format!("{}-{i}", settings.name));
         let names: BTreeSet<String> = expected.chain(pods.keys().cloned()).chain(self.links.keys().cloned()).collect();
@@ -144,7 +155,15 @@ impl Observer {
                 members.insert(name, Member { pod, server, claim_may_hold_data });
             }
         }
-        Observation { now: self.now(), settings, record, members, route: self.route(), memory: memory.clone() }
+        Observation {
+            now: self.now(),
+            settings,
+            record,
+            members,
+            stirred_at: self.endpoints.0,
+            route: self.route(),
+            memory: memory.clone(),
+        }
     }
 
     /// Keeps the connection to the member's pod; returns the pod that the connection is about.

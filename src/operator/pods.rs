@@ -24,6 +24,9 @@ pub fn facts(pod: &KubePod, update_revision: Option<&str>) -> Pod {
         leaving: pod.metadata.deletion_timestamp.is_some(),
         leaving_since: Moment::ZERO, // the observer knows
         running: redis.and_then(|c| c.state.as_ref()).is_some_and(|s| s.running.is_some()),
+        ready: status
+            .and_then(|s| s.conditions.as_ref())
+            .is_some_and(|all| all.iter().any(|c| c.type_ == "Ready" && c.status == "True")),
         outdated: matches!((revision, update_revision), (Some(is), Some(should)) if is != should),
         role: match pod.labels().get(ROLE_LABEL).map(String::as_str) {
             Some(ROLE_MASTER) => Some(RoleLabel::Master),

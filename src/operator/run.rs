@@ -233,10 +233,10 @@ async fn act(client: Client, namespace: Option<String>, identity: String, leader
     let controller = async {
         ready.await;
         Controller::for_stream(events, resources)
-            .owns_shared_stream(set_events)
-            .owns_shared_stream(service_events)
-            .owns_shared_stream(map_events)
-            .owns_shared_stream(budget_events)
+            .owns_stream(set_events)
+            .owns_stream(service_events)
+            .owns_stream(map_events)
+            .owns_stream(budget_events)
             .with_config(controller::Config::default().concurrency(8).debounce(Duration::from_millis(50)))
             .run(reconcile, on_error, Arc::new(ctx))
             .for_each(|result| async move {

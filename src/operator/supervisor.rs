@@ -3,7 +3,8 @@
 use std::{sync::Arc, time::Duration};
 
 use jiff::Timestamp;
-use kube::{Resource, ResourceExt, runtime::reflector::ObjectRef};
+use k8s_openapi::api::core::v1::Namespace;
+use kube::{Api, Resource, ResourceExt, runtime::reflector::ObjectRef};
 use tokio::time::{Instant, sleep, timeout};
 
 use super::{
@@ -16,7 +17,7 @@ use super::{
 use crate::{
     api::{ConditionType, Reason, RedisReplication},
     kubernetes::{apply, events::Severity, stores::Key},
-    replication::{Memory, Observation, Plan, demotion_over, plan},
+    replication::{Member, Memory, Observation, Plan, Step, Topic, demotion_over, plan},
 };
 
 /// How often the situation is looked at when nothing wakes the supervisor.
@@ -27,6 +28,8 @@ const UNDER_WAY: Duration = Duration::from_millis(10);
 const STATUS_SPACING: Duration = Duration::from_millis(200);
 /// So long nothing is said of a master that seems to be missing: connections come about, failovers begin.
 const FIRST_IMPRESSION: Duration = Duration::from_secs(1);
+/// How often it is asked whether the namespace is being deleted, while a leaving master is all that is left.
+const NAMESPACE_EVERY: Duration = Duration::from_secs(1);
 /// How long the pods of a deleted resource are accompanied.
 const FAREWELL: Duration = Duration::from_secs(150);
 
@@ -45,6 +48,8 @@ pub async fn supervise(key: Key, handle: Arc<Handle>, ctx: Context) {
         begun: None,
         written_at: None,
         gone_since: None,
+        namespace_seen: None,
+        namespace_ends: false,
         previous: Plan::default(),
         repeated: 0,
         status_failures: 0,
@@ -68,6 +73,8 @@ struct Supervisor {
     begun: Option<Instant>,
     written_at: Option<Instant>,
     gone_since: Option<Instant>,
+    namespace_seen: Option<Instant>,
+    namespace_ends: bool,
     previous: Plan,
     repeated: u32,
     status_failures: u32,
@@ -76,7 +83,7 @@ struct Supervisor {
 impl Supervisor {
     /// One look at the situation, and what follows from it. Returns whether there is a reason for another.
     async fn round(&mut self) -> bool {
-        let removed = self.take_in_resource();
+        let removed = self.take_in_resource() || self.namespace_ends;
         let report = self.handle.report.borrow().clone();
         let o = self.observer.observe(&self.resource, removed, report.password.as_deref(), &self.memory);
         self.keep_memory(&o);
@@ -87,11 +94,11 @@ impl Supervisor {
         let p = plan(&o);
         self.log(&p);
         let mut well = true;
-        if p.steps.is_empty() {
-            if !removed {
-                self.tell(&o, &p, &report).await;
-            }
-        } else {
+        // a look changes nothing: what is being waited for is to be told
+        if !removed && p.steps.iter().all(|s| matches!(s, Step::Look { .. })) {
+            self.tell(&o, &p, &report).await;
+        }
+        if !p.steps.is_empty() {
             let actor = Actor {
                 ctx: &self.ctx,
                 observer: &mut self.observer,
@@ -102,8 +109,25 @@ impl Supervisor {
             };
             well = actor.carry_out(&o, &p).await;
         }
+        self.look_at_namespace(&o, &p).await;
         self.rest(&o, &p, well).await;
         true
+    }
+
+    /// A namespace that is deleted loses its pods first and its resources last, so a master that waits for a replica to hand
+    /// over to would wait in vain: nothing is made any more in such a namespace.
+    async fn look_at_namespace(&mut self, o: &Observation, p: &Plan) {
+        let waits = p.waiting_for(Topic::Switchover).is_some() && o.members.values().any(Member::leaving);
+        let others = o.members.values().filter(|m| m.pod.as_ref().is_some_and(|pod| !pod.leaving)).count();
+        if !waits || others > 0 || self.namespace_seen.is_some_and(|at| at.elapsed() < NAMESPACE_EVERY) {
+            return;
+        }
+        self.namespace_seen = Some(Instant::now());
+        let api: Api<Namespace> = Api::all(self.ctx.client.clone());
+        match apply::limited("read", "Namespace", &self.key.namespace, api.get(&self.key.namespace)).await {
+            Ok(namespace) => self.namespace_ends = namespace.metadata.deletion_timestamp.is_some(),
+            Err(error) => tracing::warn!(%error, "cannot tell whether the namespace is being deleted"),
+        }
     }
 
     /// Waits for the next reason to look.

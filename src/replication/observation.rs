@@ -21,6 +21,9 @@ pub struct Observation {
     pub record: Record,
     /// The pods that should exist and those that do, by name.
     pub members: BTreeMap<String, Member>,
+    /// When the endpoints of the Services last changed, as far as the pods tell: one came or went, became ready or not, is
+    /// being deleted, or got another role label.
+    pub stirred_at: Moment,
     /// The pod that the master Service selects; `None` while the Service does not exist.
     pub route: Option<Option<String>>,
     /// What this operator did and Redis does not tell.
@@ -85,6 +88,7 @@ pub struct Member {
 
 /// What Kubernetes says of a pod.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[allow(clippy::struct_excessive_bools)] // independent facts
 pub struct Pod {
     /// Its identity: a pod of the same name with another one is another pod.
     pub uid: String,
@@ -96,6 +100,8 @@ pub struct Pod {
     pub leaving_since: Moment,
     /// Its Redis container runs, as far as the kubelet has said.
     pub running: bool,
+    /// The kubelet counts it as ready.
+    pub ready: bool,
     /// It was made from an older template than the present one.
     pub outdated: bool,
     /// Its role label.

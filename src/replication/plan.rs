@@ -15,9 +15,12 @@ use crate::{api::TransitionKind, redis::Info};
 /// After an abandoned switchover the next is not tried before so long.
 const SWITCHOVER_RETRY: Duration = Duration::from_secs(5);
 
-/// A master whose pod is being deleted hands over so long after. Its `preStop` hook holds it, so there is no hurry; and the
-/// deletion has just made kube-proxy sync (the endpoint is *terminating* now), after which it hears of nothing for a second.
-const LEAVE_AFTER: Duration = Duration::from_millis(1200);
+/// A planned switchover begins when no Service of the replication has changed for so long: kube-proxy waits a second between
+/// two syncs, so what follows a change too closely is late, and clients are sent to the wrong pod meanwhile. A deletion is
+/// such a change itself, for its endpoint becomes *terminating*.
+const CALM: Duration = Duration::from_millis(1200);
+/// For a pod that is being deleted, calm is waited for no longer than this: its `preStop` hook does not hold it for ever.
+const CALM_PATIENCE: Duration = Duration::from_secs(10);
 
 /// What to do now.
 pub fn plan(o: &Observation) -> Plan {
@@ -116,8 +119,9 @@ fn switch_over(o: &Observation, master: &str, truth: &Info, reason: &str, p: &mu
         });
         return;
     }
-    let settling = o.members.get(master).and_then(|m| m.pod.as_ref()).filter(|pod| pod.leaving);
-    if settling.is_some_and(|pod| o.now < pod.leaving_since + LEAVE_AFTER) {
+    let leaving_since =
+        o.members.get(master).and_then(|m| m.pod.as_ref()).filter(|p| p.leaving).map(|p| p.leaving_since);
+    if o.now < o.stirred_at + CALM && leaving_since.is_none_or(|since| o.now < since + CALM_PATIENCE) {
         return p.wait(Topic::Switchover, format!("{master} hands over in a moment: {reason}"));
     }
     if o.memory.abandoned_at.is_some_and(|at| o.now < at + SWITCHOVER_RETRY) {

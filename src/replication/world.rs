@@ -136,6 +136,7 @@ impl World {
                 leaving: s.leaving,
                 leaving_since: Duration::ZERO,
                 running: s.redis.is_some(),
+                ready: true,
                 outdated: s.outdated,
                 role: s.label,
                 failure: None,
@@ -173,6 +174,7 @@ impl World {
             settings: Settings { name: "shop".into(), replicas: N, ..Settings::default() },
             record: self.record.clone(),
             members: members.collect(),
+            stirred_at: Duration::ZERO,
             route: Some(self.route.clone()),
             memory: self.memory.clone(),
         }
@@ -559,4 +561,45 @@ fn everything_restarted_empty_gets_a_master_again() {
     let mut w = World::new();
     (0..N).for_each(|i| w.happen(Event::Kill(i)));
     w.calm();
+}
+
+#[test]
+fn a_planned_switchover_waits_until_the_services_are_calm() {
+    let mut w = World::new();
+    let master = index(w.record.master.as_ref().unwrap());
+    w.slots[master].leaving = true;
+    w.now += Duration::from_secs(60);
+    let begins = |o: &Observation| plan(o).steps.iter().any(|s| matches!(s, Step::Begin { .. }));
+    let at = |stirred: u64, leaving: u64| {
+        let mut o = w.observe();
+        let now = o.now;
+        o.stirred_at = now.saturating_sub(Duration::from_millis(stirred));
+        let pod = o.members.get_mut(&name(master)).unwrap().pod.as_mut().unwrap();
+        pod.leaving_since = now.saturating_sub(Duration::from_millis(leaving));
+        begins(&o)
+    };
+    assert!(!at(100, 100), "the deletion itself was a change");
+    assert!(at(1300, 1300), "calm");
+    assert!(!at(100, 5000), "something else changed");
+    assert!(at(100, 11_000), "not for ever");
+}
+
+#[test]
+fn labels_follow_the_service_and_never_come_with_it() {
+    let mut w = World::new();
+    let master = index(w.record.master.as_ref().unwrap());
+    w.happen(Event::Kill(master));
+    let (mut routed, mut labelled) = (None, None);
+    for _ in 0..400 {
+        let p = w.round(usize::MAX);
+        w.now += Duration::from_millis(10);
+        let has = |f: fn(&Step) -> bool| p.steps.iter().any(f);
+        if has(|s| matches!(s, Step::Route { .. })) {
+            routed.get_or_insert(w.now);
+        }
+        if has(|s| matches!(s, Step::Label { .. })) {
+            labelled.get_or_insert(w.now);
+        }
+    }
+    assert!(labelled.unwrap() >= routed.unwrap() + Duration::from_secs(1), "{routed:?} {labelled:?}");
 }

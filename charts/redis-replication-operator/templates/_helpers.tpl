@@ -71,6 +71,10 @@ namespace: {{ .Release.Namespace }}
 - apiGroups: [""]
   resources: [persistentvolumeclaims]
   verbs: [get, list, watch]
+# Whether the namespace is being deleted: then a leaving master has nobody to wait for.
+- apiGroups: [""]
+  resources: [namespaces]
+  verbs: [get]
 # What `kubectl describe` shows: what was done, and why something waits.
 - apiGroups: [events.k8s.io]
   resources: [events]

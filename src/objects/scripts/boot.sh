@@ -3,6 +3,7 @@
 # the environment or onto a command line, where other processes could see it.
 set -eu
 umask 077
+trap 'exit 143' TERM INT # process 1 ignores what it does not handle: a pod deleted now would stay for its whole grace period
 secret=/etc/redis-auth/password
 newline='
 '

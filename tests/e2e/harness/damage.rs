@@ -45,6 +45,11 @@ impl Replication {
         hand::signal(&self.client, &self.pod(pod).await?, "redis", "STOP", hand::SERVERS).await
     }
 
+    /// Lets a stopped process go on.
+    pub async fn resume(&self, pod: &str) -> Result<()> {
+        hand::signal(&self.client, &self.pod(pod).await?, "redis", "CONT", hand::SERVERS).await
+    }
+
     pub async fn delete_pod(&self, pod: &str) -> Result<()> {
         self.all::<Pod>().delete(pod, &DeleteParams::default()).await?;
         Ok(())
