@@ -1,7 +1,7 @@
 //! Replacing pods that were made from an older template: one at a time, replicas first, the master last by switchover.
 
 use super::{
-    observation::Observation,
+    observation::{Observation, RoleLabel},
     steps::{Plan, Step, Topic},
     suspicion::{Verdict, verdict},
 };
@@ -38,9 +38,14 @@ pub(super) fn master_is_last(o: &Observation, master: &str) -> bool {
         && missing(o, master).is_none()
 }
 
-/// The first wanted member that does not follow the master.
+/// The first wanted member that does not follow the master, or that the replicas Service does not lead to yet: readers
+/// would be left with one less.
 fn missing(o: &Observation, master: &str) -> Option<String> {
-    (0..o.settings.replicas).map(|i| o.name_of(i)).filter(|n| n != master).find(|n| !online(o, n))
+    let serves = |n: &str| {
+        let pod = o.members.get(n).and_then(|m| m.pod.as_ref());
+        online(o, n) && pod.is_some_and(|pod| pod.ready && pod.role == Some(RoleLabel::Replica))
+    };
+    (0..o.settings.replicas).map(|i| o.name_of(i)).filter(|n| n != master).find(|n| !serves(n))
 }
 
 /// Does the member follow a master, with all data?

@@ -603,3 +603,20 @@ fn labels_follow_the_service_and_never_come_with_it() {
     }
     assert!(labelled.unwrap() >= routed.unwrap() + Duration::from_secs(1), "{routed:?} {labelled:?}");
 }
+
+#[test]
+fn the_next_pod_is_replaced_only_when_readers_reach_the_last_one() {
+    let mut w = World::new();
+    w.happen(Event::Outdate);
+    let master = index(w.record.master.as_ref().unwrap());
+    let other = (0..N).find(|i| *i != master).unwrap();
+    let replaces = |ready: bool, role: Option<RoleLabel>| {
+        let mut o = w.observe();
+        let pod = o.members.get_mut(&name(other)).unwrap().pod.as_mut().unwrap();
+        (pod.ready, pod.role, pod.outdated) = (ready, role, false);
+        plan(&o).steps.iter().any(|s| matches!(s, Step::Restart { .. }))
+    };
+    assert!(replaces(true, Some(RoleLabel::Replica)));
+    assert!(!replaces(false, Some(RoleLabel::Replica)), "the kubelet does not count it as ready");
+    assert!(!replaces(true, None), "the replicas Service does not select it");
+}
