@@ -10,7 +10,7 @@ use kube::{
 use serde_json::json;
 use tokio::time::Instant;
 
-use super::{observe::Observer, registry::ObjectsReport, run::Context, status};
+use super::{context::Context, observe::Observer, registry::ObjectsReport, status};
 use crate::{
     api::{CompletedTransition, Outcome, RedisReplication, TransitionKind},
     kubernetes::{

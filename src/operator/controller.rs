@@ -7,7 +7,7 @@ use kube::{Api, Resource, api::PostParams, runtime::controller::Action};
 use rand::{Rng, distr::Alphanumeric};
 use tokio::time::Instant;
 
-use super::{observe::stateful_set_replicas, registry::ObjectsReport, run::Context, supervisor::supervise};
+use super::{context::Context, observe::stateful_set_replicas, registry::ObjectsReport, supervisor::supervise};
 use crate::{
     api::{Reason, RedisReplication},
     kubernetes::{

@@ -2,6 +2,7 @@
 //! metrics and health.
 
 mod act;
+mod context;
 mod controller;
 mod http;
 mod metrics;

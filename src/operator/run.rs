@@ -21,6 +21,7 @@ use tokio::{
 
 use super::{
     Metrics,
+    context::Context,
     controller::{on_error, reconcile},
     http,
     observe::Sources,
@@ -54,23 +55,6 @@ pub struct RunArgs {
     /// Where to serve /healthz, /readyz and /metrics.
     #[arg(long, env = "HTTP_ADDRESS", default_value = "0.0.0.0:8080")]
     pub http_address: SocketAddr,
-}
-
-/// What every task needs.
-#[derive(Clone)]
-pub struct Context {
-    /// For everything but the lease.
-    pub client: Client,
-    /// What the watches have seen.
-    pub sources: Sources,
-    /// May this process act?
-    pub leadership: Leadership,
-    /// For people.
-    pub events: Publisher,
-    /// For machines.
-    pub metrics: Metrics,
-    /// Who is looked after.
-    pub registry: Registry,
 }
 
 /// Why the operator ends.

@@ -9,9 +9,9 @@ use tokio::time::{Instant, sleep, timeout};
 
 use super::{
     act::Actor,
+    context::Context,
     observe::Observer,
     registry::{Handle, ObjectsReport},
-    run::Context,
     status,
 };
 use crate::{

@@ -1,0 +1,23 @@
+//! What every task of the operator needs.
+
+use kube::Client;
+
+use super::{Metrics, observe::Sources, registry::Registry};
+use crate::kubernetes::{events::Publisher, lease::Leadership};
+
+/// What every task needs.
+#[derive(Clone)]
+pub struct Context {
+    /// For everything but the lease.
+    pub client: Client,
+    /// What the watches have seen.
+    pub sources: Sources,
+    /// May this process act?
+    pub leadership: Leadership,
+    /// For people.
+    pub events: Publisher,
+    /// For machines.
+    pub metrics: Metrics,
+    /// Who is looked after.
+    pub registry: Registry,
+}
