@@ -9,6 +9,7 @@ use std::{
 use k8s_openapi::api::{
     apps::v1::StatefulSet,
     core::v1::{PersistentVolumeClaim, Pod as KubePod, Service},
+    discovery::v1::EndpointSlice,
 };
 use kube::{ResourceExt, runtime::reflector::Store};
 use tokio::{sync::Notify, time::Instant};
@@ -30,6 +31,9 @@ const OWN_WRITE: Duration = Duration::from_secs(3);
 #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)] // 6379
 const PORT: u16 = names::REDIS_PORT as u16;
 
+/// Label of the endpoint slices of headless Services.
+const HEADLESS: &str = "service.kubernetes.io/headless";
+
 /// What is known of the cluster.
 #[derive(Clone)]
 pub struct Sources {
@@ -43,6 +47,8 @@ pub struct Sources {
     pub stateful_sets: Store<StatefulSet>,
     /// Their Services.
     pub services: Store<Service>,
+    /// Where the Services lead: what kube-proxy acts on.
+    pub slices: Store<EndpointSlice>,
 }
 
 /// Watches the members of one resource.
@@ -58,11 +64,12 @@ pub struct Observer {
     /// When each pod that is being deleted was first seen to be.
     leaving: HashMap<String, Moment>,
     /// What the endpoints of the Services depend on, and when it last changed.
-    endpoints: (Moment, Vec<Endpoint>),
+    endpoints: (Moment, Endpoints),
 }
 
-/// Name and identity of a pod, whether it is ready and leaving, its role label.
-type Endpoint = (String, String, bool, bool, Option<RoleLabel>);
+/// Of each pod: name, identity, whether it is ready and leaving, its role label. Of each endpoint slice: its version. The
+/// slices follow the pods by up to a second.
+type Endpoints = (Vec<(String, String, bool, bool, Option<RoleLabel>)>, Vec<(String, Option<String>)>);
 
 /// A connection, and the pod that it was made to.
 struct Watched {
@@ -83,7 +90,7 @@ impl Observer {
             labelled: HashMap::new(),
             restarted: HashMap::new(),
             leaving: HashMap::new(),
-            endpoints: (Moment::ZERO, Vec::new()),
+            endpoints: (Moment::ZERO, Endpoints::default()),
         }
     }
 
@@ -138,8 +145,14 @@ impl Observer {
                 pod.role = Some(*role);
             }
         }
-        let endpoints: Vec<Endpoint> =
-            pods.iter().map(|(name, p)| (name.clone(), p.uid.clone(), p.ready, p.leaving, p.role)).collect();
+        let mut slices: Vec<_> = stores::of(&self.sources.slices, &self.key)
+            .iter()
+            .filter(|slice| !slice.labels().contains_key(HEADLESS)) // kube-proxy does not look at those
+            .map(|slice| (slice.name_any(), slice.resource_version()))
+            .collect();
+        slices.sort();
+        let pods_now = pods.iter().map(|(name, p)| (name.clone(), p.uid.clone(), p.ready, p.leaving, p.role)).collect();
+        let endpoints: Endpoints = (pods_now, slices);
         if endpoints != self.endpoints.1 {
             self.endpoints = (now, endpoints);
         }

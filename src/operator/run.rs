@@ -7,6 +7,7 @@ use k8s_openapi::api::{
     apps::v1::StatefulSet,
     coordination::v1::Lease,
     core::v1::{ConfigMap, PersistentVolumeClaim, Pod, Service},
+    discovery::v1::EndpointSlice,
     policy::v1::PodDisruptionBudget,
 };
 use kube::{
@@ -181,6 +182,7 @@ async fn act(client: Client, namespace: Option<String>, identity: String, leader
     let (claims, _, claim_watch) = watch_managed::<PersistentVolumeClaim>(&client, namespace, wake());
     let (stateful_sets, set_events, set_watch) = watch_managed::<StatefulSet>(&client, namespace, wake());
     let (services, service_events, service_watch) = watch_managed::<Service>(&client, namespace, wake());
+    let (slices, _, slice_watch) = watch_managed::<EndpointSlice>(&client, namespace, wake());
     let (_, map_events, map_watch) = watch_managed::<ConfigMap>(&client, namespace, |_| {});
     let (_, budget_events, budget_watch) = watch_managed::<PodDisruptionBudget>(&client, namespace, |_| {});
 
@@ -196,7 +198,7 @@ async fn act(client: Client, namespace: Option<String>, identity: String, leader
         })
         .touched_objects();
 
-    let sources = Sources { resources: resources.clone(), pods, claims, stateful_sets, services };
+    let sources = Sources { resources: resources.clone(), pods, claims, stateful_sets, services, slices };
     let ctx = Context {
         client: client.clone(),
         sources: sources.clone(),
@@ -212,6 +214,7 @@ async fn act(client: Client, namespace: Option<String>, identity: String, leader
             sources.claims.wait_until_ready(),
             sources.stateful_sets.wait_until_ready(),
             sources.services.wait_until_ready(),
+            sources.slices.wait_until_ready(),
         );
     };
     let controller = async {
@@ -230,5 +233,5 @@ async fn act(client: Client, namespace: Option<String>, identity: String, leader
             })
             .await;
     };
-    tokio::join!(pod_watch, claim_watch, set_watch, service_watch, map_watch, budget_watch, controller);
+    tokio::join!(pod_watch, claim_watch, set_watch, service_watch, slice_watch, map_watch, budget_watch, controller);
 }

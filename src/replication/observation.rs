@@ -21,8 +21,8 @@ pub struct Observation {
     pub record: Record,
     /// The pods that should exist and those that do, by name.
     pub members: BTreeMap<String, Member>,
-    /// When the endpoints of the Services last changed, as far as the pods tell: one came or went, became ready or not, is
-    /// being deleted, or got another role label.
+    /// When the endpoints of the Services last changed, or something that changes them: a pod came or went, became ready or
+    /// not, is being deleted, got another role label.
     pub stirred_at: Moment,
     /// The pod that the master Service selects; `None` while the Service does not exist.
     pub route: Option<Option<String>>,

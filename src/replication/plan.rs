@@ -18,7 +18,7 @@ const SWITCHOVER_RETRY: Duration = Duration::from_secs(5);
 /// A planned switchover begins when no Service of the replication has changed for so long: kube-proxy waits a second between
 /// two syncs, so what follows a change too closely is late, and clients are sent to the wrong pod meanwhile. A deletion is
 /// such a change itself, for its endpoint becomes *terminating*.
-const CALM: Duration = Duration::from_millis(1200);
+const CALM: Duration = Duration::from_secs(2);
 /// For a pod that is being deleted, calm is waited for no longer than this: its `preStop` hook does not hold it for ever.
 const CALM_PATIENCE: Duration = Duration::from_secs(10);
 

@@ -579,7 +579,7 @@ fn a_planned_switchover_waits_until_the_services_are_calm() {
         begins(&o)
     };
     assert!(!at(100, 100), "the deletion itself was a change");
-    assert!(at(1300, 1300), "calm");
+    assert!(at(2100, 2100), "calm");
     assert!(!at(100, 5000), "something else changed");
     assert!(at(100, 11_000), "not for ever");
 }

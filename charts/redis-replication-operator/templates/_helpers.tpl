@@ -71,6 +71,10 @@ namespace: {{ .Release.Namespace }}
 - apiGroups: [""]
   resources: [persistentvolumeclaims]
   verbs: [get, list, watch]
+# When kube-proxy last had something to do: a planned switchover waits until it is free again.
+- apiGroups: [discovery.k8s.io]
+  resources: [endpointslices]
+  verbs: [get, list, watch]
 # Whether the namespace is being deleted: then a leaving master has nobody to wait for.
 - apiGroups: [""]
   resources: [namespaces]
