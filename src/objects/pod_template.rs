@@ -93,7 +93,7 @@ fn container(spec: &RedisReplicationSpec) -> Container {
         env: Some(vec![field("POD_NAME", "metadata.name"), field("POD_IP", "status.podIP")]),
         ports: Some(vec![ContainerPort {
             name: Some(names::REDIS_PORT_NAME.into()),
-            container_port: names::REDIS_PORT,
+            container_port: names::REDIS_PORT.into(),
             protocol: Some("TCP".into()),
             ..ContainerPort::default()
         }]),

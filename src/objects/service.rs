@@ -16,7 +16,7 @@ pub(super) fn headless(cluster: &Cluster) -> Service {
             cluster_ip: Some("None".into()),
             publish_not_ready_addresses: Some(true),
             selector: Some(names::selector_labels(&cluster.name)),
-            ports: Some(vec![port(names::REDIS_PORT, None)]),
+            ports: Some(vec![port(names::REDIS_PORT.into(), None)]),
             ..ServiceSpec::default()
         }),
         status: None,

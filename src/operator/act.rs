@@ -191,7 +191,10 @@ impl Actor<'_> {
             Step::Freeze { member, offset, reason } => {
                 let run_id = self.link(member)?.freeze().await.map_err(on(member))?.run_id;
                 tracing::info!(resource = %name, %namespace, member, offset, reason, "demoted");
-                if !reason.starts_with("it hands over") {
+                let hands_over = o.record.transition.as_ref();
+                let hands_over =
+                    hands_over.is_some_and(|t| t.kind == TransitionKind::Switchover && t.from.as_ref() == Some(member));
+                if !hands_over {
                     self.say(
                         Severity::Warning,
                         "MemberDemoted",

@@ -19,7 +19,7 @@ use crate::{
 
 /// Length of a password that the operator makes: 62^32, some 190 bits.
 const PASSWORD_LENGTH: usize = 32;
-/// How soon a missing Secret is looked for again.
+/// How soon a missing Secret is looked for, or a refused object applied, again.
 const LOOK_AGAIN: Duration = Duration::from_secs(2);
 
 /// Why the objects are not what they should be.
@@ -37,7 +37,6 @@ pub enum Error {
 }
 
 /// Makes the objects of one resource what its spec says.
-#[allow(clippy::unused_async)]
 pub async fn reconcile(resource: Arc<RedisReplication>, ctx: Arc<Context>) -> Result<Action, Error> {
     let key = Key::of(&*resource);
     let (handle, new) = ctx.registry.enter(&key);
@@ -70,16 +69,12 @@ pub async fn reconcile(resource: Arc<RedisReplication>, ctx: Arc<Context>) -> Re
 
 /// What to do about an error: what only a person can mend is not tried again until something changes.
 #[allow(clippy::needless_pass_by_value)] // the signature is kube's
-pub fn on_error(resource: Arc<RedisReplication>, error: &Error, ctx: Arc<Context>) -> Action {
+pub fn on_error(resource: Arc<RedisReplication>, error: &Error, _: Arc<Context>) -> Action {
     let key = Key::of(&*resource);
     tracing::warn!(namespace = key.namespace, resource = key.name, %error, "objects not applied");
     match error {
         Error::Invalid(_) => Action::await_change(),
-        Error::Secret(_) => Action::requeue(LOOK_AGAIN),
-        Error::Api(_) => {
-            let _ = ctx;
-            Action::requeue(LOOK_AGAIN)
-        }
+        Error::Secret(_) | Error::Api(_) => Action::requeue(LOOK_AGAIN),
     }
 }
 

@@ -27,10 +27,6 @@ use crate::{
 
 /// For so long an own write is taken for granted, until the watch shows it.
 const OWN_WRITE: Duration = Duration::from_secs(3);
-/// The port that Redis listens on.
-#[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)] // 6379
-const PORT: u16 = names::REDIS_PORT as u16;
-
 /// Label of the endpoint slices of headless Services.
 const HEADLESS: &str = "service.kubernetes.io/headless";
 
@@ -157,7 +153,7 @@ impl Observer {
             self.endpoints = (now, endpoints);
         }
         self.leaving.retain(|uid, _| pods.values().any(|pod| pod.uid == *uid));
-        let expected = (0..settings.replicas).map(|i| format!("{}-{i}", settings.name));
+        let expected = (0..settings.replicas).map(|i| settings.name_of(i));
         let names: BTreeSet<String> = expected.chain(pods.keys().cloned()).chain(self.links.keys().cloned()).collect();
         let mut members = BTreeMap::new();
         for name in names {
@@ -197,7 +193,8 @@ impl Observer {
         }
         let pod = pod?;
         if let (Some(ip), Some(password), false) = (pod.ip, password, pod.leaving && !pod.running) {
-            let link = Link::open(Target { ip, port: PORT }, password.to_owned(), Arc::clone(&self.changed));
+            let link =
+                Link::open(Target { ip, port: names::REDIS_PORT }, password.to_owned(), Arc::clone(&self.changed));
             self.links.insert(name.to_owned(), Watched { pod: pod.clone(), link });
         }
         Some(pod)
@@ -292,7 +289,7 @@ fn settings(resource: &RedisReplication, removed: bool) -> Settings {
 }
 
 /// The decisions that the status has recorded.
-pub fn record(resource: &RedisReplication) -> Record {
+fn record(resource: &RedisReplication) -> Record {
     let Some(status) = &resource.status else { return Record::default() };
     let run_ids = status.members.iter().filter_map(|m| Some((m.name.clone(), m.run_id.clone()?)));
     Record {

@@ -203,6 +203,11 @@ pub struct Demotion {
 }
 
 impl Settings {
+    /// The member's pod name for an ordinal.
+    pub fn name_of(&self, ordinal: usize) -> String {
+        format!("{}-{ordinal}", self.name)
+    }
+
     /// The ordinal in a pod's name; beyond all others for a name that is not of this StatefulSet.
     pub fn ordinal(&self, pod: &str) -> usize {
         pod.strip_prefix(self.name.as_str())
@@ -213,11 +218,6 @@ impl Settings {
 }
 
 impl Observation {
-    /// The member's pod name for an ordinal.
-    pub fn name_of(&self, ordinal: usize) -> String {
-        format!("{}-{ordinal}", self.settings.name)
-    }
-
     /// The ordinal in a pod's name.
     pub fn ordinal(&self, pod: &str) -> usize {
         self.settings.ordinal(pod)

@@ -45,7 +45,7 @@ fn missing(o: &Observation, master: &str) -> Option<String> {
         let pod = o.members.get(n).and_then(|m| m.pod.as_ref());
         online(o, n) && pod.is_some_and(|pod| pod.ready && pod.role == Some(RoleLabel::Replica))
     };
-    (0..o.settings.replicas).map(|i| o.name_of(i)).filter(|n| n != master).find(|n| !serves(n))
+    (0..o.settings.replicas).map(|i| o.settings.name_of(i)).filter(|n| n != master).find(|n| !serves(n))
 }
 
 /// Does the member follow a master, with all data?

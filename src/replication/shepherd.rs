@@ -8,7 +8,7 @@ use super::{
     steps::{Plan, Step, Topic},
     suspicion::{Verdict, verdict},
 };
-use crate::redis::Info;
+use crate::{objects::names::REDIS_PORT, redis::Info};
 
 /// When, after its demotion, the clients of a former master are sent away. They reconnect at once, and until kube-proxy
 /// has heard of the change some of them come back to the same pod.
@@ -22,10 +22,6 @@ const DROP_AT: [Duration; 8] = [
     Duration::from_millis(700),
     Duration::from_millis(1500),
 ];
-
-/// The port that Redis listens on in every pod.
-#[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)] // 6379
-const PORT: u16 = crate::objects::names::REDIS_PORT as u16;
 
 /// How long after a change of the master Service nothing else is changed that kube-proxy would hear of: it waits a second
 /// between two syncs, and if the labels' change came first, clients would wait for the Service's.
@@ -69,7 +65,7 @@ fn follow(o: &Observation, name: &str, info: &Info, master: &str, truth: &Info, 
     }
     let reason = match info.replica() {
         None => "it accepted writes, and is not the recorded master",
-        Some(r) if r.master_host == address.to_string() && r.master_port == PORT => {
+        Some(r) if r.master_host == address.to_string() && r.master_port == REDIS_PORT => {
             if o.memory.demoted.get(name).is_none_or(demotion_over) {
                 label(o, name, RoleLabel::Replica, p);
             }
