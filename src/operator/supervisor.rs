@@ -35,7 +35,9 @@ const FAREWELL: Duration = Duration::from_secs(150);
 
 /// Looks after one resource until it and its pods are gone.
 pub async fn supervise(key: Key, handle: Arc<Handle>, ctx: Context) {
-    let Some(resource) = stored(&ctx, &key) else { return };
+    let Some(resource) = stored(&ctx, &key) else {
+        return ctx.registry.leave(&key); // deleted meanwhile: made anew, it must find a supervisor again
+    };
     tracing::info!(namespace = key.namespace, resource = key.name, "supervising");
     let observer = Observer::new(key.clone(), ctx.sources.clone(), Arc::clone(&handle.changed));
     let mut s = Supervisor {
