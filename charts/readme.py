@@ -55,7 +55,8 @@ def table(values, language, texts):
                 if not description:
                     raise Wrong(f"{path} has no text in values.zh-CN.tsv")
         default = "" if default is None else f"`{default}`"
-        lines.append(f"| `{path}` | {default} | {description.replace("|", "\\|")} |".replace("  ", " "))
+        description = description.replace("|", "\\|")
+        lines.append(f"| `{path}` | {default} | {description} |".replace("  ", " "))
     if left:
         raise Wrong(f"values.zh-CN.tsv has texts for what is not there: {', '.join(left)}")
     return "\n".join(lines)
