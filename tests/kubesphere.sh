@@ -3,9 +3,8 @@
 # With KUBECONFIG set to a test cluster that answers: the rights in permissions.yaml are enough to install the operator's
 # chart, as KubeSphere would, by an account that has nothing else; and to remove it.
 set -euo pipefail
-cd "$(dirname "$0")/.."
-PATH=$PATH:$HOME/.cache/redis-replication-cluster/bin
-tmp=$(mktemp -d) passed=0 failed=0 ns=redis-replication-kubesphere-$$ used_cluster=
+source "$(dirname "$0")/checks.sh"
+ns=redis-replication-kubesphere-$$ used_cluster=
 finish() {
   if [ -n "$used_cluster" ]; then
     kubectl delete clusterrole,clusterrolebinding "$ns" "$ns-operator" "$ns-operator-edit" "$ns-operator-view" --ignore-not-found >/dev/null || true
@@ -14,11 +13,6 @@ finish() {
   rm -rf "$tmp"
 }
 trap finish EXIT
-
-check() { # NAME COMMAND... : it succeeds
-  if "${@:2}" >"$tmp/out" 2>&1; then passed=$((passed + 1)); echo "ok    $1"
-  else failed=$((failed + 1)); echo "FAIL  $1"; head -30 "$tmp/out" | sed 's/^/      /'; fi
-}
 
 out=$tmp/out.d; version=$(sed -n 's/^version: //p' charts/redis-replication/Chart.yaml)
 extension_version=$(sed -n 's/^version: //p' kubesphere/extension/extension.yaml)
@@ -29,9 +23,9 @@ check "the app template keeps to the rules" kubesphere/check.py "$app"
 check "the extension has the chart's version" grep -qx "version: $extension_version" charts/redis-replication-operator/Chart.yaml
 
 broken() { # NAME ARCHIVE WORDS COMMAND... : after the command, run inside the package, the checker says these words
-  check "refused: $1" refuses "${@:2}"
+  check "refused: $1" finds_fault "${@:2}"
 }
-refuses() {
+finds_fault() {
   local archive=$1 words=$2 said; shift 2
   rm -rf "$tmp/broken"; mkdir "$tmp/broken"; tar -xzf "$archive" -C "$tmp/broken"
   (cd "$tmp/broken"/* && "$@")
@@ -80,9 +74,7 @@ as_installer() { helm "$@" --namespace "$ns" --kube-as-user "system:serviceaccou
 installs() { as_installer upgrade --install try "$extension" --set tags.agent=true,tags.extension=false --set redis-replication-operator.fullnameOverride="$ns-operator",redis-replication-operator.replicas=0,redis-replication-operator.crds.install=false "$@"; }
 too_little() { kubectl -n "$ns" delete rolebinding "$ns"; ! as_installer list >"$tmp/said" 2>&1 && grep -i forbidden "$tmp/said"; }
 
-if [ -z "${KUBECONFIG:-}" ]; then echo "skip  an installation with these rights: KUBECONFIG is not set"
-elif ! kubectl version --request-timeout=5s >/dev/null 2>&1; then echo "skip  an installation with these rights: no cluster answers at KUBECONFIG"
-else
+if cluster_for "an installation with these rights"; then
   used_cluster=yes
   check "an account with the rights of permissions.yaml" account
   check "it may install the operator's chart" installs
@@ -91,5 +83,4 @@ else
   check "without the Role it may not even look" too_little
 fi
 
-echo "$passed passed, $failed failed"
-[ "$failed" = 0 ]
+summary

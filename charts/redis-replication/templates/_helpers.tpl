@@ -46,6 +46,22 @@
 {{- if .Values.auth.existingSecret }}{{ .Values.auth.existingSecretPasswordKey }}{{ else if .Values.auth.password }}redis-password{{ else }}password{{ end -}}
 {{- end -}}
 
+{{/* A number as a person would write it; Helm reads all of them as floating point. */}}
+{{- define "redis.text" -}}
+{{- if not (kindIs "float64" .) }}{{ . }}{{ else if eq (float64 (int64 .)) . }}{{ int64 . }}{{ else }}{{ . }}{{ end -}}
+{{- end -}}
+
+{{/* The API takes quantities as text or whole numbers only. */}}
+{{- define "redis.resources" -}}
+{{- $resources := deepCopy .Values.resources -}}
+{{- range $kind := list "requests" "limits" -}}
+{{- range $name, $quantity := get $resources $kind | default dict -}}
+{{- $_ := set (get $resources $kind) $name (include "redis.text" $quantity) -}}
+{{- end -}}
+{{- end -}}
+{{- with $resources }}{{ toYaml . }}{{ end -}}
+{{- end -}}
+
 {{/* redis.conf: the lines of commonConfiguration, a directive that is given several times with one value on each line; then config. */}}
 {{- define "redis.config" -}}
 {{- $config := dict -}}
@@ -59,7 +75,7 @@
 {{- end -}}
 {{- end -}}
 {{- range $directive, $value := .Values.config -}}
-{{- $config = set $config (lower $directive) (ternary (toString (int64 $value)) (toString $value) (kindIs "float64" $value)) -}}
+{{- $config = set $config (lower $directive) (include "redis.text" $value) -}}
 {{- end -}}
 {{- range $directive, $instead := dict "appendonly" "persistence.mode" "save" "persistence.mode" "requirepass" "auth.password" "masterauth" "auth.password" "port" "master.service.ports.redis" "replicaof" "nothing: the operator decides who is master" -}}
 {{- if hasKey $config $directive -}}
