@@ -86,16 +86,19 @@ def check_extension(package):
     for key in ("apiVersion", "name", "version", "displayName", "description", "category", "provider", "icon"):
         package.expect(meta.get(key), "E2", f"extension.yaml has no {key}")
     name, version = str(meta.get("name", "")), str(meta.get("version", ""))
-    package.expect(DNS.fullmatch(name) and len(name) <= 32, "E3", f"the name {name!r} must be a DNS name of 32 characters at most")
+    usable = DNS.fullmatch(name) and len(name) <= 32
+    package.expect(usable, "E3", f"the name {name!r} must be a DNS name of 32 characters at most")
     package.expect(package.top == name, "E3", f"the directory is called {package.top!r}, the extension {name!r}")
     usable = SEMVER.fullmatch(version) and DNS.fullmatch(version) and len(version) <= 63
     package.expect(usable, "E4", f"the version {version!r} must be a semantic version without '+'")
     for key in ("displayName", "description", "provider"):
         bilingual(package, "E5", key, meta.get(key))
     chart = package.read("E6", "Chart.yaml")
-    expected = {"name": name, "version": version, "kubeVersion": meta.get("kubeVersion"), "description": (meta.get("description") or {}).get("en")}
+    description = (meta.get("description") or {}).get("en")
+    expected = {"name": name, "version": version, "kubeVersion": meta.get("kubeVersion"), "description": description}
     for key, value in expected.items():
-        package.expect(chart.get(key) == value, "E6", f"{key} is {chart.get(key)!r} in Chart.yaml and {value!r} in extension.yaml")
+        words = f"{key} is {chart.get(key)!r} in Chart.yaml and {value!r} in extension.yaml"
+        package.expect(chart.get(key) == value, "E6", words)
     icon = str(meta.get("icon", ""))
     there = re.match("https?://|data:image", icon) or icon.removeprefix("./") in package.files
     package.expect(there, "E7", f"the icon {icon} is neither in the package nor an address")
@@ -119,8 +122,10 @@ def check_dependency(package, dependency):
     name, tags = dependency.get("name", ""), dependency.get("tags", [])
     chart = package.read("E10", f"charts/{name}/Chart.yaml")
     wanted = dependency.get("version", chart.get("version"))
-    package.expect(chart.get("version") == wanted, "E10", f"charts/{name} has the version {chart.get('version')}, wanted is {wanted}")
-    package.expect(tags and set(tags) <= {"agent", "extension"}, "E10", f"the dependency {name} needs the tag agent or extension")
+    words = f"charts/{name} has the version {chart.get('version')}, wanted is {wanted}"
+    package.expect(chart.get("version") == wanted, "E10", words)
+    right = tags and set(tags) <= {"agent", "extension"}
+    package.expect(right, "E10", f"the dependency {name} needs the tag agent or extension")
 
 
 def check_extension_objects(package, meta):
@@ -131,7 +136,8 @@ def check_extension_objects(package, meta):
         except Unreadable as error:
             package.expect(False, "E11", f"permissions.yaml: {error}")
     for role in permissions:
-        package.expect(role.get("kind") in ("ClusterRole", "Role"), "E11", f"permissions.yaml: {role.get('kind')} is neither ClusterRole nor Role")
+        right = role.get("kind") in ("ClusterRole", "Role")
+        package.expect(right, "E11", f"permissions.yaml: {role.get('kind')} is neither ClusterRole nor Role")
         for rule in role.get("rules", []):
             wild = [part for part in ("apiGroups", "resources", "verbs") if "*" in rule.get(part, [])]
             package.expect(not wild, "E11", f"permissions.yaml: '*' in {', '.join(wild)} of {json.dumps(rule)}")
@@ -168,7 +174,8 @@ def containers(one):
 def check_workload(package, one, registry, label):
     who = f"{one['kind']} {one['metadata']['name']}"
     for container in containers(one):
-        package.expect(registry in container["image"], "E12", f"global.imageRegistry does not reach {who}: {container['image']}")
+        words = f"global.imageRegistry does not reach {who}: {container['image']}"
+        package.expect(registry in container["image"], "E12", words)
     if pod_spec(one):
         package.expect(label in pod_spec(one).get("nodeSelector", {}), "E12", f"global.nodeSelector does not reach {who}")
 
@@ -178,10 +185,12 @@ def check_app(package):
     package.expect(any(name.startswith("templates/") for name in package.files), "A1", "there are no templates/")
     package.expect(package.size <= MEGABYTE, "A2", f"{package.size} bytes are more than a megabyte")
     chart = package.read("A1", "Chart.yaml")
-    package.expect(SEMVER.fullmatch(str(chart.get("version", ""))), "A1", f"the version {chart.get('version')!r} is no semantic version")
+    version = str(chart.get("version", ""))
+    package.expect(SEMVER.fullmatch(version), "A1", f"the version {version!r} is no semantic version")
     package.has("A3", "README.md")
     for what, text in (("README.md", package.text("README.md")), ("the description", str(chart.get("description", "")))):
-        package.expect(CHINESE.search(text) and ENGLISH.search(text), "A3", f"{what} must be in both languages: the console has one for all")
+        both = CHINESE.search(text) and ENGLISH.search(text)
+        package.expect(both, "A3", f"{what} must be in both languages: the console has one for all")
     check_app_icon(package, str(chart.get("icon", "")))
     check_form(package)
     for one in package.render("A6"):
@@ -196,7 +205,8 @@ def check_app_icon(package, icon):
         image = base64.b64decode(icon, validate=True)
     except (binascii.Error, ValueError):
         image = b""
-    if not package.expect(image.startswith(b"\x89PNG"), "A4", "the icon must be an address, or a PNG in base64 without 'data:' before it"):
+    words = "the icon must be an address, or a PNG in base64 without 'data:' before it"
+    if not package.expect(image.startswith(b"\x89PNG"), "A4", words):
         return
     width, height = struct.unpack(">II", image[16:24])
     package.expect(max(width, height) <= 512, "A4", f"the icon has {width} x {height} pixels, 512 x 512 are the most")
@@ -212,7 +222,8 @@ def check_form(package):
         return
     values = package.read("A1", "values.yaml")
     shown = form_fields(package, schema, values, ())
-    package.expect(shown or not schema, "A5", "values.schema.json has no field with form: true, so the console shows an empty form")
+    words = "values.schema.json has no field with form: true, so the console shows an empty form"
+    package.expect(shown or not schema, "A5", words)
 
 
 def form_fields(package, schema, values, path):
@@ -229,7 +240,8 @@ def form_fields(package, schema, values, path):
         return shown
     if not schema.get("form"):
         return 0
-    package.expect(schema.get("type") in ("string", "integer"), "A5", f"{where}: the form can edit strings and integers only")
+    editable = schema.get("type") in ("string", "integer")
+    package.expect(editable, "A5", f"{where}: the form can edit strings and integers only")
     package.expect(schema.get("title"), "A5", f"{where} has no title")
     package.expect(values is not None, "A5", f"{where} is not in values.yaml, so the form shows no default")
     return 1

@@ -8,7 +8,9 @@ CLUSTER_WIDE = {"ClusterRole", "ClusterRoleBinding", "CustomResourceDefinition",
 
 def missing_rights(objects, permissions):
     """Sentences, each beginning with a verb, for a rendered chart and the documents of permissions.yaml."""
-    rules = {kind: [rule for role in permissions if role.get("kind") == kind for rule in role.get("rules", [])] for kind in ("ClusterRole", "Role")}
+    rules = {"ClusterRole": [], "Role": []}
+    for role in permissions:
+        rules.setdefault(role.get("kind"), []).extend(role.get("rules", []))
     for one in objects:
         kind, name = one["kind"], one["metadata"]["name"]
         held = rules["ClusterRole"] + ([] if kind in CLUSTER_WIDE else rules["Role"])
@@ -21,9 +23,8 @@ def missing_rights(objects, permissions):
         if kind in ("ClusterRole", "Role"):
             for rule in one.get("rules", []):
                 yield from (f"grant {lack} in the {kind} {name}" for lack in beyond(held, rule))
-    release = [(verb, None) for verb in ("create", "get", "list", "update", "delete")]
-    for verb, name in release:
-        if not allowed(rules["ClusterRole"] + rules["Role"], "", "secrets", verb, name):
+    for verb in ("create", "get", "list", "update", "delete"):
+        if not allowed(rules["ClusterRole"] + rules["Role"], "", "secrets", verb, None):
             yield f"{verb} the Secret in which Helm keeps its record"
 
 
