@@ -30,10 +30,12 @@ fn every_event_is_explained() {
     let events: Vec<_> = words
         .filter(|w| w.chars().all(char::is_alphabetic))
         .filter(|w| {
-            ["Started", "Completed", "Abandoned", "Elected", "Demoted", "Replaced"].iter().any(|end| w.ends_with(end))
+            ["Started", "Completed", "Abandoned", "Elected", "Demoted", "Replaced", "Deleted", "Accepted", "Refused"]
+                .iter()
+                .any(|end| w.ends_with(end))
         })
         .collect();
-    assert!(events.len() >= 9, "{events:?}");
+    assert!(events.len() >= 12, "{events:?}");
     for event in events {
         assert!(OPERATIONS.contains(&format!("`{event}`")), "docs/operations.md has no line for the event {event}");
     }
