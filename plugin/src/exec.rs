@@ -139,8 +139,7 @@ mod tests {
     /// Runs a script with the file that the container's start script writes for this password, as boot.sh quotes it.
     fn with_password(script: &str, password: &str) -> String {
         let quoted = password.replace('\\', "\\\\").replace('"', "\\\"");
-        let file =
-            std::env::temp_dir().join(format!("kubectl-rr-{}-{:?}", std::process::id(), std::thread::current().id()));
+        let file = std::env::temp_dir().join(format!("kubectl-rr-test-{}", std::process::id()));
         std::fs::write(&file, format!("AUTH \"{quoted}\"\nINFO replication\n")).unwrap();
         let script = script.replace("/run/redis/ask-role", file.to_str().unwrap());
         let output = Command::new("sh").args(["-c", &script]).stderr(Stdio::inherit()).output().unwrap();

@@ -10,10 +10,11 @@ pub const REMOVED: &str = "<removed>";
 /// A shorter password would take half of the text with it.
 const SHORTEST: usize = 4;
 /// After one of these words the rest of the line is a secret.
-const DIRECTIVES: [&str; 7] = [
+const DIRECTIVES: [&str; 8] = [
     "requirepass",
     "masterauth",
     "primaryauth",
+    "auth-pass",
     "tls-key-file-pass",
     "tls-client-key-file-pass",
     "--pass",
@@ -111,8 +112,8 @@ fn line(line: &str) -> String {
         while let Some(at) = lower[from..].find(word).map(|at| at + from) {
             let end = at + word.len();
             from = end;
-            let alone =
-                at == 0 || !lower.as_bytes()[at - 1].is_ascii_alphanumeric() && lower.as_bytes()[at - 1] != b'-';
+            let before = &lower[..at];
+            let alone = before.ends_with("--") || !before.ends_with(|c: char| c.is_ascii_alphanumeric() || c == '-');
             let rest = &line[end..];
             let value = rest.trim_start_matches([' ', '\t', '=', ':', '"', '\'']);
             // "AUTH failed" and the like are words, the command is written in capitals

@@ -39,6 +39,7 @@ pub fn details(view: &View, look: Look) -> String {
     let master = view.master.as_deref().unwrap_or("none");
     let _ = writeln!(text, "Master    {master}, epoch {}", view.epoch);
     let _ = writeln!(text, "Members   {} of {} serve", view.ready_replicas, view.replicas);
+    let _ = writeln!(text, "Policy    {}", policy(view));
     if view.paused {
         let _ = writeln!(text, "Paused    {}", look.paint("the operator only observes: no failover", Ink::Yellow));
     }
@@ -91,6 +92,17 @@ pub fn list(views: &[View], namespaces: bool, look: Look) -> String {
         table.add_row(row);
     }
     table.trim_fmt()
+}
+
+fn policy(view: &View) -> String {
+    let mut text = format!("{:?}", view.policy);
+    if view.wait_replicas > 0 {
+        let _ = write!(text, ", writes confirmed by WAIT {}", view.wait_replicas);
+    }
+    if let Some(preferred) = &view.preferred_master {
+        let _ = write!(text, ", {preferred} preferred as master");
+    }
+    text
 }
 
 /// A change of master that has ended, in words.

@@ -16,7 +16,8 @@ fn look(colours: bool) -> Look {
 fn example() -> View {
     let resource: RedisReplication = serde_json::from_value(json!({
         "metadata": { "name": "cache", "namespace": "shop", "creationTimestamp": "2026-01-01T00:00:00Z" },
-        "spec": { "replicas": 3 },
+        "spec": { "replicas": 3, "durability": { "waitReplicas": 2 },
+            "failover": { "policy": "Consistency", "preferredMaster": "cache-0" } },
         "status": {
             "master": "cache-1", "epoch": 2, "readyReplicas": 2,
             "lastTransition": { "epoch": 2, "kind": "Failover", "from": "cache-0", "to": "cache-1",
@@ -53,6 +54,7 @@ cache in shop: Syncing: cache-0 receives
 
 Master    cache-1, epoch 2
 Members   2 of 3 serve
+Policy    Consistency, writes confirmed by WAIT 2, cache-0 preferred as master
 Last      Failover from cache-0 to cache-1, completed in 32 ms (its connection was closed, then refused), 5m ago
 
 POD       NODE   ROLE      PHASE       LAG     HEARD    SYNC               MESSAGE

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use k8s_openapi::{api::core::v1::Pod, apimachinery::pkg::apis::meta::v1::Time};
 use kube::ResourceExt;
 use redis_replication_operator::api::{
-    CompletedTransition, ConditionType, MemberPhase, MemberRole, Reason, RedisReplication, Transition,
+    CompletedTransition, ConditionType, FailoverPolicy, MemberPhase, MemberRole, Reason, RedisReplication, Transition,
 };
 use serde::Serialize;
 
@@ -32,6 +32,13 @@ pub struct View {
     pub master: Option<String>,
     /// How often the master has been chosen.
     pub epoch: i64,
+    /// What to prefer when data and availability conflict.
+    pub policy: FailoverPolicy,
+    /// How many replicas are to confirm a write.
+    pub wait_replicas: usize,
+    /// The member that is to be the master whenever it can be.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub preferred_master: Option<String>,
     /// `spec.paused`.
     pub paused: bool,
     /// Members that serve.
@@ -114,6 +121,9 @@ pub fn view(resource: &RedisReplication, pods: Option<&[Pod]>, lives: &BTreeMap<
         message: ready.map_or("", |c| &c.message).to_owned(),
         master: status.master.clone(),
         epoch: status.epoch,
+        policy: resource.spec.failover_policy(),
+        wait_replicas: resource.spec.wait_replicas(),
+        preferred_master: resource.spec.failover.as_ref().and_then(|failover| failover.preferred_master.clone()),
         paused: resource.spec.paused,
         ready_replicas: status.ready_replicas,
         replicas: resource.spec.replicas,

@@ -12,6 +12,7 @@ mod failover;
 mod harness;
 mod images;
 mod operator;
+mod plugin;
 mod rest;
 mod rollout;
 mod scale;

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use kube::ResourceExt;
-use redis_replication_operator::api::{ConditionType, MemberPhase, RedisReplication};
+use redis_replication_operator::api::{ANY_MEMBER, ConditionType, MemberPhase, RedisReplication, RequestKind};
 use serde_json::json;
 
 use super::{
@@ -18,13 +18,6 @@ use crate::{
     view::View,
 };
 
-/// Asks the master to hand over.
-const SWITCHOVER: &str = "redis.replication.dev/switchover-to";
-/// Lets the operator do what it may not decide.
-const FAILOVER: &str = "redis.replication.dev/force-failover";
-/// The operator chooses the member.
-const ANY: &str = "any";
-
 /// Has the master hand over.
 pub async fn switchover(cluster: &Cluster, args: &Switchover) -> Result<u8, Error> {
     let resource = cluster.get(&args.name).await?;
@@ -34,7 +27,7 @@ pub async fn switchover(cluster: &Cluster, args: &Switchover) -> Result<u8, Erro
         return Ok(exit::OK);
     }
     can_hand_over(&resource, to.as_deref())?;
-    ask(cluster, &resource, SWITCHOVER, to, &args.patience).await
+    ask(cluster, &resource, RequestKind::Switchover, to, &args.patience).await
 }
 
 /// What would make the request pointless is told before it is made.
@@ -98,7 +91,7 @@ pub async fn failover(cluster: &Cluster, args: &Failover) -> Result<u8, Error> {
     let why = blocked.map_or("", |condition| condition.message.as_str());
     let view = status::one(cluster, &resource).await;
     terminal::confirm(&warning(&view, why, to.as_deref()), name, args.yes)?;
-    ask(cluster, &resource, FAILOVER, to, &args.patience).await
+    ask(cluster, &resource, RequestKind::Failover, to, &args.patience).await
 }
 
 /// What may be lost, and what each member has.
@@ -135,18 +128,20 @@ fn warning(view: &View, why: &str, to: Option<&str>) -> String {
 async fn ask(
     cluster: &Cluster,
     resource: &RedisReplication,
-    annotation: &'static str,
+    kind: RequestKind,
     to: Option<String>,
     patience: &Patience,
 ) -> Result<u8, Error> {
     let name = resource.name_any();
-    let value = to.as_deref().unwrap_or(ANY);
+    let value = to.as_deref().unwrap_or(ANY_MEMBER);
+    let annotation = kind.annotation();
+    let told = wait::answers(cluster, &name).await;
     let asked = cluster.patch(&name, json!({ "metadata": { "annotations": { (annotation): value } } })).await?;
     if patience.no_wait {
         println!("asked for; `kubectl rr status {name}` shows what becomes of it");
         return Ok(exit::OK);
     }
-    let request = Request { annotation, to, asked };
+    let request = Request { annotation, to, asked, told };
     let last = wait::until_done(cluster, &request, patience.timeout).await?;
     println!("{} is the master (epoch {}); {}", last.to, last.epoch, render::transition(&last));
     Ok(exit::OK)

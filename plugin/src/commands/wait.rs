@@ -20,6 +20,8 @@ pub struct Request {
     pub to: Option<String>,
     /// The resource as it was when it was asked.
     pub asked: RedisReplication,
+    /// The operator's answers to earlier requests.
+    pub told: Vec<Event>,
 }
 
 /// How far it is.
@@ -73,7 +75,7 @@ pub async fn until_done(cluster: &Cluster, request: &Request, within: Duration) 
                 }
             }
             Progress::Dropped if dropped.get_or_insert_with(Instant::now).elapsed() > GRACE => {
-                return Err(Error::Refused(refusal(cluster, &name).await));
+                return Err(Error::Refused(refusal(cluster, &name, request).await));
             }
             Progress::Dropped => {}
         }
@@ -95,16 +97,27 @@ fn unmet(name: &str, last: &CompletedTransition) -> String {
     }
 }
 
-/// The operator's last words on a request that it removed.
-async fn refusal(cluster: &Cluster, name: &str) -> String {
-    let about = ListParams::default().fields(&format!("regarding.name={name},reason=RequestRefused"));
+/// What the operator has said on requests, the oldest first.
+pub async fn answers(cluster: &Cluster, name: &str) -> Vec<Event> {
+    let about = ListParams::default().fields(&format!("regarding.name={name}"));
     let mut events = cluster.api::<Event>().list(&about).await.map(|list| list.items).unwrap_or_default();
+    events.retain(|event| event.action.as_deref() == Some("Request"));
     events.sort_by_key(|event| event.event_time.as_ref().map(|time| time.0));
-    let words = events.pop().and_then(|event| event.note);
-    words.map_or_else(
-        || format!("the operator removed the request without acting on it; see `kubectl rr events {name}`"),
-        |words| format!("the operator refused: {words}"),
-    )
+    events
+}
+
+/// The operator's last words on a request that it removed.
+async fn refusal(cluster: &Cluster, name: &str, request: &Request) -> String {
+    let new = answers(cluster, name)
+        .await
+        .into_iter()
+        .rev()
+        .find(|event| !request.told.iter().any(|old| old.metadata.uid == event.metadata.uid));
+    let Some(words) = new.and_then(|event| event.note) else {
+        return format!("the operator removed the request without acting on it; see `kubectl rr events {name}`");
+    };
+    let words = words.strip_prefix(request.annotation).unwrap_or(&words);
+    format!("the operator refused: {}", words.trim_start_matches([':', ' ']))
 }
 
 #[cfg(test)]

@@ -52,7 +52,12 @@ fn progress(
     #[case] last: Option<(i64, &str, &str)>,
     #[case] expected: &str,
 ) {
-    let request = Request { annotation: ANNOTATION, to: Some("cache-2".into()), asked: resource(true, false, BEFORE) };
+    let request = Request {
+        annotation: ANNOTATION,
+        to: Some("cache-2".into()),
+        asked: resource(true, false, BEFORE),
+        told: Vec::new(),
+    };
     let found = match request.progress(&resource(asks, transition, last)) {
         Progress::Waiting(why) => {
             assert_eq!(why, "SwitchingOver: waits");
@@ -66,7 +71,7 @@ fn progress(
 
 #[test]
 fn any_member_will_do_if_none_was_named() {
-    let request = Request { annotation: ANNOTATION, to: None, asked: resource(true, false, BEFORE) };
+    let request = Request { annotation: ANNOTATION, to: None, asked: resource(true, false, BEFORE), told: Vec::new() };
     let now = resource(true, false, Some((3, "cache-1", "Completed")));
     assert!(matches!(request.progress(&now), Progress::Ended(last) if last.to == "cache-1"));
 }

@@ -145,8 +145,11 @@ fn trouble(pod: Pod) -> Option<String> {
     let waiting = status.container_statuses.into_iter().flatten().find_map(|container| container.state?.waiting);
     let waiting =
         waiting.and_then(|waiting| Some(format!("{}: {}", waiting.reason?, waiting.message.unwrap_or_default())));
+    let phase = status.phase.map(|phase| {
+        format!("it is {phase} on {}", pod.spec.and_then(|s| s.node_name).as_deref().unwrap_or("no node"))
+    });
     let unscheduled = status.conditions.into_iter().flatten().find(|condition| condition.status == "False");
-    waiting.or_else(|| unscheduled.and_then(|condition| condition.message))
+    waiting.or_else(|| unscheduled.and_then(|condition| condition.message)).or(phase)
 }
 
 /// The pod of a writer; it meets the *restricted* Pod Security Standard.
