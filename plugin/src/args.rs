@@ -1,4 +1,5 @@
 //! The command line.
+#![allow(clippy::doc_markdown, reason = "these comments are the help texts")]
 
 use std::{path::PathBuf, time::Duration};
 

@@ -100,9 +100,9 @@ async fn run(cluster: &Cluster, pod: &str, script: &str, arguments: &[&str], inp
     Ok(Output { stdout, stderr, code: exit_code(pod, status)? })
 }
 
-/// "run commands in pods (create pods/exec) in namespace shop".
+/// "run commands in pods (get and create pods/exec) in namespace shop".
 pub fn right(cluster: &Cluster) -> String {
-    format!("run commands in pods (create pods/exec) in namespace {}", cluster.namespace)
+    format!("run commands in pods (get and create pods/exec) in namespace {}", cluster.namespace)
 }
 
 /// The exit code in the status that ends an exec.

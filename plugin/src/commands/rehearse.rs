@@ -50,11 +50,14 @@ pub async fn run(cluster: &Cluster, args: &Rehearse) -> Result<u8, Error> {
         _ = tokio::signal::ctrl_c() => Err(Error::Pointless("interrupted; the operator finishes what it has begun".into())),
     };
     clean.await;
+    if rehearsed.is_err() {
+        tokio::time::sleep(CALM).await; // it stops writing when it hears of its end
+    }
     remove(cluster, &args.name, &prefix, writer.account().acknowledged.max(written(&rehearsed))).await;
     let (last, account) = rehearsed?;
     terminal::print(&told(&last, &account))?;
-    let lost = account.verdict.as_ref().is_some_and(|verdict| verdict.lost > 0);
-    Ok(if lost { exit::NOT_HEALTHY } else { exit::OK })
+    let complete = account.verdict.as_ref().is_some_and(|verdict| verdict.lost == 0);
+    Ok(if complete { exit::OK } else { exit::NOT_HEALTHY })
 }
 
 fn no_image(why: &Error) -> Error {
