@@ -10,7 +10,7 @@ use crate::{
     exec::{self, shell},
 };
 
-const PATIENCE: Duration = Duration::from_secs(5);
+const PATIENCE: Duration = Duration::from_secs(3);
 
 /// `INFO replication` of one member.
 #[derive(Clone, Debug, Default, PartialEq)]

@@ -91,8 +91,9 @@ fn the_plugin_shows_and_explains() {
         let value: Value = serde_json::from_str(&plugin.prints(&["status", "cache", "-o", "json"], 0)?)?;
         ensure(value["healthy"] == true && value["master"] == *master, || value.to_string())?;
         let members = value["members"].as_array().context("members")?;
-        let lags = members.iter().filter(|member| member["lagBytes"].is_u64() && member["lagSeconds"].is_u64()).count();
-        ensure(members.len() == 3 && lags == 2, || format!("two replicas have a lag: {value}"))?;
+        let behind =
+            members.iter().filter(|member| member["lagBytes"].is_u64() && member["lagSeconds"].is_u64()).count();
+        ensure(members.len() == 3 && behind == 2, || format!("two replicas have a lag: {value}"))?;
 
         contains(&plugin.prints(&["events", "cache"], 0)?, &["MasterElected", "Pod/cache-0"])?;
         let logs = plugin.prints(&["logs", "cache"], 0)?;
