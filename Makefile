@@ -51,6 +51,7 @@ build: ## compile the operator and the kubectl plugin
 plugin: ## install the kubectl plugin for this user
 	cargo build --locked --profile $(PROFILE) --package kubectl-rr
 	install -D -m 0755 $(dir $(BINARY))kubectl-rr $(HOME)/.local/bin/kubectl-rr
+	install -m 0755 plugin/kubectl_complete-rr $(HOME)/.local/bin/
 	@case :$$PATH: in *:$(HOME)/.local/bin:*) echo "installed: kubectl rr --help" ;; \
 	*) echo "installed as $(HOME)/.local/bin/kubectl-rr: add that directory to your PATH for kubectl to find it" ;; esac
 

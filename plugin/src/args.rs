@@ -75,8 +75,15 @@ pub enum Command {
     /// Print a completion script for a shell.
     Completion {
         /// Which.
-        #[arg(value_parser = clap::value_parser!(Shell))]
+        #[arg(value_enum)]
         shell: Shell,
+    },
+    /// Answers kubectl's own completion.
+    #[command(name = "__complete", hide = true)]
+    Complete {
+        /// The line until now.
+        #[arg(last = true)]
+        words: Vec<String>,
     },
 }
 

@@ -20,8 +20,10 @@ use crate::{
 
 /// Does what the command line says; returns the exit code.
 pub async fn run(cli: Cli) -> Result<u8, Error> {
-    if let Command::Completion { shell } = cli.command {
-        return completion::run(shell);
+    match &cli.command {
+        Command::Completion { shell } => return completion::script(*shell),
+        Command::Complete { words } => return completion::answer(words).await,
+        _ => {}
     }
     if let Command::Failover(args) = &cli.command {
         ask::is_meant(args)?; // before anything else goes wrong
@@ -38,6 +40,6 @@ pub async fn run(cli: Cli) -> Result<u8, Error> {
         Command::Events(args) => events::run(&cluster, &args.name).await,
         Command::Report(args) => report::run(&cluster, &args).await,
         Command::Rehearse(args) => rehearse::run(&cluster, &args).await,
-        Command::Completion { .. } => unreachable!("done above"),
+        Command::Completion { .. } | Command::Complete { .. } => unreachable!("done above"),
     }
 }
