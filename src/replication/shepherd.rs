@@ -45,7 +45,7 @@ pub(super) fn gather(o: &Observation, master: &str, truth: &Info, p: &mut Plan) 
     }
     if o.record.transition.is_none() {
         promises::keep(o, master, truth, p);
-        promises::look(o, master, p);
+        promises::look(o, master, truth, p);
     }
 }
 
