@@ -184,7 +184,7 @@ async fn the_status_is_guarded_by_the_resource_version() {
     done(server).await;
 }
 
-/// An older CustomResourceDefinition drops what it does not know. Nothing may rest on a record that is not kept.
+/// An older `CustomResourceDefinition` drops what it does not know. Nothing may rest on a record that is not kept.
 #[tokio::test]
 async fn a_status_that_is_not_kept_is_an_error() {
     let (client, mut h) = client();
