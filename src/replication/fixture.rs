@@ -144,7 +144,8 @@ impl Observation {
     }
 
     /// What is remembered after looking at this for so long, with the master's and the replicas' answers renewed.
-    pub fn remembered(mut self, for_: Duration) -> Self {
+    #[must_use]
+    pub(super) fn remembered(mut self, for_: Duration) -> Self {
         self.memory = self.memory.after(&self);
         self.now += for_;
         for member in self.members.values_mut() {
