@@ -367,3 +367,22 @@ fn a_rival_is_disarmed_before_anybody_is_chosen() {
     let found = steps(&o.remembered(SECOND));
     assert!(matches!(found.as_slice(), [Step::Freeze { member, .. }] if *member == name(1)), "{found:?}");
 }
+
+#[test]
+fn the_service_moves_while_the_recorded_target_is_promoted_and_not_before() {
+    let mut o = healthy(3);
+    o.kill(0);
+    let o = o.remembered(SECOND);
+    assert!(!steps(&o).iter().any(|s| matches!(s, Step::Route { .. })), "nothing is recorded yet");
+    let mut recorded = o.clone();
+    recorded.record.epoch = 2;
+    recorded.record.transition = Some(super::Pending {
+        epoch: 2,
+        kind: TransitionKind::Failover,
+        from: Some(name(0)),
+        to: name(1),
+        reason: String::new(),
+    });
+    let promote = Step::Promote { member: name(1), min_replicas: 1 };
+    assert_eq!(steps(&recorded), [promote, Step::Route { to: name(1) }]);
+}
