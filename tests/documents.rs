@@ -40,3 +40,17 @@ fn every_event_is_explained() {
         assert!(OPERATIONS.contains(&format!("`{event}`")), "docs/operations.md has no line for the event {event}");
     }
 }
+
+/// Every test that docs/guarantees.md names is there.
+#[test]
+fn every_guarantee_names_tests_that_exist() {
+    let page = include_str!("../docs/guarantees.md");
+    let names: Vec<_> = page.split('`').skip(1).step_by(2).filter(|w| w.contains(".rs")).collect();
+    assert!(names.len() > 10, "{names:?}");
+    for name in names {
+        let (file, test) = name.split_once("::").unwrap_or((name, ""));
+        let path = format!("{}/{file}", env!("CARGO_MANIFEST_DIR"));
+        let source = std::fs::read_to_string(&path).unwrap_or_else(|e| panic!("{path}: {e}"));
+        assert!(test.is_empty() || source.contains(&format!("fn {test}(")), "{file} has no test {test}");
+    }
+}
