@@ -31,7 +31,7 @@ BINARY = $(CARGO_TARGET_DIR)/$(PROFILE:dev=debug)/$(NAME)
 TESTS := $(filter-out e2e,$(patsubst tests/%.rs,%,$(wildcard tests/*.rs)) $(patsubst tests/%/main.rs,%,$(wildcard tests/*/main.rs)))
 
 .NOTPARALLEL:
-.PHONY: help setup tools build image crd fmt lint advisories unit test-unit chart cluster-up cluster-down install test-e2e test demo clean
+.PHONY: help setup tools build image crd fmt lint advisories unit test-unit chart cluster-up cluster-down install test-e2e test demo bench bench-report clean
 
 help: ## this list
 	@sed -n '1,/^$$/s/^#  *//p' Makefile; sed -n 's/^\([a-z0-9-]*\):.*## /\1\t/p' Makefile | expand -t 16
@@ -70,7 +70,7 @@ advisories: ## known vulnerabilities in dependencies (needs the internet)
 	cargo deny --locked check advisories
 
 unit: ## all tests that need no cluster
-	cargo test --locked --workspace --lib --bins $(TESTS:%=--test %)
+	cargo test --locked --workspace --lib --bins --example bench $(TESTS:%=--test %)
 test-unit: unit
 
 chart: ## the Helm chart's checks
@@ -111,6 +111,12 @@ test: tools lint unit cluster-up chart test-e2e ## everything, from a machine wi
 
 demo: install ## watch a failover
 	tests/demo/demo.sh
+
+bench: install ## measure outages and losses (hours; ROUNDS, FAULTS, VARIANTS, SUBJECTS, RESULTS: see docs/benchmark.md)
+	cargo run --locked --release --example bench -- run
+
+bench-report: ## write docs/benchmark.md and its picture from the results
+	cargo run --locked --release --example bench -- report
 
 clean: ## remove what was built of this project; the cluster's cache stays
 	cargo clean

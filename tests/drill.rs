@@ -146,3 +146,38 @@ async fn a_replica_is_no_master() {
     let result = drill(&args, &mut |_| Ok(())).await;
     assert!(matches!(result, Err(DrillError::NotVerified { .. })), "{result:?}");
 }
+
+/// The Sentinel is asked before each connection: first it names the one master, then the other.
+#[tokio::test]
+async fn a_sentinel_says_where_the_master_is() {
+    let mut master = Redis::start(&[]);
+    let replica = Redis::start(&["--replicaof", "127.0.0.1", &master.port.to_string()]);
+    let conf = replica.directory.join("sentinel.conf");
+    let text =
+        format!("sentinel monitor mine 127.0.0.1 {} 1\nsentinel down-after-milliseconds mine 500\n", master.port);
+    std::fs::write(&conf, text).unwrap();
+    let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let _sentinel = Redis {
+        process: Command::new("redis-server")
+            .args([conf.to_str().unwrap(), "--sentinel", "--port", &port.to_string()])
+            .stdout(Stdio::null())
+            .spawn()
+            .unwrap(),
+        port,
+        directory: replica.directory.join("sentinel"),
+    };
+    let mischief = async {
+        tokio::time::sleep(Duration::from_secs(3)).await;
+        master.kill();
+    };
+    let args = args(port, &["--duration", "10s", "--rate", "100", "--sentinel-master", "mine"]);
+    let ((verdict, lines), ()) = tokio::join!(told(&args), mischief);
+    assert!(verdict.acknowledged > 0 && verdict.max_gap_ms >= 500.0, "{verdict:?}");
+    let last = lines.iter().rev().find(|line| matches!(line, Line::Progress { .. }));
+    assert!(matches!(last, Some(Line::Progress { failing: None, .. })), "the other Redis took over: {last:?}");
+
+    let unknown = DrillArgs { sentinel_master: Some("other".into()), verify_within: Duration::ZERO, ..args };
+    let unknown = DrillArgs { verify_only: Some(1), key_prefix: Some("mine".into()), ..unknown };
+    let result = drill(&unknown, &mut |_| Ok(())).await;
+    assert!(result.is_err_and(|error| error.to_string().contains("no master \"other\"")));
+}
