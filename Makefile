@@ -31,7 +31,7 @@ BINARY = $(CARGO_TARGET_DIR)/$(PROFILE:dev=debug)/$(NAME)
 TESTS := $(filter-out e2e,$(patsubst tests/%.rs,%,$(wildcard tests/*.rs)) $(patsubst tests/%/main.rs,%,$(wildcard tests/*/main.rs)))
 
 .NOTPARALLEL:
-.PHONY: help setup tools build image crd fmt lint advisories unit test-unit chart cluster-up cluster-down install test-e2e test demo bench bench-report clean
+.PHONY: help setup tools build image crd fmt lint advisories unit test-unit chart kubesphere cluster-up cluster-down install test-e2e test demo bench bench-report clean
 
 help: ## this list
 	@sed -n '1,/^$$/s/^#  *//p' Makefile; sed -n 's/^\([a-z0-9-]*\):.*## /\1\t/p' Makefile | expand -t 16
@@ -73,8 +73,14 @@ unit: ## all tests that need no cluster
 	cargo test --locked --workspace --lib --bins --example bench $(TESTS:%=--test %)
 test-unit: unit
 
-chart: ## the Helm chart's checks
+chart: ## the checks of the Helm charts, the plain manifests and the packages for KubeSphere
 	tests/chart.sh
+	tests/chart-replication.sh
+	tests/kubesphere.sh
+
+kubesphere: ## build the extension and the app template for KubeSphere, into build/kubesphere
+	kubesphere/build.py
+	kubesphere/check.py build/kubesphere/*.tgz
 
 cluster-up: ## start the cluster
 	$(if $(CLUSTER_SCRIPT),$(CLUSTER_SCRIPT) up)

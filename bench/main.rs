@@ -28,7 +28,7 @@ use std::{
     time::Duration,
 };
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Result, bail};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use harness::client;
 use plan::{Fault, Subject, Variant, Wanted};
@@ -36,6 +36,7 @@ use results::{Line, Log, Results};
 use rounds::Patience;
 use setting::Setting;
 use subjects::Standing;
+use tokio::signal::unix::{SignalKind, signal};
 
 /// So many rounds may fail in a row before something is wrong with the cluster.
 const FAILURES: u32 = 3;
@@ -94,7 +95,7 @@ async fn run(args: RunArgs, path: &std::path::Path) -> Result<()> {
     let patience = Patience { calm: Duration::from_secs(args.calm), limit: Duration::from_secs(args.limit) };
     let subjects = if args.subjects.is_empty() { Subject::ALL.to_vec() } else { args.subjects };
 
-    let interrupted = interrupted();
+    let interrupted = interrupted()?;
     for subject in subjects {
         let missing = wanted.missing(subject, &results.rounds);
         if missing.is_empty() || interrupted.load(Ordering::Relaxed) {
@@ -147,20 +148,23 @@ async fn measure(
     Ok(())
 }
 
-/// Becomes true at the first SIGINT or SIGTERM: the round that is going on is ended, and its damage undone.
-fn interrupted() -> Arc<AtomicBool> {
+/// Becomes true at the first SIGINT or SIGTERM: the round that is going on is ended, and its damage undone. The second one
+/// ends everything at once.
+fn interrupted() -> Result<Arc<AtomicBool>> {
     let flag = Arc::new(AtomicBool::new(false));
     let raised = Arc::clone(&flag);
+    let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
     tokio::spawn(async move {
-        let terminate = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate());
-        let mut terminate = terminate.context("SIGTERM")?;
-        tokio::select! {
-            _ = tokio::signal::ctrl_c() => {}
-            _ = terminate.recv() => {}
+        loop {
+            tokio::select! {
+                _ = interrupt.recv() => {}
+                _ = terminate.recv() => {}
+            }
+            if raised.swap(true, Ordering::Relaxed) {
+                std::process::exit(1);
+            }
+            println!("interrupted: this round is brought to its end; once more leaves everything as it is");
         }
-        println!("interrupted: this round is brought to its end");
-        raised.store(true, Ordering::Relaxed);
-        anyhow::Ok(())
     });
-    flag
+    Ok(flag)
 }

@@ -104,7 +104,8 @@ hours. `ROUNDS=3 FAULTS=crash,hang VARIANTS=idle SUBJECTS=operator,sentinel-5s m
 const METHOD: &str = "
 ## How
 
-One master and two replicas, in memory, with this operator's defaults ([`bench/operator.yaml`](../bench/operator.yaml)).
+One master and two replicas, in memory, with this operator's defaults ([`bench/operator.yaml`](../bench/operator.yaml)); where
+the client relies on `WAIT 1`, with `durability.waitReplicas: 1` and `failover.policy: Consistency`.
 The client is the operator's own `drill`: it writes one key after the other over one connection, remembers every
 acknowledgement, connects anew at once when something fails, and repeats a write until it is acknowledged. It runs on the
 machine itself and reaches the master through the Service's cluster IP, or, with Sentinel, asks a Sentinel before each

@@ -46,7 +46,7 @@ pub struct Round {
     /// Redis processes that were started anew. With memory only each of them needs one full copy.
     pub restarts: u64,
     pub verdict: Verdict,
-    /// The writer's gaps since the fault.
+    /// The outages of which that is the sum.
     pub gaps: Vec<Gap>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub trace: Option<Trace>,

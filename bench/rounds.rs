@@ -10,9 +10,10 @@ use crate::{
     harness::{LONG, ensure, poll::eventually},
     plan::{Fault, Subject, Variant},
     results::Round,
-    subjects::{Standing, leader_is_on},
+    sentinel,
+    subjects::{Standing, ip, leader_is_on},
     trace::Tracer,
-    writer::{Writer, outage_ms},
+    writer::{Writer, outages},
 };
 
 /// How patient a round is.
@@ -26,7 +27,9 @@ pub struct Patience {
 
 /// Carries out one round.
 pub async fn run(standing: &Standing, fault: Fault, variant: Variant, patience: Patience) -> Result<Round> {
+    standing.suit(variant).await?;
     let master = standing.healthy().await.context("before the round")?;
+    let address = ip(&standing.pods.pod(&master).await?)?;
     let damage = Damage::prepare(fault, standing, &master).await?;
     let loses_node = matches!(fault, Fault::NodeCut | Fault::NodeKill);
     let leader_lost = loses_node && leader_is_on(&standing.pods.client, &damage.node).await?;
@@ -40,7 +43,7 @@ pub async fn run(standing: &Standing, fault: Fault, variant: Variant, patience: 
     let at = Timestamp::now();
     let struck = damage.strike().await;
     let recovered = match &struck {
-        Ok(()) => recovers(standing, &writer, &master, at, patience.limit).await,
+        Ok(()) => recovers(standing, &writer, &master, &address, at, patience.limit).await,
         Err(_) => Ok(()),
     };
     if let Err(error) = &recovered {
@@ -54,6 +57,7 @@ pub async fn run(standing: &Standing, fault: Fault, variant: Variant, patience: 
     goes_on(&writer, LONG).await?;
     let (full_syncs, restarts) = standing.syncs().await?.since(&before);
     let (verdict, gaps) = writer.finish(at).await?;
+    let gaps = outages(gaps);
     let trace = match tracer {
         Some(tracer) => tracer.finish(standing, &gaps, at).await?,
         None => None,
@@ -64,7 +68,7 @@ pub async fn run(standing: &Standing, fault: Fault, variant: Variant, patience: 
         fault,
         variant,
         at,
-        outage_ms: outage_ms(&gaps),
+        outage_ms: (gaps.iter().map(|gap| gap.ms).sum::<f64>() * 10.0).round() / 10.0,
         recovered: recovered.is_ok(),
         leader_lost,
         full_syncs,
@@ -75,15 +79,24 @@ pub async fn run(standing: &Standing, fault: Fault, variant: Variant, patience: 
     })
 }
 
-/// Waits until a master other than `former` takes writes; of Sentinel's, until writes fail and then go on.
-async fn recovers(standing: &Standing, writer: &Writer, former: &str, since: Timestamp, limit: Duration) -> Result<()> {
+/// Waits until a master other than `former` takes writes; of Sentinel's, until writes have failed and go on, for with it the
+/// former may be the next one. Asks as little as possible meanwhile.
+async fn recovers(
+    standing: &Standing,
+    writer: &Writer,
+    former: &str,
+    former_ip: &str,
+    since: Timestamp,
+    limit: Duration,
+) -> Result<()> {
     let began = Instant::now();
     if standing.subject == Subject::Operator {
         standing.pods.another_master(former, limit).await?;
     } else {
-        eventually("writes fail, and go on", limit, async || {
-            let over = writer.gaps(since).iter().any(|gap| !gap.errors.is_empty());
-            ensure(over, || format!("the writer's last word is {}", writer.last_word()))
+        eventually("writes fail, or Sentinel names another master", limit, async || {
+            let failed = writer.gaps(since).iter().any(|gap| !gap.errors.is_empty());
+            let moved = failed || sentinel::address(&standing.target.address).await? != former_ip;
+            ensure(moved, || format!("the writer's last word is {}", writer.last_word()))
         })
         .await?;
     }

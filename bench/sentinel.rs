@@ -34,6 +34,14 @@ pub async fn create(client: &Client, namespace: &str, down_after_ms: u32, boot_r
     Ok(())
 }
 
+/// Where a Sentinel says that the master is.
+pub async fn address(sentinel: &str) -> Result<String> {
+    let (ip, port) = sentinel.rsplit_once(':').context("host:port")?;
+    let answer: (String, u16) =
+        command(ip, port.parse()?, None, &["SENTINEL", "get-master-addr-by-name", MASTER]).await?;
+    Ok(answer.0)
+}
+
 /// Whether all Sentinels agree on one master whom the other pods follow; returns its name.
 pub async fn check(pods: &Replication, members: &[Pod]) -> Result<String> {
     ensure(members.len() == 3, || format!("there are {} pods", members.len()))?;

@@ -6,10 +6,11 @@ use anyhow::{Context, Result, bail};
 use futures::future::try_join_all;
 use k8s_openapi::api::core::v1::{Pod, Service};
 use kube::{Client, ResourceExt, api::ListParams};
+use serde_json::json;
 
 use crate::{
     harness::{LONG, Namespace, Replication, client, ensure, objects, operator, poll::eventually},
-    plan::Subject,
+    plan::{Subject, Variant},
     sentinel,
     servers::{self, Syncs},
     writer::Target,
@@ -63,6 +64,18 @@ impl Standing {
             password_file: Some(keep(namespace, &password)?),
         };
         Ok((pods, target, Some(password)))
+    }
+
+    /// Promises what the writer of a variant relies on: that no write which `WAIT` confirmed is lost.
+    pub async fn suit(&self, variant: Variant) -> Result<()> {
+        if self.subject != Subject::Operator {
+            return Ok(());
+        }
+        let spec = match variant.wait() {
+            0 => json!({ "durability": null, "failover": null }),
+            wait => json!({ "durability": { "waitReplicas": wait }, "failover": { "policy": "Consistency" } }),
+        };
+        self.pods.patch_spec(spec).await
     }
 
     /// Waits until there is one master whom all others follow, and nothing is under way. Returns its pod's name.

@@ -197,7 +197,7 @@ mod tests {
     const LOG: &str = "\
 2025-01-01T00:00:00.000000Z  INFO a::act: promoted resource=cache namespace=here member=\"cache-2\" epoch=1
 2025-01-01T00:00:10.012000Z  INFO a::act: transition begins resource=cache namespace=here epoch=2 reason=\"gone: ms=9 x\" ms=7
-2025-01-01T00:00:10.013500Z  INFO a::act: promoted resource=cache namespace=elsewhere member=\"cache-1\" epoch=2
+2025-01-01T00:00:10.013500Z  INFO a::act: promoted resource=cache namespace=other member=\"cache-1\" epoch=2
 2025-01-01T00:00:10.014000Z  INFO a::act: promoted resource=cache namespace=here member=\"cache-1\" epoch=2
 {\"timestamp\":\"2025-01-01T00:00:10.020000Z\",\"message\":\"master Service points at\",\"namespace\":\"here\",\"ms\":6}
 ";

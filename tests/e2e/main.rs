@@ -10,6 +10,7 @@ mod delete;
 mod examples;
 mod failover;
 mod harness;
+mod helm;
 mod images;
 mod operator;
 mod rest;
