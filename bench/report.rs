@@ -121,8 +121,9 @@ counted as *not recovered*: its outage would have gone on.
 ";
 
 const COLUMNS: &str = "
-- **p50, p99, max**: the write outage of a round: how long a write was due and not acknowledged. Two interruptions of one
-  round count together. Percentiles are values that were measured (nearest rank), so with 20 rounds the p99 is the maximum.
+- **p50, p99, max**: the write outage of a round: how long a write was due and not acknowledged. What counts is every
+  interruption in which an attempt failed or that lasted 100 ms, all those of a round together, or else its slowest answer.
+  Percentiles are values that were measured (nearest rank), so with 20 rounds the p99 is the maximum.
 - **writes lost**: acknowledged writes that the last master did not have, of all acknowledged ones. Redis replicates
   asynchronously: what no replica had received when the master died is gone.
 - **WAIT-confirmed lost**: the same of writes that `WAIT 1` had reported to be on a replica.
