@@ -128,7 +128,7 @@ const COLUMNS: &str = "
   asynchronously: what no replica had received when the master died is gone.
 - **WAIT-confirmed lost**: the same of writes that `WAIT 1` had reported to be on a replica.
 - **full syncs / restarts**: full copies of the data that members made, and Redis processes that were started anew. In memory
-  only, each restarted one needs one full copy; any more than that were copies that surviving members had to make.
+  only, each restarted one needs one full copy; what goes beyond that are copies over data that a member still had.
 - *and the leading operator's*: the leading one of the two operator processes was on the node that was lost.
 ";
 
@@ -142,7 +142,8 @@ Sentinel has to notice by itself that its master is none. A master that is asked
 
 const STAGES: &str = "\
 Of the rounds in which every moment was seen: by the client, in the log of the operator, at the API server, and by attempts to
-connect to the Service every 2 ms. A stage begins where the one before ends.
+connect to the Service every 2 ms. A stage begins where the one before ends; what is done beside another stage takes no time of
+its own. A new master that still refuses writes for lack of replicas counts to the first write.
 ";
 
 #[cfg(test)]

@@ -13,6 +13,7 @@ mod harness;
 mod helm;
 mod images;
 mod operator;
+mod plugin;
 mod rest;
 mod rollout;
 mod scale;
