@@ -27,6 +27,11 @@ pub struct Setting {
 }
 
 impl Setting {
+    /// Whether figures of both may stand side by side. The commit only says where a build came from.
+    pub fn is_that_of(&self, other: &Self) -> bool {
+        Self { commit: other.commit.clone(), ..self.clone() } == *other
+    }
+
     /// As it is now. `redis` is the image that is measured.
     pub async fn now(client: &Client, redis: &str) -> Result<Self> {
         let version = client.apiserver_version().await?;
