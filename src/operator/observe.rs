@@ -231,6 +231,9 @@ impl Observer {
                 reason: Reason::WrongPassword,
                 message: format!("it refuses the password of the Secret ({words}); put back the one it was started with, or restart the pod"),
             },
+            Problem::Writes(words) => {
+                Failure { reason: Reason::WritesRefused, message: format!("it refuses writes: {words}") }
+            }
             Problem::Answer(words) => {
                 Failure { reason: Reason::MembersMissing, message: format!("its answers cannot be used: {words}") }
             }
