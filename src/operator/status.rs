@@ -164,20 +164,7 @@ fn conditions(o: &Observation, p: &Plan, report: &ObjectsReport, status: &RedisR
     let progress = progress(o, p, &lagging);
     vec![
         ready(o, p, report, serving.as_deref(), &lagging, &lagging_words, progress.2),
-        if let Some(name) = &serving {
-            match o.members.get(name).and_then(trouble) {
-                Some((Reason::WritesRefused, words)) => {
-                    (ConditionType::MasterAvailable, false, Reason::WritesRefused, format!("{name}: {words}"))
-                }
-                _ => {
-                    let words = format!("{name} accepts writes (epoch {})", o.record.epoch);
-                    (ConditionType::MasterAvailable, true, Reason::MasterServes, words)
-                }
-            }
-        } else {
-            let (reason, words) = without_master(o, p);
-            (ConditionType::MasterAvailable, false, reason, words)
-        },
+        available(o, p, serving.as_deref()),
         match (o.settings.replicas, lagging.is_empty(), &serving) {
             (1, _, _) => (
                 ConditionType::Replicating,
@@ -219,6 +206,20 @@ fn conditions(o: &Observation, p: &Plan, report: &ObjectsReport, status: &RedisR
             ),
         },
     ]
+}
+
+fn available(o: &Observation, p: &Plan, serving: Option<&str>) -> Judgement {
+    let (holds, reason, words) = match serving.map(|name| (name, o.members.get(name).and_then(trouble))) {
+        Some((name, Some((Reason::WritesRefused, words)))) => {
+            (false, Reason::WritesRefused, format!("{name}: {words}"))
+        }
+        Some((name, _)) => (true, Reason::MasterServes, format!("{name} accepts writes (epoch {})", o.record.epoch)),
+        None => {
+            let (reason, words) = without_master(o, p);
+            (false, reason, words)
+        }
+    };
+    (ConditionType::MasterAvailable, holds, reason, words)
 }
 
 fn ready(
