@@ -1,10 +1,14 @@
 //! The master's node is lost.
 
-use anyhow::{Context, Result};
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
 use kube::Client;
 
 use crate::harness::{LONG, Replication, cluster::Cluster, ensure, operator, scenario_alone};
 
+/// Much longer than a lease lasts.
+const OUTAGE: Duration = Duration::from_secs(20);
 /// One member on each node.
 const APART: &str = "podOverrides: {spec: {topologySpreadConstraints: [{maxSkew: 1, topologyKey: kubernetes.io/hostname, \
     whenUnsatisfiable: DoNotSchedule, labelSelector: {matchLabels: {app.kubernetes.io/instance: cache, \
@@ -27,7 +31,7 @@ async fn place(client: &Client, cache: &Replication, with_leader: bool) -> Resul
             return Ok((leader, node));
         }
     }
-    anyhow::bail!("no member is where it should be: the leader is on {leader}")
+    bail!("no member is where it should be: the leader is on {leader}")
 }
 
 /// Nobody can know whether it is dead: the replicas leave it, and it refuses writes when it has none.
@@ -83,9 +87,9 @@ fn the_master_dies_while_there_is_no_api_server() {
         let cache = scene.ready("cache", "replicas: 3").await?;
         cache.populate(1000).await?;
         let (former, copies, epoch) = (cache.master().await?, cache.copies().await?, cache.status().await?.epoch);
-        cache.kill_later(&former, std::time::Duration::from_secs(8)).await?;
+        cache.kill_later(&former, Duration::from_secs(8)).await?;
         let broken = cluster.stop_api_server().await?;
-        tokio::time::sleep(std::time::Duration::from_secs(30)).await;
+        tokio::time::sleep(OUTAGE).await;
         broken.mend(&scene.client).await?;
         cache.another_master(&former, LONG).await?;
         cache.agrees().await?;

@@ -9,7 +9,11 @@ use kube::{Api, Client, ResourceExt, api::DeleteParams};
 use tokio::time::Instant;
 
 use crate::{
-    harness::{LONG, Replication, ensure, hand, operator, poll::always, scenario_alone},
+    harness::{
+        LONG, Replication, SHORT, ensure, hand, operator,
+        poll::{always, eventually},
+        scenario_alone,
+    },
     silence::CONSISTENT,
 };
 
@@ -87,8 +91,9 @@ fn the_leader_dies_during_failovers() {
             let former = before.master.unwrap_or_default();
             cache.another_master(&former, LONG).await?;
             cache.agrees().await?;
-            let (epoch, now) = (before.epoch, cache.status().await?.epoch);
-            println!("{}/{}: from epoch {epoch} to {now}", cache.namespace, cache.name);
+            let (epoch, status) = (before.epoch, cache.status().await?);
+            let (now, took) = (status.epoch, status.last_transition.map(|last| last.duration_ms));
+            println!("{}/{}: from epoch {epoch} to {now}, the last change in {took:?} ms", cache.namespace, cache.name);
             ensure((epoch + 1..=epoch + 2).contains(&now), || format!("the epoch went from {epoch} to {now}"))?;
         }
         writer.stop().await?.nothing_confirmed_lost()?;
@@ -120,7 +125,7 @@ fn a_stale_leader_changes_nothing() {
     });
 }
 
-/// Cut off from the API server and from the members, the leader loses the lease; the other operator fails over.
+/// Cut off from the API server and from the members, the leader loses the lease and ends; the other operator fails over.
 #[test]
 fn the_leader_is_cut_off_and_then_the_master_dies() {
     scenario_alone("isolate-leader", async |scene| {
@@ -132,7 +137,7 @@ fn the_leader_is_cut_off_and_then_the_master_dies() {
         hand::isolate(&scene.client, &leader, &container, &everybody).await?;
         let killed = cache.kill(&former).await;
         let taken = cache.another_master(&former, LONG).await;
-        hand::reconnect(&scene.client, &leader, &container, &everybody).await?;
+        reconnect(&scene.client, &leader.name_any(), &container, &everybody).await?;
         killed?;
         stays(&cache, &taken?, epoch + 1).await?;
         cache.agrees().await?;
@@ -146,6 +151,19 @@ async fn leader(client: &Client) -> Result<(Pod, String)> {
     let leader = operator::leader(client).await?;
     let container = leader.spec.as_ref().and_then(|spec| spec.containers.first()).map(|c| c.name.clone());
     Ok((leader, container.unwrap_or_default()))
+}
+
+/// Its process has ended and is another.
+async fn reconnect(client: &Client, pod: &str, container: &str, addresses: &[String]) -> Result<()> {
+    let pods: Api<Pod> = Api::namespaced(client.clone(), operator::NAMESPACE);
+    let reconnected = eventually("the operator is reconnected", SHORT, async || {
+        hand::reconnect(client, &pods.get(pod).await?, container, addresses).await
+    });
+    if let Err(error) = reconnected.await {
+        pods.delete(pod, &DeleteParams::default()).await?;
+        return Err(error);
+    }
+    Ok(())
 }
 
 async fn stays(cache: &Replication, master: &str, epoch: i64) -> Result<()> {
