@@ -125,8 +125,12 @@ fn a_master_that_its_replicas_cannot_reach_goes_on() {
         cache.isolate(&master, &replicas).await?;
         let relaxed = fence_is(&cache, "0").await;
         let wrote = writer.writes_on().await.context("alone");
+        // Redis itself takes the links for good until `repl-timeout`.
+        let told = cache.reason(ConditionType::Replicating, Reason::MembersMissing, SHORT).await;
         cache.reconnect(&master, &replicas).await?;
         relaxed.and(wrote)?;
+        let told = told?;
+        ensure(told.message.contains("heard nothing"), || format!("{told:?}"))?;
         fence_is(&cache, "1").await.context("when the replicas are back")?;
         cache.agrees().await?;
         writer.stop().await?.nothing_lost()?;
