@@ -1,0 +1,9 @@
+//! The protocol, proven: the real planner in a simulated world with every fault, and the simulated Redis against a real one.
+//! See docs/simulation.md.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod differential;
+mod fleet;
+mod random;
+mod real;
+mod redis;
