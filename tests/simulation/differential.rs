@@ -16,7 +16,7 @@ use super::{
 };
 
 const N: usize = 3;
-const HISTORIES: u64 = 40;
+const HISTORIES: u64 = 100;
 const LENGTH: usize = 9;
 /// How many histories run at a time: they mostly wait.
 const SIDE_BY_SIDE: usize = 6;
@@ -47,7 +47,10 @@ enum Event {
 fn history(seed: u64) -> (Disk, Vec<Event>) {
     let mut r = Random::new(seed);
     let disk = [Disk::Memory, Disk::Rdb, Disk::Aof][r.below(3)];
-    let mut events = vec![Event::Promote(0), Event::Follow(1, 0), Event::Set(0), Event::Follow(2, 0)];
+    let mut events = match r.below(4) {
+        0 => vec![Event::Promote(0), Event::Set(0), Event::Freeze(0), Event::Promote(0), Event::Set(0)], // unheard
+        _ => vec![Event::Promote(0), Event::Follow(1, 0), Event::Set(0), Event::Follow(2, 0)],
+    };
     let mut master = 0; // who probably is one: most events should be about it
     for _ in 0..LENGTH {
         let i = r.below(N);
@@ -168,7 +171,8 @@ impl Pair {
             self.model.ask_acks(i, offset, wanted);
             self.quiesce();
             counts.0 = self.model.redis(i).unwrap().acknowledged_by(offset);
-            counts.1 = self.real[i].ask(&format!("WAIT {wanted} 400")).unwrap();
+            let patience = if counts.0 < wanted { 1000 } else { 5000 };
+            counts.1 = self.real[i].ask(&format!("WAIT {wanted} {patience}")).unwrap();
         }
         if let Some(j) = stopped {
             self.model.resume(j);
@@ -215,7 +219,9 @@ impl Pair {
         for (i, info) in infos.iter().enumerate() {
             let model = self.model.redis(i).unwrap().clone();
             let text = |field: &str| info.get(field).cloned().unwrap_or_default();
-            if text("loading") != "0" || text("aof_rewrite_in_progress") != "0" || text("aof_rewrite_scheduled") != "0"
+            if ["loading", "rdb_bgsave_in_progress", "aof_rewrite_in_progress", "aof_rewrite_scheduled"]
+                .iter()
+                .any(|field| text(field) != "0")
             {
                 return Some(format!("{i} is busy with its files"));
             }

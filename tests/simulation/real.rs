@@ -5,6 +5,7 @@ use std::{
     net::TcpListener,
     path::PathBuf,
     process::{Child, Command, Stdio},
+    sync::atomic::{AtomicU16, Ordering::Relaxed},
     thread::sleep,
     time::{Duration, Instant},
 };
@@ -23,7 +24,7 @@ pub struct Server {
 impl Server {
     /// Boots as the operator's pods do: a replica of nobody.
     pub fn new(arguments: &[&str]) -> Self {
-        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let port = free_port();
         let directory = std::env::temp_dir().join(format!("simulation-{}-{port}", std::process::id()));
         std::fs::create_dir_all(&directory).unwrap();
         let arguments = arguments.iter().map(|a| (*a).to_owned()).collect();
@@ -89,7 +90,11 @@ impl Server {
 
     /// The fields of `INFO`.
     pub fn info(&mut self) -> HashMap<String, String> {
-        let text: String = self.ask("INFO").unwrap();
+        let text: String = self.ask("INFO").unwrap_or_else(|e| {
+            let log = std::fs::read_to_string(self.directory.join("redis.log")).unwrap_or_default();
+            let end: Vec<_> = log.lines().rev().take(20).collect();
+            panic!("{e}: {}", end.into_iter().rev().collect::<Vec<_>>().join("\n"))
+        });
         text.lines().filter_map(|l| l.split_once(':')).map(|(k, v)| (k.to_owned(), v.trim().to_owned())).collect()
     }
 
@@ -97,6 +102,14 @@ impl Server {
     pub fn write(&mut self, key: &str) -> Result<(), String> {
         self.ask::<()>(&format!("SET {key} x")).map_err(|e| e.code().unwrap_or_default().to_owned())
     }
+}
+
+/// Not one of those that the kernel gives to outgoing connections: a server keeps its port while it is down.
+fn free_port() -> u16 {
+    static NEXT: AtomicU16 = AtomicU16::new(0);
+    let first = 10_000 + u16::try_from(std::process::id() % 20).unwrap() * 1000;
+    let free = |port: &u16| TcpListener::bind(("127.0.0.1", *port)).is_ok();
+    std::iter::repeat_with(|| first + NEXT.fetch_add(1, Relaxed)).find(free).unwrap()
 }
 
 impl Drop for Server {

@@ -141,7 +141,7 @@ impl Redis {
             id2: None,
             offset,
             data: file.map_or(0, |f| f.data),
-            backlog: lineage.map(|(_, offset)| Backlog { start: offset + 1, entries: Vec::new() }),
+            backlog: None, // not even when the file tells a history to continue
             role: Role::Replica { of: None, cached: lineage.is_some(), link: Link::Down },
             attached: Vec::new(),
             good: 0,
@@ -212,11 +212,7 @@ impl Redis {
         let cached = match &self.role {
             Role::Replica { of, .. } if *of == master => return, // "already connected to specified master"
             Role::Replica { cached, .. } => *cached,
-            Role::Master => {
-                let start = self.offset + 1;
-                self.backlog.get_or_insert(Backlog { start, entries: Vec::new() });
-                true
-            }
+            Role::Master => true,
         };
         self.role = Role::Replica { of: master, cached, link: Link::Down };
         self.heard_at = now;
