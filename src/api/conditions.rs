@@ -46,6 +46,14 @@ pub enum Reason {
     NoCandidate,
     /// The master cannot be reached, and it is not certain that it is gone.
     MasterUnreachable,
+    /// The master is lost, and it is being made sure that it takes no more writes.
+    Fencing,
+    /// The master cannot be reached, and nothing keeps it from taking writes that nobody else has.
+    MasterNotFenced,
+    /// Too few replicas answer to know that no confirmed write is lost.
+    QuorumMissing,
+    /// The operator cannot reach the master, and cannot tell that it is the master's fault.
+    OperatorIsolated,
     /// Some replicas are missing or do not answer.
     MembersMissing,
     /// Some replicas are copying the master's data.
@@ -84,9 +92,12 @@ pub enum Reason {
 
 impl Reason {
     /// Those that a person has to do something about; each is also an event.
-    pub const FOR_PEOPLE: [Self; 9] = [
+    pub const FOR_PEOPLE: [Self; 12] = [
         Self::NoCandidate,
         Self::MasterUnreachable,
+        Self::MasterNotFenced,
+        Self::QuorumMissing,
+        Self::OperatorIsolated,
         Self::InvalidSpec,
         Self::SecretMissing,
         Self::WrongPassword,

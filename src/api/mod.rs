@@ -2,14 +2,16 @@
 
 mod conditions;
 mod crd;
+mod request;
 mod spec;
 mod status;
 
 pub use conditions::{ConditionType, Reason};
 pub use crd::crd;
+pub use request::{ANY_MEMBER, RequestKind};
 pub use spec::{
-    Auth, ClaimRetention, ImagePullPolicy, Persistence, PersistenceMode, RESERVED_DIRECTIVES, RedisReplication,
-    RedisReplicationSpec, ServiceSettings, ServiceType, Services,
+    Auth, ClaimRetention, Durability, Failover, FailoverPolicy, ImagePullPolicy, Persistence, PersistenceMode,
+    RESERVED_DIRECTIVES, RedisReplication, RedisReplicationSpec, ServiceSettings, ServiceType, Services,
 };
 pub use status::{
     CompletedTransition, MemberPhase, MemberRole, MemberStatus, Outcome, RedisReplicationStatus, Transition,

@@ -1,6 +1,6 @@
 //! What a person writes: `spec`, its defaults and the rules that the API server checks.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Duration};
 
 use k8s_openapi::{
     api::core::v1::{Affinity, LocalObjectReference, ResourceRequirements, Toleration, TopologySpreadConstraint},
@@ -77,11 +77,19 @@ pub const RESERVED_DIRECTIVES: &[&str] = &[
     printcolumn(name = "Epoch", type_ = "integer", json_path = ".status.epoch", description = "how often the master has changed", priority = 1),
     printcolumn(name = "Message", type_ = "string", json_path = ".status.conditions[?(@.type==\"Ready\")].message", priority = 1),
     cel,
+    validation = Rule::new("!has(self.spec.failover) || !has(self.spec.failover.preferredMaster) || (self.spec.failover.preferredMaster.startsWith(self.metadata.name + '-') && self.spec.failover.preferredMaster.substring(size(self.metadata.name) + 1).matches('^[0-8]$'))")
+        .message("spec.failover.preferredMaster must be the name of one of the pods: <metadata.name>-0 and so on"),
     validation = Rule::new("size(self.metadata.name) <= 40")
         .message("metadata.name may have 40 characters at most: the names of pods and Services are made from it; choose a shorter one"),
     validation = Rule::new("self.metadata.name.matches('^[a-z]([-a-z0-9]*[a-z0-9])?$')")
         .message("metadata.name must be lower-case letters, digits and '-', and start with a letter: Services are named after it")
 )]
+#[x_kube(validation = Rule::new("!has(self.durability) || self.durability.waitReplicas < self.replicas")
+    .message("spec.durability.waitReplicas must be less than spec.replicas: one of the members is the master; lower it, or raise replicas")
+    .field_path(".durability.waitReplicas"))]
+#[x_kube(validation = Rule::new("!has(self.failover) || self.failover.policy != 'Consistency' || self.replicas > 1")
+    .message("spec.failover.policy Consistency needs spec.replicas of 2 or more: without a replica no write can be confirmed")
+    .field_path(".failover.policy"))]
 #[x_kube(validation = Rule::new("has(self.persistence) == has(oldSelf.persistence)")
     .message("spec.persistence can't be added or removed later: a StatefulSet's volume claims are fixed; make a second RedisReplication with it and move the data")
     .field_path(".persistence"))]
@@ -177,6 +185,15 @@ pub struct RedisReplicationSpec {
     #[schemars(schema_with = "free_form_object")]
     pub pod_overrides: Option<Map<String, Value>>,
 
+    /// When a silent master counts as lost, and what to prefer when data and availability conflict. A change restarts
+    /// nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub failover: Option<Failover>,
+
+    /// How many replicas hold a write before clients rely on it. A change restarts nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub durability: Option<Durability>,
+
     /// Type, port and annotations of the Services `<name>-master` (writes) and `<name>-replicas` (reads).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub services: Option<Services>,
@@ -185,6 +202,59 @@ pub struct RedisReplicationSpec {
     /// and only observes. No failover while this is set. Default `false`.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub paused: bool,
+}
+
+/// How the loss of the master is judged and dealt with.
+#[derive(KubeSchema, Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Failover {
+    /// `Availability` (default): a lost master is replaced as long as one replica has its data. `Consistency`: only by one
+    /// that certainly has every write that `WAIT` reported as confirmed by `durability.waitReplicas` (1 if that is not set);
+    /// while that is not certain there is no master, and the condition `FailoverBlocked` says what is missing. A master
+    /// under `Consistency` refuses writes while fewer replicas follow it.
+    #[serde(default)]
+    pub policy: FailoverPolicy,
+    /// A master whose host acknowledges nothing for so long counts as unreachable: `500ms` to `60s`, default `1s`. It is
+    /// replaced some 4 s later, when it certainly refuses writes.
+    #[serde(default = "default_unreachable_after")]
+    #[schemars(length(max = 10), regex(pattern = "^[0-9]+(ms|s)$"))]
+    #[x_kube(validation = Rule::new("duration(self) >= duration('500ms') && duration(self) <= duration('60s')")
+        .message("spec.failover.unreachableAfter must be from 500ms to 60s"))]
+    pub unreachable_after: String,
+    /// A master whose host is well and whose Redis answers nothing for so long has hung; its pod is deleted: `3s` to `600s`,
+    /// default `5s`. `-BUSY` and `-LOADING` are answers; a single slow command is not, so it must be longer than your
+    /// slowest one. While a script runs, `-BUSY` is answered after 2.5 s.
+    #[serde(default = "default_unresponsive_after")]
+    #[schemars(length(max = 10), regex(pattern = "^[0-9]+(ms|s)$"))]
+    #[x_kube(validation = Rule::new("duration(self) >= duration('3s') && duration(self) <= duration('600s')")
+        .message("spec.failover.unresponsiveAfter must be from 3s to 600s"))]
+    pub unresponsive_after: String,
+    /// The pod that is to be the master whenever it can be, e.g. `cache-0`: when it has caught up again, the master hands
+    /// over to it. Absent (default): a master stays until there is a reason.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 63))]
+    pub preferred_master: Option<String>,
+}
+
+/// What to prefer when data and availability conflict.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+pub enum FailoverPolicy {
+    /// A master as soon as one replica has its data.
+    #[default]
+    Availability,
+    /// No master rather than one that may lack a confirmed write.
+    Consistency,
+}
+
+/// How many replicas hold a write before clients rely on it.
+#[derive(KubeSchema, Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Durability {
+    /// The number that clients give to `WAIT`: a write that so many replicas confirmed survives every failover under
+    /// `failover.policy: Consistency`. At least one less than `replicas`. Default 0 (1 under `Consistency`).
+    #[serde(default)]
+    #[schemars(range(min = 0, max = 8))]
+    pub wait_replicas: i32,
 }
 
 /// Where the password is.
@@ -301,6 +371,42 @@ pub struct ServiceSettings {
     pub annotations: BTreeMap<String, String>,
 }
 
+impl RedisReplicationSpec {
+    /// What to prefer when data and availability conflict.
+    pub fn failover_policy(&self) -> FailoverPolicy {
+        self.failover.as_ref().map(|f| f.policy).unwrap_or_default()
+    }
+
+    /// How many replicas are to confirm a write.
+    pub fn wait_replicas(&self) -> usize {
+        let given = self.durability.as_ref().map_or(0, |d| usize::try_from(d.wait_replicas).unwrap_or(0));
+        match self.failover_policy() {
+            FailoverPolicy::Consistency => given.max(1),
+            FailoverPolicy::Availability => given,
+        }
+    }
+
+    /// How long a host may be silent.
+    pub fn unreachable_after(&self) -> Duration {
+        let text = self.failover.as_ref().map(|f| f.unreachable_after.as_str());
+        text.and_then(duration).unwrap_or(Duration::from_secs(1))
+    }
+
+    /// How long a process may be silent.
+    pub fn unresponsive_after(&self) -> Duration {
+        let text = self.failover.as_ref().map(|f| f.unresponsive_after.as_str());
+        text.and_then(duration).unwrap_or(Duration::from_secs(5))
+    }
+}
+
+/// `1500ms`, `5s`. The schema lets nothing else in.
+fn duration(text: &str) -> Option<Duration> {
+    match text.strip_suffix("ms") {
+        Some(millis) => millis.parse().ok().map(Duration::from_millis),
+        None => text.strip_suffix('s')?.parse().ok().map(Duration::from_secs),
+    }
+}
+
 impl Default for ServiceSettings {
     fn default() -> Self {
         Self { type_: ServiceType::ClusterIP, port: default_port(), node_port: None, annotations: BTreeMap::new() }
@@ -322,6 +428,12 @@ fn default_replicas() -> i32 {
 }
 fn default_image() -> String {
     "redis:8.0".into()
+}
+fn default_unreachable_after() -> String {
+    "1s".into()
+}
+fn default_unresponsive_after() -> String {
+    "5s".into()
 }
 fn default_secret_key() -> String {
     "password".into()

@@ -21,6 +21,17 @@ pub struct RedisReplicationStatus {
     /// The master's replication id: a member with another one has another history.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub replication_id: Option<String>,
+    /// The history that the master's continues: that of members which have not followed it yet.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub previous_replication_id: Option<String>,
+    /// The master refuses writes while fewer replicas than this follow it (its `min-replicas-to-write` is this or more).
+    /// Recorded after it was set and before it is lowered: a master that nobody can reach is known to be fenced by it.
+    #[serde(default)]
+    pub min_replicas_to_write: i32,
+    /// So many replicas hold every write that `WAIT` reported as confirmed by `durability.waitReplicas`. A greater number is
+    /// recorded only when what was written before is on so many.
+    #[serde(default)]
+    pub wait_replicas: i32,
     /// The change of master in progress. Written before the act that it announces.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub transition: Option<Transition>,
@@ -131,9 +142,15 @@ pub struct MemberStatus {
     /// In a full sync: how much of the snapshot has arrived or is loaded, in percent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sync_percent: Option<i32>,
-    /// The Redis process (`run_id` of INFO); another one means that it restarted.
+    /// It may follow the master and confirm writes, so a failover under `Consistency` has to reckon with it.
+    #[serde(default)]
+    pub enrolled: bool,
+    /// The Redis process (`run_id` of INFO) when it was last known to have all data; another one may have lost some.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub run_id: Option<String>,
+    /// The pod of that process (its UID).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pod_uid: Option<String>,
     /// What is wrong, in words.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub message: Option<String>,

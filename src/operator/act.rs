@@ -1,5 +1,7 @@
 //! Carries steps out. Before each that cannot be undone: does this process still hold the lease?
 
+use std::time::Duration;
+
 use futures::future::join_all;
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{Pod as KubePod, Service};
@@ -8,7 +10,7 @@ use kube::{
     api::{DeleteParams, Preconditions},
 };
 use serde_json::json;
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 
 use super::{context::Context, observe::Observer, registry::ObjectsReport, status};
 use crate::{
@@ -19,8 +21,13 @@ use crate::{
     },
     objects::names,
     redis::{CommandError, Link, Target},
-    replication::{Demotion, HOLD, Hold, Memory, Observation, Pending, Plan, RoleLabel, Step},
+    replication::{
+        Answer, Demotion, HOLD, Hold, Memory, Observation, Pending, Plan, Promises, Recorded, RoleLabel, Step,
+    },
 };
+
+/// How long a look at others may take.
+const LOOK_PATIENCE: Duration = Duration::from_millis(100);
 
 /// A step that failed. Nothing is lost: what is the case is observed again, and planned again.
 #[derive(Debug, thiserror::Error)]
@@ -58,6 +65,8 @@ enum Effect {
     Routed(String),
     Labelled(String, RoleLabel),
     Restarted(String),
+    Killed(String),
+    Written(Box<RedisReplication>),
     Begun { resource: Box<RedisReplication>, at: Instant },
     Ended { resource: Box<RedisReplication>, abandoned: bool },
 }
@@ -123,6 +132,8 @@ impl Actor<'_> {
             }
             Effect::Labelled(uid, role) => self.observer.note_label(&uid, role),
             Effect::Restarted(uid) => self.observer.note_restart(&uid),
+            Effect::Killed(uid) => drop(self.memory.killed.insert(uid, self.observer.now())),
+            Effect::Written(resource) => *self.resource = *resource,
             Effect::Begun { resource, at } => {
                 *self.resource = *resource;
                 *self.begun = Some(at);
@@ -147,10 +158,11 @@ impl Actor<'_> {
         match step {
             Step::Look { members } => {
                 let links = members.iter().filter_map(|m| self.observer.link(m));
-                join_all(links.map(Link::refresh)).await; // what came of it is in the reports
+                // what came of it is in the reports, be it later: a slow one does not hold up what is known of another
+                let _ = timeout(LOOK_PATIENCE, join_all(links.map(Link::refresh))).await;
                 Ok(Effect::None)
             }
-            Step::Begin { epoch, kind, from, to, reason } => {
+            Step::Begin { epoch, kind, from, to, reason, fence } => {
                 let began = Instant::now();
                 let mut o = o.clone();
                 o.record.epoch = *epoch;
@@ -161,8 +173,17 @@ impl Actor<'_> {
                     to: to.clone(),
                     reason: reason.clone(),
                 });
-                if let Some((_, info)) = o.members.get(to).and_then(|m| m.server.info.as_ref()) {
-                    o.record.run_ids.insert(to.clone(), info.run_id.clone());
+                o.record.fence = *fence;
+                let there =
+                    o.members.iter().filter(|(_, m)| m.pod.is_some()).map(|(n, _)| n.clone()).collect::<Vec<_>>();
+                for name in there {
+                    o.record.members.entry(name).or_default();
+                }
+                if let Some(member) = o.members.get(to)
+                    && let Some((_, info)) = &member.server.info
+                {
+                    let uid = member.pod.as_ref().map(|p| p.uid.clone());
+                    o.record.members.insert(to.clone(), Recorded { run_id: Some(info.run_id.clone()), uid });
                 }
                 let resource = self.write(&o, p, None).await?;
                 tracing::info!(resource = %name, %namespace, epoch, ?kind, ?from, to, reason, ms = ms(began), "transition begins");
@@ -180,8 +201,55 @@ impl Actor<'_> {
                 Ok(Effect::Begun { resource: Box::new(resource), at: began })
             }
             Step::Close { outcome, note } => self.close(o, p, *outcome, note).await,
-            Step::Promote { member } => {
-                let info = self.link(member)?.promote().await.map_err(on(member))?;
+            Step::Promise(promises) => {
+                let Promises { fence, wait_replicas, members } = promises;
+                let mut o = o.clone();
+                (o.record.fence, o.record.wait_replicas) = (*fence, *wait_replicas);
+                o.record.members.retain(|name, _| members.contains(name));
+                for name in members {
+                    o.record.members.entry(name.clone()).or_default();
+                }
+                let resource = self.write(&o, p, None).await?;
+                let members = members.iter().map(String::as_str).collect::<Vec<_>>().join(",");
+                tracing::info!(resource = %name, %namespace, fence, wait_replicas, members, "promises recorded");
+                Ok(Effect::Written(Box::new(resource)))
+            }
+            Step::Fence { member, min_replicas } => {
+                self.link(member)?.fence(*min_replicas).await.map_err(on(member))?;
+                tracing::info!(resource = %name, %namespace, member, min_replicas, "min-replicas-to-write set");
+                Ok(Effect::None)
+            }
+            Step::Detach { member, reason } => {
+                self.link(member)?.freeze().await.map_err(on(member))?;
+                tracing::info!(resource = %name, %namespace, member, reason, "follows nobody");
+                Ok(Effect::None)
+            }
+            Step::Kill { member, reason } => {
+                let Some(uid) = o.members.get(member).and_then(|m| m.pod.as_ref()).map(|p| p.uid.clone()) else {
+                    return Ok(Effect::None);
+                };
+                let params = DeleteParams { grace_period_seconds: Some(1), ..this_one(&uid) };
+                let api: Api<KubePod> = Api::namespaced(self.ctx.client.clone(), &namespace);
+                limited("delete", "Pod", member, api.delete(member, &params)).await?;
+                tracing::info!(resource = %name, %namespace, member, reason, "hung process is ended");
+                let note = format!("{member} is deleted, so that its hung process takes no more writes: {reason}");
+                self.say(Severity::Warning, "HungMasterDeleted", "Fence", &note);
+                Ok(Effect::Killed(uid))
+            }
+            Step::Dismiss { request, answer, note } => {
+                let annotation = request.annotation();
+                let body = json!({ "metadata": { "annotations": { (annotation): null } } });
+                let resource: RedisReplication = apply::merge(&self.ctx.client, &namespace, &name, &body).await?;
+                tracing::info!(resource = %name, %namespace, annotation, ?answer, note, "request dealt with");
+                let (severity, event) = match answer {
+                    Answer::Accepted => (Severity::Normal, "RequestAccepted"),
+                    Answer::Refused => (Severity::Warning, "RequestRefused"),
+                };
+                self.say(severity, event, "Request", &format!("{annotation}: {note}"));
+                Ok(Effect::Written(Box::new(resource)))
+            }
+            Step::Promote { member, min_replicas } => {
+                let info = self.link(member)?.promote(*min_replicas).await.map_err(on(member))?;
                 if !info.is_master() {
                     return Err(Error::NotPromoted(member.clone()));
                 }
@@ -272,9 +340,7 @@ impl Actor<'_> {
                     return Ok(Effect::None);
                 };
                 let api: Api<KubePod> = Api::namespaced(self.ctx.client.clone(), &namespace);
-                let this_one = Preconditions { uid: Some(uid.clone()), resource_version: None };
-                let params = DeleteParams { preconditions: Some(this_one), ..DeleteParams::default() };
-                limited("delete", "Pod", member, api.delete(member, &params)).await?;
+                limited("delete", "Pod", member, api.delete(member, &this_one(&uid))).await?;
                 tracing::info!(resource = %name, %namespace, member, reason, "pod is replaced");
                 self.say(Severity::Normal, "PodReplaced", "Replace", &format!("{member} is made anew: {reason}"));
                 Ok(Effect::Restarted(uid))
@@ -366,6 +432,12 @@ impl Actor<'_> {
     fn say(&self, severity: Severity, reason: &str, action: &str, note: &str) {
         self.ctx.events.publish(severity, reason, action, note, self.resource.object_ref(&()));
     }
+}
+
+/// Only the pod with this identity.
+fn this_one(uid: &str) -> DeleteParams {
+    let this_one = Preconditions { uid: Some(uid.to_owned()), resource_version: None };
+    DeleteParams { preconditions: Some(this_one), ..DeleteParams::default() }
 }
 
 fn on(member: &str) -> impl Fn(CommandError) -> Error {

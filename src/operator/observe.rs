@@ -16,12 +16,13 @@ use tokio::{sync::Notify, time::Instant};
 
 use super::pods;
 use crate::{
-    api::{Reason, RedisReplication},
+    api::{ANY_MEMBER, Reason, RedisReplication, RequestKind},
     kubernetes::stores::{self, Key},
     objects::names,
     redis::{Health, Link, Loss, Problem, Target},
     replication::{
-        Contact, Failure, Member, Memory, Moment, Observation, Pending, Pod, Record, RoleLabel, Server, Settings,
+        Contact, Failure, Former, Member, Memory, Moment, Observation, Pending, Pod, Record, Recorded, Request,
+        RoleLabel, Server, Settings,
     },
 };
 
@@ -57,6 +58,8 @@ pub struct Observer {
     routed: Option<(Instant, String)>,
     labelled: HashMap<String, (Instant, RoleLabel)>,
     restarted: HashMap<String, Instant>,
+    /// What became of the process in each member's pod before the present one. One that fell silent is not forgotten.
+    former: BTreeMap<String, Former>,
     /// When each pod that is being deleted was first seen to be.
     leaving: HashMap<String, Moment>,
     /// What the endpoints of the Services depend on, and when it last changed.
@@ -85,6 +88,7 @@ impl Observer {
             routed: None,
             labelled: HashMap::new(),
             restarted: HashMap::new(),
+            former: BTreeMap::new(),
             leaving: HashMap::new(),
             endpoints: (Moment::ZERO, Endpoints::default()),
         }
@@ -157,11 +161,12 @@ impl Observer {
         let names: BTreeSet<String> = expected.chain(pods.keys().cloned()).chain(self.links.keys().cloned()).collect();
         let mut members = BTreeMap::new();
         for name in names {
-            let pod = self.connect(&name, pods.remove(&name), password);
+            let pod = self.connect(&name, pods.remove(&name), password, &settings);
             let server = self.links.get(&name).map(|w| self.server(&w.link)).unwrap_or_default();
             let claim_may_hold_data = settings.persistent && self.claim_may_hold_data(&name, resource, &record);
             if pod.is_some() || claim_may_hold_data || settings.ordinal(&name) < settings.replicas {
-                members.insert(name, Member { pod, server, claim_may_hold_data });
+                let former = self.former.get(&name).copied().unwrap_or_default();
+                members.insert(name, Member { pod, server, claim_may_hold_data, former });
             }
         }
         Observation {
@@ -176,7 +181,7 @@ impl Observer {
     }
 
     /// Keeps the connection to the member's pod; returns the pod that the connection is about.
-    fn connect(&mut self, name: &str, pod: Option<Pod>, password: Option<&str>) -> Option<Pod> {
+    fn connect(&mut self, name: &str, pod: Option<Pod>, password: Option<&str>, settings: &Settings) -> Option<Pod> {
         if let Some(watched) = self.links.get_mut(name) {
             let same = pod.as_ref().is_some_and(|p| p.uid == watched.pod.uid && p.ip == watched.pod.ip);
             let up = watched.link.report().health == Health::Up;
@@ -189,12 +194,24 @@ impl Observer {
                 // a process outlives its pod object after a forced deletion; it may still take writes
                 return Some(Pod { leaving: true, leaving_since: Moment::ZERO, running: true, ..watched.pod.clone() });
             }
-            self.links.remove(name); // the address may come to belong to somebody else
+            // the address may come to belong to somebody else
+            let former = match watched.link.report().health {
+                Health::Lost { how: Loss::HostSilent, .. } => Former::Silent,
+                _ if !watched.pod.running => Former::Ended,
+                Health::Lost { .. } => Former::Ended,
+                Health::Connecting | Health::Up => Former::Unknown,
+            };
+            let known = self.former.entry(name.to_owned()).or_default();
+            if *known != Former::Silent {
+                *known = former;
+            }
+            self.links.remove(name);
         }
         let pod = pod?;
         if let (Some(ip), Some(password), false) = (pod.ip, password, pod.leaving && !pod.running) {
-            let link =
-                Link::open(Target { ip, port: names::REDIS_PORT }, password.to_owned(), Arc::clone(&self.changed));
+            let target = Target { ip, port: names::REDIS_PORT };
+            let changed = Arc::clone(&self.changed);
+            let link = Link::open(target, password.to_owned(), settings.unreachable_after, changed);
             self.links.insert(name.to_owned(), Watched { pod: pod.clone(), link });
         }
         Some(pod)
@@ -207,6 +224,7 @@ impl Observer {
             Health::Up => Contact::Up,
             Health::Lost { since, how: Loss::Closed } => Contact::Closed { since: self.at(since) },
             Health::Lost { since, how: Loss::Refused } => Contact::Refused { since: self.at(since) },
+            Health::Lost { since, how: Loss::HostSilent } => Contact::HostSilent { since: self.at(since) },
         };
         let problem = report.problem.map(|p| match p {
             Problem::Password(words) => Failure {
@@ -220,7 +238,7 @@ impl Observer {
         Server {
             contact,
             info: report.info.map(|(at, info)| (self.at(at), info)),
-            last_answer: report.last_answer.map(|at| self.at(at)),
+            silent_since: report.silent_since.map(|at| self.at(at)),
             problem,
         }
     }
@@ -285,18 +303,37 @@ fn settings(resource: &RedisReplication, removed: bool) -> Settings {
         persistent: resource.spec.persistence.is_some(),
         paused: resource.spec.paused,
         removed,
+        policy: resource.spec.failover_policy(),
+        wait_replicas: resource.spec.wait_replicas(),
+        unreachable_after: resource.spec.unreachable_after(),
+        unresponsive_after: resource.spec.unresponsive_after(),
+        preferred_master: resource.spec.failover.as_ref().and_then(|f| f.preferred_master.clone()),
+        request: request(resource),
     }
+}
+
+/// What a person asks for by an annotation. A failover by force is the stronger word.
+fn request(resource: &RedisReplication) -> Option<Request> {
+    let asked = |kind: RequestKind| {
+        let to = resource.annotations().get(kind.annotation())?.trim().to_owned();
+        Some(Request { kind, to: (!to.is_empty() && to != ANY_MEMBER).then_some(to) })
+    };
+    asked(RequestKind::Failover).or_else(|| asked(RequestKind::Switchover))
 }
 
 /// The decisions that the status has recorded.
 fn record(resource: &RedisReplication) -> Record {
     let Some(status) = &resource.status else { return Record::default() };
-    let run_ids = status.members.iter().filter_map(|m| Some((m.name.clone(), m.run_id.clone()?)));
+    let members = status.members.iter().filter(|m| m.enrolled);
+    let members = members.map(|m| (m.name.clone(), Recorded { run_id: m.run_id.clone(), uid: m.pod_uid.clone() }));
     Record {
         master: status.master.clone(),
         epoch: status.epoch,
         replication_id: status.replication_id.clone(),
-        run_ids: run_ids.collect(),
+        previous_replication_id: status.previous_replication_id.clone(),
+        members: members.collect(),
+        fence: usize::try_from(status.min_replicas_to_write).unwrap_or(0),
+        wait_replicas: usize::try_from(status.wait_replicas).unwrap_or(0),
         transition: status.transition.as_ref().map(|t| Pending {
             epoch: t.epoch,
             kind: t.kind,

@@ -1,5 +1,7 @@
 //! From an observation to the status that a person reads. Pure.
 
+use std::collections::BTreeSet;
+
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, MicroTime, Time};
 use kube::Resource;
@@ -12,7 +14,7 @@ use crate::{
     },
     objects::names,
     redis::{FollowState, Info},
-    replication::{Member, Observation, Plan, Topic, Verdict, verdict},
+    replication::{Member, Observation, Plan, Recorded, Topic, Verdict, serving_master, verdict},
 };
 
 /// Progress is shown in steps of so many percent: each step is a write to the API server.
@@ -41,9 +43,9 @@ pub fn describe(
             _ => MicroTime(now),
         },
     });
-    let replication_id = match (&transition, serving) {
-        (None, Some((_, info))) => Some(info.replication_id.clone()),
-        _ => o.record.replication_id.clone(),
+    let (replication_id, previous_replication_id) = match (&transition, serving) {
+        (None, Some((_, info))) => (Some(info.replication_id.clone()), info.previous_replication_id.clone()),
+        _ => (o.record.replication_id.clone(), o.record.previous_replication_id.clone()),
     };
     let online = |name: &str| o.members.get(name).is_some_and(|m| phase(o, m) == Some(MemberPhase::Online));
     let ready = o.members.keys().filter(|n| serving.is_some_and(|(m, _)| m == *n) || online(n)).count();
@@ -52,9 +54,12 @@ pub fn describe(
         master,
         epoch: o.record.epoch,
         replication_id,
+        previous_replication_id,
+        min_replicas_to_write: count(o.record.fence),
+        wait_replicas: count(o.record.wait_replicas),
         transition,
         last_transition: old.last_transition.clone(),
-        members: o.members.iter().map(|(name, m)| member(o, name, m, serving)).collect(),
+        members: members(o, serving),
         replicas: count(o.members.values().filter(|m| m.pod.is_some()).count()),
         ready_replicas: count(ready),
         selector: names::selector(&o.settings.name),
@@ -79,23 +84,16 @@ pub fn describe(
     status
 }
 
-/// The member that accepts writes by the record, and what it says.
-pub fn serving_master(o: &Observation) -> Option<(&str, &Info)> {
-    let mut granted = o.record.transition.as_ref().map(|t| &t.to).into_iter().chain(o.record.master.as_ref());
-    granted.find_map(|name| {
-        let (name, member) = o.members.get_key_value(name)?;
-        match verdict(o.now, member) {
-            Verdict::Alive(info) if info.is_master() && o.is_recorded_process(name, info) => {
-                Some((name.as_str(), info))
-            }
-            _ => None,
-        }
-    })
+/// All that are there or should be, and those that are gone and still count.
+fn members(o: &Observation, serving: Option<(&str, &Info)>) -> Vec<MemberStatus> {
+    let gone = Member::default();
+    let names: BTreeSet<&String> = o.members.keys().chain(o.record.members.keys()).collect();
+    names.into_iter().map(|name| member(o, name, o.members.get(name).unwrap_or(&gone), serving)).collect()
 }
 
 fn member(o: &Observation, name: &str, m: &Member, serving: Option<(&str, &Info)>) -> MemberStatus {
     let phase = phase(o, m);
-    let info = match verdict(o.now, m) {
+    let info = match verdict(o, m) {
         Verdict::Alive(info) => Some(info),
         _ => None,
     };
@@ -105,8 +103,14 @@ fn member(o: &Observation, name: &str, m: &Member, serving: Option<(&str, &Info)
         Some(FollowState::Syncing(percent)) => percent,
         _ => None,
     });
-    // a process is recorded when it has all the data: as master, or once it follows
-    let caught_up = is_master || phase == Some(MemberPhase::Online);
+    // a process is recorded when it has all the data: as master, or once it follows and has caught up
+    let recorded = o.record.members.get(name);
+    let Recorded { run_id, uid } = match info {
+        Some(i) if recorded.is_some() && o.memory.caught_up(name, i) => {
+            Recorded { run_id: Some(i.run_id.clone()), uid: m.pod.as_ref().map(|p| p.uid.clone()) }
+        }
+        _ => recorded.cloned().unwrap_or_default(),
+    };
     MemberStatus {
         name: name.to_owned(),
         role: match info {
@@ -116,16 +120,15 @@ fn member(o: &Observation, name: &str, m: &Member, serving: Option<(&str, &Info)
         },
         phase: if is_master { None } else { phase },
         sync_percent: percent.map(|p| i32::from(p) / PERCENT_STEP * PERCENT_STEP),
-        run_id: match info {
-            Some(i) if caught_up => Some(i.run_id.clone()),
-            _ => o.record.run_ids.get(name).cloned(),
-        },
+        enrolled: recorded.is_some(),
+        run_id,
+        pod_uid: uid,
         message: trouble(m).map(|(_, words)| words),
     }
 }
 
 fn phase(o: &Observation, m: &Member) -> Option<MemberPhase> {
-    let Verdict::Alive(info) = verdict(o.now, m) else { return Some(MemberPhase::Lost) };
+    let Verdict::Alive(info) = verdict(o, m) else { return Some(MemberPhase::Lost) };
     if info.loading {
         return Some(MemberPhase::Loading);
     }
@@ -198,6 +201,9 @@ fn conditions(o: &Observation, p: &Plan, report: &ObjectsReport, status: &RedisR
                 (ConditionType::FailoverBlocked, true, Reason::NoCandidate, words.into())
             }
             (_, _, Some(words)) => (ConditionType::FailoverBlocked, true, Reason::MasterUnreachable, words.into()),
+            _ if let Some((reason, words)) = blocked(p) => {
+                (ConditionType::FailoverBlocked, true, reason, words.to_owned())
+            }
             _ => (
                 ConditionType::FailoverBlocked,
                 false,
@@ -278,14 +284,30 @@ fn transition_reason(kind: TransitionKind) -> Reason {
     }
 }
 
+/// What keeps a lost master from being replaced until a person mends it or decides.
+fn blocked(p: &Plan) -> Option<(Reason, &str)> {
+    let topics = [
+        (Topic::Quorum, Reason::QuorumMissing),
+        (Topic::NotFenced, Reason::MasterNotFenced),
+        (Topic::Isolation, Reason::OperatorIsolated),
+    ];
+    topics.into_iter().find_map(|(topic, reason)| Some((reason, p.waiting_for(topic)?)))
+}
+
 /// Why nobody accepts writes.
 fn without_master(o: &Observation, p: &Plan) -> (Reason, String) {
     if let Some(t) = &o.record.transition {
         return (transition_reason(t.kind), format!("{} is being promoted: {}", t.to, t.reason));
     }
     let waits = p.waiting_for(Topic::Election).map(str::to_owned);
+    if let Some((reason, words)) = blocked(p) {
+        return (reason, words.to_owned());
+    }
     if let Some(words) = p.waiting_for(Topic::Suspicion) {
         return (Reason::MasterUnreachable, words.to_owned());
+    }
+    if let Some(words) = p.waiting_for(Topic::Fence) {
+        return (Reason::Fencing, words.to_owned());
     }
     match &o.record.master {
         Some(master) => (Reason::NoCandidate, waits.unwrap_or_else(|| format!("{master} does not accept writes"))),
@@ -316,7 +338,7 @@ fn progress(o: &Observation, p: &Plan, lagging: &[&MemberStatus]) -> (bool, Stri
         return (true, format!("being removed: {}", surplus.join(", ")), Reason::Scaling);
     }
     let absent: Vec<_> =
-        lagging.iter().filter(|m| !o.record.run_ids.contains_key(&m.name)).map(|m| m.name.as_str()).collect();
+        lagging.iter().filter(|m| o.recorded_run_id(&m.name).is_none()).map(|m| m.name.as_str()).collect();
     if o.record.master.is_some() && !absent.is_empty() {
         return (true, format!("being added: {}", absent.join(", ")), Reason::Scaling);
     }

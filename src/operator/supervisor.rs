@@ -17,13 +17,15 @@ use super::{
 use crate::{
     api::{ConditionType, Reason, RedisReplication},
     kubernetes::{apply, events::Severity, stores::Key},
-    replication::{Member, Memory, Observation, Plan, Step, Topic, demotion_over, plan},
+    replication::{Member, Memory, Observation, Plan, Step, Topic, plan},
 };
 
 /// How often the situation is looked at when nothing wakes the supervisor.
 const AT_REST: Duration = Duration::from_millis(500);
 /// The same while something is under way that is bound to time.
 const UNDER_WAY: Duration = Duration::from_millis(10);
+/// A silence that a verdict may come of.
+const NOTICEABLE: Duration = Duration::from_millis(300);
 /// Between two writes of the status that announce no decision.
 const STATUS_SPACING: Duration = Duration::from_millis(200);
 /// So long nothing is said of a master that seems to be missing: connections come about, failovers begin.
@@ -88,7 +90,7 @@ impl Supervisor {
         let removed = self.take_in_resource() || self.namespace_ends;
         let report = self.handle.report.borrow().clone();
         let o = self.observer.observe(&self.resource, removed, report.password.as_deref(), &self.memory);
-        self.keep_memory(&o);
+        self.memory = self.memory.after(&o);
         let o = Observation { memory: self.memory.clone(), ..o };
         if removed && self.farewell(&o) {
             return false;
@@ -147,8 +149,11 @@ impl Supervisor {
             sleep(Duration::from_millis(1)).await;
             return;
         }
-        let under_way =
-            o.record.transition.is_some() || !self.memory.demoted.is_empty() || self.memory.masterless_since.is_some();
+        let silent = |m: &Member| m.server.silent_since.is_some_and(|at| o.now > at + NOTICEABLE);
+        let under_way = o.record.transition.is_some()
+            || !self.memory.demoted.is_empty()
+            || self.memory.masterless_since.is_some()
+            || o.members.values().any(silent);
         let tick = if under_way && self.repeated < 200 { UNDER_WAY } else { AT_REST };
         let _ = timeout(tick, self.handle.changed.notified()).await;
     }
@@ -176,19 +181,6 @@ impl Supervisor {
         }
         self.ctx.registry.leave(&self.key);
         true
-    }
-
-    fn keep_memory(&mut self, o: &Observation) {
-        if status::serving_master(o).is_some() {
-            self.memory.masterless_since = None;
-        } else {
-            self.memory.masterless_since.get_or_insert(o.now);
-        }
-        self.memory.demoted.retain(|name, d| {
-            let same =
-                o.members.get(name).and_then(|m| m.server.info.as_ref()).is_some_and(|(_, i)| i.run_id == d.run_id);
-            same && !demotion_over(d)
-        });
     }
 
     fn log(&self, p: &Plan) {

@@ -5,6 +5,9 @@
 
 use std::collections::HashMap;
 
+/// What a replica of nobody follows: a loopback port on which nothing listens.
+pub const NOBODY: (&str, u16) = ("127.0.0.1", 1);
+
 /// The facts of one observation of a server.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Info {
@@ -16,6 +19,8 @@ pub struct Info {
     pub replication_id: String,
     /// The history that this one continues (`master_replid2`); `None` when it continues none.
     pub previous_replication_id: Option<String>,
+    /// The offset up to which it has the data of that history (`second_repl_offset` - 1); 0 when it continues none.
+    pub previous_offset: u64,
     /// How much of the history it has, in bytes (`master_repl_offset`; on a replica that follows or has followed a
     /// master, `slave_repl_offset` is the same figure).
     pub offset: u64,
@@ -27,6 +32,8 @@ pub struct Info {
     pub keys: u64,
     /// Full syncs that it has served since it started (`sync_full`).
     pub full_syncs: u64,
+    /// With fewer replicas than this that acknowledge in time it refuses writes, as a master (`min-replicas-to-write`).
+    pub min_replicas: usize,
     /// Which side of replication it is on.
     pub role: Role,
 }
@@ -56,6 +63,8 @@ pub struct SlaveState {
     pub state: String,
     /// What the replica has acknowledged, in bytes.
     pub offset: u64,
+    /// How long ago that was, in seconds.
+    pub lag: u64,
 }
 
 /// What a replica says.
@@ -100,11 +109,11 @@ pub enum ParseError {
 
 impl Info {
     /// Reads the text of `INFO` (all the sections used, in any order) and the replica's state from `ROLE`, where it
-    /// was asked: `connect`, `connecting`, `handshake`, `sync`, `connected`.
+    /// was asked: `connect`, `connecting`, `handshake`, `sync`, `connected`. `min_replicas` is what `CONFIG GET` says.
     ///
     /// # Errors
     /// When a field that is relied on is missing or malformed.
-    pub fn parse(text: &str, role_state: Option<&str>) -> Result<Self, ParseError> {
+    pub fn parse(text: &str, role_state: Option<&str>, min_replicas: usize) -> Result<Self, ParseError> {
         let fields: HashMap<&str, &str> =
             text.lines().filter_map(|l| l.trim_end_matches('\r').split_once(':')).collect();
         let fields = Fields(fields);
@@ -123,12 +132,16 @@ impl Info {
             run_id: fields.text("run_id")?.to_owned(),
             version: fields.text("redis_version").unwrap_or_default().to_owned(),
             replication_id: fields.text("master_replid")?.to_owned(),
+            previous_offset: previous
+                .and(fields.number::<u64>("second_repl_offset").ok())
+                .map_or(0, |o| o.saturating_sub(1)),
             previous_replication_id: previous.map(str::to_owned),
             offset: fields.number("master_repl_offset")?,
             loading,
             loading_percent: loading.then(|| fields.percent("loading_loaded_perc")).flatten(),
             keys: fields.keys(),
             full_syncs: fields.number("sync_full").unwrap_or(0),
+            min_replicas,
             role,
         })
     }
@@ -152,6 +165,11 @@ impl Info {
             Role::Master(side) => Some(side),
             Role::Replica(_) => None,
         }
+    }
+
+    /// Is it a replica of nobody: it takes no writes, follows none, and keeps its data?
+    pub fn follows_nobody(&self) -> bool {
+        self.replica().is_some_and(|r| (r.master_host.as_str(), r.master_port) == NOBODY)
     }
 
     /// Is its data that of the history `id`, or does it continue that history?
@@ -204,6 +222,7 @@ impl<'a> Fields<'a> {
                     ip: part("ip")?.to_owned(),
                     state: part("state")?.to_owned(),
                     offset: part("offset")?.parse().ok()?,
+                    lag: part("lag")?.parse().ok()?,
                 })
             })
             .collect();
@@ -253,7 +272,7 @@ mod tests {
 
     #[test]
     fn a_master_with_two_replicas() {
-        let i = Info::parse(MASTER, None).unwrap();
+        let i = Info::parse(MASTER, None, 0).unwrap();
         assert!(i.is_master() && !i.loading);
         assert_eq!((i.offset, i.keys, i.full_syncs, i.run_id.as_str()), (1414, 7, 2, "aaaa"));
         assert_eq!(i.previous_replication_id, None);
@@ -263,7 +282,7 @@ mod tests {
 
     #[test]
     fn a_replica_in_a_full_sync() {
-        let i = Info::parse(REPLICA, Some("sync")).unwrap();
+        let i = Info::parse(REPLICA, Some("sync"), 0).unwrap();
         assert_eq!(i.replica().unwrap().follow, FollowState::Syncing(Some(25)));
         assert_eq!(i.loading_percent, Some(33));
         assert!(i.descends_from("1111") && i.descends_from("2222") && !i.descends_from("3333"));
@@ -275,7 +294,7 @@ mod tests {
             let text = REPLICA
                 .replace("master_sync_in_progress:1", &format!("master_sync_in_progress:{progress}"))
                 .replace("master_link_status:down", &format!("master_link_status:{link}"));
-            Info::parse(&text, role).unwrap().replica().unwrap().follow
+            Info::parse(&text, role, 0).unwrap().replica().unwrap().follow
         };
         assert_eq!(with("0", "up", Some("connected")), FollowState::Online);
         assert_eq!(with("0", "down", Some("connect")), FollowState::Connecting);
@@ -285,10 +304,10 @@ mod tests {
 
     #[test]
     fn what_is_missing_is_named() {
-        assert_eq!(Info::parse("", None), Err(ParseError::Missing("role")));
+        assert_eq!(Info::parse("", None, 0), Err(ParseError::Missing("role")));
         let text = MASTER.replace("master_repl_offset:1414", "master_repl_offset:many");
         assert_eq!(
-            Info::parse(&text, None),
+            Info::parse(&text, None, 0),
             Err(ParseError::Malformed { field: "master_repl_offset", value: "many".into() })
         );
     }
@@ -296,11 +315,11 @@ mod tests {
     proptest! {
         #[test]
         fn no_answer_makes_it_panic(text in "(?s).{0,400}", pick in 0usize..400, junk in "(?s).{0,20}") {
-            let _ = Info::parse(&text, Some(&junk));
+            let _ = Info::parse(&text, Some(&junk), 0);
             let mut evil: Vec<char> = REPLICA.chars().collect();
             let at = pick.min(evil.len());
             evil.splice(at..at, junk.chars());
-            let _ = Info::parse(&evil.into_iter().collect::<String>(), None);
+            let _ = Info::parse(&evil.into_iter().collect::<String>(), None, 0);
         }
     }
 }

@@ -14,27 +14,32 @@ use redis::{
     Value, aio::MultiplexedConnection,
 };
 use tokio::{
-    net::TcpStream,
     sync::{Notify, watch},
     task::JoinHandle,
     time::{Instant, MissedTickBehavior, interval, sleep, timeout},
 };
 
-use super::info::{Info, ParseError};
+use super::{
+    info::{Info, NOBODY, ParseError},
+    stream::{HostSilent, Stream, is_silence},
+};
 
-/// How often a server is asked for its state when nothing happens.
-const ASK_EVERY: Duration = Duration::from_millis(500);
-/// How long a server may take to accept a connection and the password.
+/// How often a server is asked whether it is there, when nothing happens.
+const PING_EVERY: Duration = Duration::from_millis(250);
+/// Every how many of those questions it is asked for its whole state.
+const INFO_EVERY: u32 = 4;
+/// How long a host may take to accept a connection.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
+/// An answer that takes so long is worth a look at the others.
+const NOTICEABLE: Duration = Duration::from_millis(300);
 /// How long an answer may take before the question counts as unanswered. The connection stays: slow is not dead.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(1);
 /// The first pause before another attempt to connect: a restarted container is back within a second.
 const RETRY_FIRST: Duration = Duration::from_millis(20);
+/// `min-replicas-max-lag`: a replica that has not acknowledged for longer does not count. Replicas acknowledge every second.
+pub const MAX_LAG: Duration = Duration::from_secs(2);
 /// The longest pause before another attempt to connect.
 const RETRY_LONGEST: Duration = Duration::from_millis(500);
-/// What a replica of nobody follows: a loopback port on which nothing listens.
-const NOBODY: (&str, u16) = ("127.0.0.1", 1);
-
 /// Puts back what [`Link::hold_writes`] puts off.
 static PING_REPLICAS: std::sync::LazyLock<Cmd> = std::sync::LazyLock::new(|| {
     let mut cmd = redis::cmd("CONFIG");
@@ -56,11 +61,11 @@ pub struct Target {
 pub enum Health {
     /// There has been no connection yet.
     Connecting,
-    /// It is open, and the server has answered over it.
+    /// It is open: the host is well, whatever the server answers.
     Up,
-    /// It was open, and ended.
+    /// There is none.
     Lost {
-        /// When it ended.
+        /// When it ended; if the host fell silent, when the first byte or attempt was sent that was not acknowledged.
         since: Instant,
         /// What is known of the end.
         how: Loss,
@@ -74,6 +79,8 @@ pub enum Loss {
     Closed,
     /// It was closed, and then another was refused: nobody listens there any more.
     Refused,
+    /// The host acknowledges neither bytes nor attempts to connect.
+    HostSilent,
 }
 
 /// All that is known of a server, and since when.
@@ -81,10 +88,10 @@ pub enum Loss {
 pub struct Report {
     /// How the connection is.
     pub health: Health,
-    /// What the server last said, and when.
+    /// What the server last said over the present or last connection, and when.
     pub info: Option<(Instant, Info)>,
-    /// When it last answered anything, be it `-BUSY` or `-LOADING`.
-    pub last_answer: Option<Instant>,
+    /// When the oldest question was asked that is unanswered. `-BUSY` and `-LOADING` are answers.
+    pub silent_since: Option<Instant>,
     /// Why it cannot be used, in words: a refused password, an answer that cannot be understood.
     pub problem: Option<Problem>,
 }
@@ -143,10 +150,11 @@ impl Drop for Link {
 
 impl Link {
     /// Begins to watch a server; `changed` is woken whenever something about it changes that matters to a decision.
-    pub fn open(target: Target, password: String, changed: Arc<Notify>) -> Self {
-        let report = Report { health: Health::Connecting, info: None, last_answer: None, problem: None };
+    /// Bytes that its host does not acknowledge for `unreachable_after` end the connection.
+    pub fn open(target: Target, password: String, unreachable_after: Duration, changed: Arc<Notify>) -> Self {
+        let report = Report { health: Health::Connecting, info: None, silent_since: None, problem: None };
         let shared = Arc::new(Shared { report: watch::Sender::new(report), connection: Mutex::new(None), changed });
-        let task = tokio::spawn(watch(target, password, Arc::clone(&shared)));
+        let task = tokio::spawn(watch(target, password, unreachable_after, Arc::clone(&shared)));
         Self { target, shared, task }
     }
 
@@ -166,10 +174,25 @@ impl Link {
         self.shared.ask(&mut connection).await
     }
 
-    /// `REPLICAOF NO ONE`, and the state that the server is in afterwards.
-    pub async fn promote(&self) -> Result<Info, CommandError> {
-        self.run(&PING_REPLICAS).await?; // as a former master it may still have them put off
-        self.run(redis::cmd("REPLICAOF").arg("NO").arg("ONE")).await?;
+    /// `REPLICAOF NO ONE`, with its fence in the same transaction; and the state that the server is in afterwards.
+    pub async fn promote(&self, min_replicas: usize) -> Result<Info, CommandError> {
+        let mut transaction = redis::pipe();
+        transaction.atomic();
+        transaction.add_command(PING_REPLICAS.clone()); // as a former master it may still have them put off
+        for cmd in fence(min_replicas) {
+            transaction.add_command(cmd);
+        }
+        transaction.cmd("REPLICAOF").arg("NO").arg("ONE");
+        let mut connection = self.connection()?;
+        within(transaction.query_async::<Value>(&mut connection)).await??;
+        self.refresh().await
+    }
+
+    /// Sets `min-replicas-to-write`: with fewer replicas that acknowledge in time it refuses writes.
+    pub async fn fence(&self, min_replicas: usize) -> Result<Info, CommandError> {
+        for cmd in fence(min_replicas) {
+            self.run(&cmd).await?;
+        }
         self.refresh().await
     }
 
@@ -227,22 +250,37 @@ impl Link {
     }
 }
 
+fn fence(min_replicas: usize) -> [Cmd; 2] {
+    let set = |directive: &str, value: u64| {
+        let mut cmd = redis::cmd("CONFIG");
+        cmd.arg("SET").arg(directive).arg(value);
+        cmd
+    };
+    [set("min-replicas-max-lag", MAX_LAG.as_secs()), set("min-replicas-to-write", min_replicas as u64)]
+}
+
 async fn within<T>(answer: impl Future<Output = T>) -> Result<T, CommandError> {
     timeout(ANSWER_TIMEOUT, answer).await.map_err(|_| CommandError::NoAnswer)
 }
 
-async fn watch(target: Target, password: String, shared: Arc<Shared>) {
+async fn watch(target: Target, password: String, unreachable_after: Duration, shared: Arc<Shared>) {
     let mut pause = RETRY_FIRST;
     loop {
-        match connect(target, &password).await {
-            Ok((connection, driver)) => {
+        let began = Instant::now();
+        match shared.connect(target, &password, unreachable_after).await {
+            Ok((connection, driver, host_silent)) => {
                 pause = RETRY_FIRST;
-                shared.attend(connection, driver).await;
+                shared.attend(connection, driver, &host_silent).await;
                 continue; // at once: a refusal is the proof of death
             }
             Err(Refusal::Refused) => shared.update(|r| {
                 if let Health::Lost { how, .. } = &mut r.health {
                     *how = Loss::Refused;
+                }
+            }),
+            Err(Refusal::HostSilent) => shared.update(|r| {
+                if r.health == Health::Connecting {
+                    r.health = Health::Lost { since: began, how: Loss::HostSilent };
                 }
             }),
             Err(Refusal::Password(words)) => shared.update(|r| r.problem = Some(Problem::Password(words))),
@@ -256,37 +294,31 @@ async fn watch(target: Target, password: String, shared: Arc<Shared>) {
 enum Refusal {
     /// Nobody listens.
     Refused,
+    /// No sign of the host.
+    HostSilent,
     /// The password is wrong.
     Password(String),
-    /// No route, no answer, an ended handshake: says nothing about the process.
+    /// An ended handshake: says nothing about the process.
     Other,
 }
 
 type Driver = std::pin::Pin<Box<dyn Future<Output = ()> + Send>>;
 
-async fn connect(target: Target, password: &str) -> Result<(MultiplexedConnection, Driver), Refusal> {
-    let attempt = async {
-        let stream = TcpStream::connect(SocketAddr::new(target.ip, target.port)).await.map_err(|e| match e.kind() {
-            std::io::ErrorKind::ConnectionRefused => Refusal::Refused,
-            _ => Refusal::Other,
-        })?;
-        stream.set_nodelay(true).map_err(|_| Refusal::Other)?;
-        let who = RedisConnectionInfo::default().set_password(password).set_skip_set_lib_name();
-        let config = AsyncConnectionConfig::new().set_response_timeout(None); // `within` does it
-        let (mut connection, driver) =
-            MultiplexedConnection::new_with_config(&who, stream, config).await.map_err(|e| refused(&e))?;
-        let mut driver: Driver = Box::pin(driver);
-        // a name for CLIENT LIST, and never evicted; an old server may not know the latter
-        let mut hello = redis::pipe();
-        hello.cmd("CLIENT").arg("SETNAME").arg("redis-replication-operator").ignore();
-        hello.cmd("CLIENT").arg("NO-EVICT").arg("on").ignore();
-        tokio::select! {
-            () = &mut driver => return Err(Refusal::Other),
-            _ = hello.query_async::<()>(&mut connection) => {}
-        }
-        Ok((connection, driver))
-    };
-    timeout(CONNECT_TIMEOUT, attempt).await.unwrap_or(Err(Refusal::Other))
+async fn log_in(stream: Stream, password: &str) -> Result<(MultiplexedConnection, Driver), Refusal> {
+    let who = RedisConnectionInfo::default().set_password(password).set_skip_set_lib_name();
+    let config = AsyncConnectionConfig::new().set_response_timeout(None); // `within` does it
+    let (mut connection, driver) =
+        MultiplexedConnection::new_with_config(&who, stream, config).await.map_err(|e| refused(&e))?;
+    let mut driver: Driver = Box::pin(driver);
+    // a name for CLIENT LIST, and never evicted; an old server may not know the latter
+    let mut hello = redis::pipe();
+    hello.cmd("CLIENT").arg("SETNAME").arg("redis-replication-operator").ignore();
+    hello.cmd("CLIENT").arg("NO-EVICT").arg("on").ignore();
+    tokio::select! {
+        () = &mut driver => return Err(Refusal::Other),
+        _ = hello.query_async::<()>(&mut connection) => {}
+    }
+    Ok((connection, driver))
 }
 
 fn refused(e: &RedisError) -> Refusal {
@@ -299,16 +331,51 @@ fn refused(e: &RedisError) -> Refusal {
 }
 
 impl Shared {
+    /// Connects and logs in. A host that accepts the connection is well; a process that then says nothing may have hung, so
+    /// the login has no limit.
+    async fn connect(
+        &self,
+        target: Target,
+        password: &str,
+        unreachable_after: Duration,
+    ) -> Result<(MultiplexedConnection, Driver, HostSilent), Refusal> {
+        let address = SocketAddr::new(target.ip, target.port);
+        let (stream, host_silent) = match timeout(CONNECT_TIMEOUT, Stream::connect(address, unreachable_after)).await {
+            Ok(Ok(connected)) => connected,
+            Ok(Err(e)) if e.kind() == std::io::ErrorKind::ConnectionRefused => return Err(Refusal::Refused),
+            Ok(Err(e)) if is_silence(&e) => return Err(Refusal::HostSilent),
+            Ok(Err(_)) => return Err(Refusal::Other),
+            Err(_) => return Err(Refusal::HostSilent),
+        };
+        let before = self.report.borrow().health;
+        self.update(|r| {
+            r.health = Health::Up;
+            r.silent_since = Some(Instant::now());
+            r.info = None; // it may be another process
+        });
+        let login = log_in(stream, password).await;
+        login.map(|(connection, driver)| (connection, driver, host_silent.clone())).map_err(|refusal| {
+            let silent = host_silent.is_set();
+            self.update(|r| {
+                let since = r.silent_since.take().unwrap_or_else(Instant::now);
+                r.health = if silent { Health::Lost { since, how: Loss::HostSilent } } else { before };
+            });
+            if silent { Refusal::HostSilent } else { refusal }
+        })
+    }
+
     /// Watches over one connection until it ends.
-    async fn attend(&self, connection: MultiplexedConnection, mut driver: Driver) {
+    async fn attend(&self, connection: MultiplexedConnection, mut driver: Driver, host_silent: &HostSilent) {
         self.connection.lock().unwrap_or_else(PoisonError::into_inner).replace(connection.clone());
         let mut connection = connection;
-        let mut ticks = interval(ASK_EVERY);
+        let mut ticks = interval(PING_EVERY);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let asking = async {
-            loop {
+            for n in (0..INFO_EVERY).cycle() {
                 ticks.tick().await;
-                let _ = self.ask(&mut connection).await; // what it means is in the report
+                // what it means is in the report
+                let _ =
+                    if n == 0 { self.ask(&mut connection).await.map(drop) } else { self.ping(&mut connection).await };
             }
         };
         tokio::select! {
@@ -317,54 +384,78 @@ impl Shared {
         }
         self.connection.lock().unwrap_or_else(PoisonError::into_inner).take();
         self.update(|r| {
-            if r.health == Health::Up {
-                r.health = Health::Lost { since: Instant::now(), how: Loss::Closed };
-            }
+            let asked = r.silent_since.take();
+            let now = Instant::now();
+            r.health = if host_silent.is_set() {
+                Health::Lost { since: asked.unwrap_or(now), how: Loss::HostSilent }
+            } else {
+                Health::Lost { since: now, how: Loss::Closed }
+            };
         });
+    }
+
+    /// Waits for an answer, and remembers since when there has been none. A slow one wakes the supervisor.
+    async fn answered<T>(&self, asked: Instant, answer: impl Future<Output = T>) -> Result<T, CommandError> {
+        self.report.send_modify(|r| {
+            r.silent_since.get_or_insert(asked);
+        });
+        let mut answer = std::pin::pin!(answer);
+        if let Ok(answer) = timeout(NOTICEABLE, &mut answer).await {
+            return Ok(answer);
+        }
+        self.changed.notify_one();
+        within(answer).await
+    }
+
+    async fn ping(&self, connection: &mut MultiplexedConnection) -> Result<(), CommandError> {
+        let asked = Instant::now();
+        let cmd = redis::cmd("PING");
+        let result = self.answered(asked, cmd.query_async::<Value>(connection)).await?;
+        self.take_in(result.map(drop))
     }
 
     async fn ask(&self, connection: &mut MultiplexedConnection) -> Result<Info, CommandError> {
         let asked = Instant::now(); // what is answered was true at this time or later
-        let answer = within(query(connection)).await;
-        let result = match answer {
-            Err(none) => return Err(none),
-            Ok(result) => result,
-        };
-        match result {
-            Ok((text, state)) => match Info::parse(&text, state.as_deref()) {
+        match self.answered(asked, query(connection)).await? {
+            Ok((text, state, min_replicas)) => match Info::parse(&text, state.as_deref(), min_replicas) {
                 Ok(info) => {
                     self.update(|r| {
-                        r.health = Health::Up;
                         r.problem = None;
-                        r.last_answer = Some(asked);
+                        r.silent_since = None;
                         r.info = Some((asked, info.clone()));
                     });
                     Ok(info)
                 }
                 Err(e) => {
                     self.update(|r| {
-                        r.last_answer = Some(asked);
+                        r.silent_since = None;
                         r.problem = Some(Problem::Answer(e.to_string()));
                     });
                     Err(e.into())
                 }
             },
+            Err(e) => self.take_in(Err(e)).and(Err(CommandError::NoAnswer)),
+        }
+    }
+
+    /// An answer without content, or an error: one that the server itself sent is an answer too.
+    fn take_in(&self, result: RedisResult<()>) -> Result<(), CommandError> {
+        match &result {
+            Ok(()) => self.update(|r| r.silent_since = None),
             Err(e) => {
-                // an error that the server itself sent is an answer: it is alive
                 if let ErrorKind::Server(kind) = e.kind() {
                     let busy = matches!(kind, ServerErrorKind::BusyLoading | ServerErrorKind::MasterDown)
                         || e.code() == Some("BUSY");
                     self.update(|r| {
-                        r.health = Health::Up;
-                        r.last_answer = Some(asked);
+                        r.silent_since = None;
                         r.problem = (!busy).then(|| Problem::Answer(e.to_string()));
                     });
-                } else if matches!(refused(&e), Refusal::Password(_)) {
+                } else if matches!(refused(e), Refusal::Password(_)) {
                     self.update(|r| r.problem = Some(Problem::Password(e.to_string())));
                 }
-                Err(e.into())
             }
         }
+        Ok(result?)
     }
 
     /// Changes the report, and wakes the supervisor if that could change a decision (a mere offset does not).
@@ -378,7 +469,7 @@ impl Shared {
                     let slaves = i.master().map(|m| m.slaves.iter().map(|s| (s.ip.clone(), s.state.clone())).collect());
                     let slaves: Vec<(String, String)> = slaves.unwrap_or_default();
                     let steady = (i.run_id.clone(), i.replication_id.clone(), i.loading, i.loading_percent);
-                    (steady, i.is_master(), i.replica().cloned(), slaves)
+                    (steady, i.is_master(), i.min_replicas, i.replica().cloned(), slaves)
                 })
             };
             matters = before.health != r.health || before.problem != r.problem || facts(&before) != facts(r);
@@ -389,19 +480,23 @@ impl Shared {
     }
 }
 
-/// The sections one by one: Redis 6.2 takes a single one in each `INFO`.
-async fn query(connection: &mut MultiplexedConnection) -> RedisResult<(String, Option<String>)> {
+/// The sections one by one: Redis 6.2 takes a single one in each `INFO`. Returns them, the replica's state as `ROLE` has
+/// it, and `min-replicas-to-write`.
+async fn query(connection: &mut MultiplexedConnection) -> RedisResult<(String, Option<String>, usize)> {
     let mut pipe = Pipeline::new();
     for section in ["server", "replication", "persistence", "stats", "keyspace"] {
         pipe.cmd("INFO").arg(section);
     }
     pipe.cmd("ROLE");
+    pipe.cmd("CONFIG").arg("GET").arg("min-replicas-to-write");
     let mut answers: Vec<Value> = pipe.query_async(connection).await?;
+    // ["min-replicas-to-write", "1"]
+    let min_replicas = answers.pop().and_then(|v| redis::from_redis_value::<(String, usize)>(v).ok());
     // ["slave", host, port, state, offset]
     let state = match answers.pop() {
         Some(Value::Array(role)) => role.into_iter().nth(3).and_then(|v| redis::from_redis_value::<String>(v).ok()),
         _ => None,
     };
     let texts = answers.into_iter().map(redis::from_redis_value::<String>).collect::<Result<Vec<_>, _>>()?;
-    Ok((texts.join("\r\n"), state))
+    Ok((texts.join("\r\n"), state, min_replicas.map_or(0, |(_, n)| n)))
 }

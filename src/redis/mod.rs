@@ -2,6 +2,7 @@
 
 mod info;
 mod link;
+mod stream;
 
-pub use info::{FollowState, Info, MasterSide, ParseError, ReplicaSide, Role, SlaveState};
-pub use link::{CommandError, Health, Link, Loss, Problem, Report, Target};
+pub use info::{FollowState, Info, MasterSide, NOBODY, ParseError, ReplicaSide, Role, SlaveState};
+pub use link::{CommandError, Health, Link, Loss, MAX_LAG, Problem, Report, Target};

@@ -6,23 +6,26 @@
 //! after a crash finds the situation and goes on.
 
 mod election;
+mod lost;
+mod memory;
 mod observation;
 mod plan;
+mod promises;
 mod rollout;
 mod shepherd;
 mod steps;
 mod suspicion;
+mod switchover;
 mod transition;
 
+pub use lost::FENCE;
+pub use memory::{Demotion, Frozen, Heard, Hold, Joining, Mark, Memory, serving_master};
 pub use observation::{
-    Contact, Demotion, Failure, Hold, Member, Memory, Moment, Observation, Pending, Pod, Record, RoleLabel, Server,
+    Contact, Failure, Former, Member, Moment, Observation, Pending, Pod, Record, Recorded, Request, RoleLabel, Server,
     Settings,
 };
 pub use plan::{plan, stateful_set_replicas};
-pub use shepherd::demotion_over;
-pub use steps::{Plan, Step, Topic, Wait};
-pub use suspicion::{Verdict, verdict};
+pub use promises::{Promises, good_replicas};
+pub use steps::{Answer, Plan, Step, Topic, Wait};
+pub use suspicion::{SILENT_AFTER, Verdict, verdict};
 pub use transition::HOLD;
-
-#[cfg(test)]
-mod world;

@@ -2,8 +2,9 @@
 
 use std::{collections::BTreeMap, net::IpAddr, time::Duration};
 
+use super::memory::Memory;
 use crate::{
-    api::{Reason, TransitionKind},
+    api::{FailoverPolicy, Reason, RequestKind, TransitionKind},
     redis::Info,
 };
 
@@ -31,7 +32,7 @@ pub struct Observation {
 }
 
 /// What the spec asks for, as far as replication is concerned.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Settings {
     /// Name of the resource: pods are called `<name>-<ordinal>`.
     pub name: String,
@@ -43,6 +44,27 @@ pub struct Settings {
     pub paused: bool,
     /// The resource is gone or going: all there is left to do is not to stand in the pods' way.
     pub removed: bool,
+    /// What to prefer when data and availability conflict.
+    pub policy: FailoverPolicy,
+    /// How many replicas clients let confirm a write (`WAIT`), as the spec says. What may be relied on is in the record.
+    pub wait_replicas: usize,
+    /// How long a host may be silent.
+    pub unreachable_after: Duration,
+    /// How long a process may be silent whose host is not.
+    pub unresponsive_after: Duration,
+    /// The member that is to be master whenever it can be.
+    pub preferred_master: Option<String>,
+    /// What a person asks for.
+    pub request: Option<Request>,
+}
+
+/// What a person asks for by an annotation.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Request {
+    /// What.
+    pub kind: RequestKind,
+    /// The member that is to be the master; `None`: the best.
+    pub to: Option<String>,
 }
 
 /// What the status has recorded: the decisions that outlive any operator process.
@@ -54,10 +76,27 @@ pub struct Record {
     pub epoch: i64,
     /// The history that the master writes (`master_replid`).
     pub replication_id: Option<String>,
-    /// Each member's process when it was last known to be caught up, or was chosen.
-    pub run_ids: BTreeMap<String, String>,
+    /// The history that it continues (`master_replid2`): that of members which have not followed it yet.
+    pub previous_replication_id: Option<String>,
+    /// The members by name. Only a recorded one is made to follow the master: those that are not can't have confirmed a
+    /// write.
+    pub members: BTreeMap<String, Recorded>,
+    /// The master refuses writes when fewer replicas than this follow it: what its `min-replicas-to-write` is at least.
+    pub fence: usize,
+    /// How many replicas have confirmed a write that `WAIT` reported as confirmed, at least. Raised only when so many have
+    /// all that was written before.
+    pub wait_replicas: usize,
     /// The change of master in progress.
     pub transition: Option<Pending>,
+}
+
+/// What the status has recorded of a member.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Recorded {
+    /// Its process when it was last known to have all data, or was chosen. Another process may have lost some.
+    pub run_id: Option<String>,
+    /// The pod's identity at that time.
+    pub uid: Option<String>,
 }
 
 /// A recorded change of master that has not ended.
@@ -84,6 +123,20 @@ pub struct Member {
     pub server: Server,
     /// Its volume may hold data that nobody has seen yet. `false` without persistence, and for a volume that is new.
     pub claim_may_hold_data: bool,
+    /// What became of the process in the pod before the present one.
+    pub former: Former,
+}
+
+/// What became of the process in a pod that is gone.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Former {
+    /// This operator had no connection to it.
+    #[default]
+    Unknown,
+    /// Its connection was closed, or its container had ended.
+    Ended,
+    /// Its host fell silent; it may be alive where nobody sees it.
+    Silent,
 }
 
 /// What Kubernetes says of a pod.
@@ -135,8 +188,8 @@ pub struct Server {
     pub contact: Contact,
     /// What it last said of itself, and when that was certainly true.
     pub info: Option<(Moment, Info)>,
-    /// When it last answered anything.
-    pub last_answer: Option<Moment>,
+    /// When the oldest question was asked that is unanswered over the open connection; `None` if none is.
+    pub silent_since: Option<Moment>,
     /// Why it cannot be used although it can be reached.
     pub problem: Option<Failure>,
 }
@@ -144,10 +197,10 @@ pub struct Server {
 /// The connection to a server.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Contact {
-    /// None has come about yet.
+    /// None has come about yet, and nothing is known of why.
     #[default]
     None,
-    /// It is open.
+    /// It is open: the kernel of its host acknowledges what is sent.
     Up,
     /// It was open, and was closed by the other side.
     Closed {
@@ -159,47 +212,29 @@ pub enum Contact {
         /// When it was closed.
         since: Moment,
     },
+    /// Its host acknowledges nothing, neither bytes nor attempts to connect.
+    HostSilent {
+        /// When the first byte or attempt was sent that is not acknowledged.
+        since: Moment,
+    },
 }
 
-/// What this operator did and Redis does not tell. Losing it (with the operator) costs time, never safety.
-#[derive(Clone, Debug, Default)]
-pub struct Memory {
-    /// The writes held back on a master that hands over.
-    pub hold: Option<Hold>,
-    /// Former masters that were demoted while alive: their clients are sent away until these have found the new one.
-    pub demoted: BTreeMap<String, Demotion>,
-    /// Since when there has been no usable master.
-    pub masterless_since: Option<Moment>,
-    /// When the master Service was last pointed at another pod.
-    pub routed_at: Option<Moment>,
-    /// When a switchover was last abandoned.
-    pub abandoned_at: Option<Moment>,
-}
-
-/// Writes held back by `CLIENT PAUSE`.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Hold {
-    /// Where.
-    pub member: String,
-    /// In which process.
-    pub run_id: String,
-    /// When it was certainly in force.
-    pub since: Moment,
-    /// When Redis ends it by itself.
-    pub until: Moment,
-}
-
-/// A former master that was demoted while alive.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Demotion {
-    /// The process.
-    pub run_id: String,
-    /// When.
-    pub at: Moment,
-    /// All writes that it had acknowledged are below this offset.
-    pub offset: u64,
-    /// How often its clients have been sent away since.
-    pub dropped: usize,
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            name: String::new(),
+            replicas: 0,
+            persistent: false,
+            paused: false,
+            removed: false,
+            policy: FailoverPolicy::Availability,
+            wait_replicas: 0,
+            unreachable_after: Duration::from_secs(1),
+            unresponsive_after: Duration::from_secs(5),
+            preferred_master: None,
+            request: None,
+        }
+    }
 }
 
 impl Settings {
@@ -230,7 +265,12 @@ impl Observation {
 
     /// Does this process go on from where the record last saw it, with all it had in memory?
     pub fn is_recorded_process(&self, pod: &str, info: &Info) -> bool {
-        self.record.run_ids.get(pod) == Some(&info.run_id)
+        self.recorded_run_id(pod) == Some(info.run_id.as_str())
+    }
+
+    /// The member's process when it last had all data.
+    pub fn recorded_run_id(&self, pod: &str) -> Option<&str> {
+        self.record.members.get(pod).and_then(|m| m.run_id.as_deref())
     }
 }
 

@@ -11,7 +11,7 @@ use crate::redis::FollowState;
 pub(super) fn replace_broken(o: &Observation, p: &mut Plan) {
     for (name, member) in &o.members {
         let Some(pod) = &member.pod else { continue };
-        let broken = pod.failure.is_some() && !matches!(verdict(o.now, member), Verdict::Alive(_));
+        let broken = pod.failure.is_some() && !matches!(verdict(o, member), Verdict::Alive(_));
         if pod.outdated && broken && !pod.leaving {
             let reason = "it does not run, and was made from an older spec".to_owned();
             p.steps.push(Step::Restart { member: name.clone(), reason });
@@ -50,7 +50,7 @@ fn missing(o: &Observation, master: &str) -> Option<String> {
 
 /// Does the member follow a master, with all data?
 pub(super) fn online(o: &Observation, name: &str) -> bool {
-    o.members.get(name).is_some_and(|m| match verdict(o.now, m) {
+    o.members.get(name).is_some_and(|m| match verdict(o, m) {
         Verdict::Alive(i) => !i.loading && !m.leaving() && i.replica().is_some_and(|r| r.follow == FollowState::Online),
         _ => false,
     })

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::{
     observation::{Observation, RoleLabel},
+    promises,
     steps::{Plan, Step, Topic},
     suspicion::{Verdict, verdict},
 };
@@ -39,8 +40,12 @@ pub(super) fn gather(o: &Observation, master: &str, truth: &Info, p: &mut Plan) 
         {
             p.steps.push(Step::DropClients { member: name.clone() });
         }
-        let Verdict::Alive(info) = verdict(o.now, member) else { continue };
+        let Verdict::Alive(info) = verdict(o, member) else { continue };
         follow(o, name, info, master, truth, p);
+    }
+    if o.record.transition.is_none() {
+        promises::keep(o, master, truth, p);
+        promises::look(o, master, p);
     }
 }
 
@@ -48,7 +53,7 @@ pub(super) fn gather(o: &Observation, master: &str, truth: &Info, p: &mut Plan) 
 pub(super) fn disarm_rivals(o: &Observation, granted: Option<&str>, p: &mut Plan) -> bool {
     let before = p.steps.len();
     for (name, member) in o.members.iter().filter(|(n, _)| Some(n.as_str()) != granted) {
-        if let Verdict::Alive(info) = verdict(o.now, member)
+        if let Verdict::Alive(info) = verdict(o, member)
             && info.is_master()
         {
             let reason = "it accepted writes, and is not the recorded master".to_owned();
@@ -71,9 +76,12 @@ fn follow(o: &Observation, name: &str, info: &Info, master: &str, truth: &Info, 
             }
             return;
         }
-        Some(r) if r.master_host == "127.0.0.1" && r.master_port == 1 => "it followed nobody",
+        Some(_) if info.follows_nobody() => "it followed nobody",
         Some(_) => "it followed another",
     };
+    if !o.record.members.contains_key(name) {
+        return; // it is recorded first: until then it cannot have confirmed a write
+    }
     // a member with data is never made to follow an empty one: its copy may be the last
     let kin = info.descends_from(&truth.replication_id) || truth.descends_from(&info.replication_id);
     if truth.keys == 0 && info.keys > 0 && !kin {

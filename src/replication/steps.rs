@@ -1,7 +1,7 @@
 //! What a plan consists of.
 
-use super::observation::RoleLabel;
-use crate::api::{Outcome, TransitionKind};
+use super::{observation::RoleLabel, promises::Promises};
+use crate::api::{Outcome, RequestKind, TransitionKind};
 
 /// What may be done now, and what is being waited for.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -27,7 +27,11 @@ pub enum Step {
         to: String,
         /// The evidence, in words.
         reason: String,
+        /// The `min-replicas-to-write` that it is promoted with.
+        fence: usize,
     },
+    /// Record what is promised of the members, where that has to come first or has become true.
+    Promise(Promises),
     /// Record that the change of master has ended.
     Close {
         /// How.
@@ -35,12 +39,35 @@ pub enum Step {
         /// Why it was abandoned, in words; empty when it was completed.
         note: String,
     },
-    /// `REPLICAOF NO ONE`, on the recorded target only.
+    /// `REPLICAOF NO ONE`, on the recorded target only, and its fence with it.
     Promote {
         /// On which.
         member: String,
+        /// `min-replicas-to-write`.
+        min_replicas: usize,
     },
-    /// Make it a replica of nobody: it takes no more writes and keeps its data.
+    /// Set a master's `min-replicas-to-write`.
+    Fence {
+        /// Which.
+        member: String,
+        /// How many.
+        min_replicas: usize,
+    },
+    /// Make a replica follow nobody, so that a master that cannot be reached does not find it.
+    Detach {
+        /// Which.
+        member: String,
+        /// Why, in words.
+        reason: String,
+    },
+    /// Delete the pod of a hung process with a grace of one second.
+    Kill {
+        /// Which.
+        member: String,
+        /// Why, in words.
+        reason: String,
+    },
+    /// Make a master a replica of nobody: it takes no more writes and keeps its data.
     Freeze {
         /// Which.
         member: String,
@@ -90,6 +117,15 @@ pub enum Step {
         /// What.
         role: RoleLabel,
     },
+    /// Take a person's request off the resource: it has been dealt with.
+    Dismiss {
+        /// Which.
+        request: RequestKind,
+        /// How.
+        answer: Answer,
+        /// In words.
+        note: String,
+    },
     /// Delete a pod so that the StatefulSet makes it anew from the present template.
     Restart {
         /// Which.
@@ -97,6 +133,15 @@ pub enum Step {
         /// Why, in words.
         reason: String,
     },
+}
+
+/// What became of a person's request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Answer {
+    /// It is being done, or is so already.
+    Accepted,
+    /// It cannot be done.
+    Refused,
 }
 
 /// A reason for waiting.
@@ -117,6 +162,14 @@ pub enum Topic {
     Election,
     /// The master does not answer and nothing proves that it is gone.
     Suspicion,
+    /// The master is lost, and it is being made sure that it takes no more writes.
+    Fence,
+    /// The master is lost; it had no replicas, so nothing keeps it from taking writes and nobody else has them.
+    NotFenced,
+    /// Too few replicas answer to know that nothing confirmed is lost.
+    Quorum,
+    /// It may be the operator that cannot reach others.
+    Isolation,
     /// The master should hand over and cannot yet.
     Switchover,
     /// Pods wait to be replaced.

@@ -1,12 +1,17 @@
-//! From silence and refusals to a verdict on one member.
+//! From silence and refusals to a verdict on one member, and on the process that the record knows as master.
 
 use std::time::Duration;
 
-use super::observation::{Contact, Member, Moment};
-use crate::redis::Info;
+use super::observation::{Contact, Former, Member, Observation};
+use crate::redis::{FollowState, Info};
 
-/// An open connection on which nothing was answered for so long is silence. Questions are asked every half second.
-const SILENT_AFTER: Duration = Duration::from_millis(1600);
+/// An open connection on which nothing was answered for so long is silence: no command is sent to such a member, and it
+/// counts nowhere. Questions are asked four times a second.
+pub const SILENT_AFTER: Duration = Duration::from_secs(1);
+
+/// A replica that hears its master sees its offset move every second (`repl-ping-replica-period 1`, on a timer of 100 ms).
+/// `master_last_io_seconds_ago` says the same, in whole seconds.
+const HEARS_WITHIN: Duration = Duration::from_millis(1300);
 
 /// What the operator believes of a member.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -15,6 +20,10 @@ pub enum Verdict<'a> {
     Alive(&'a Info),
     /// The process is gone; the evidence in words.
     Dead(String),
+    /// Its host acknowledges what is sent, and it has not answered for `unresponsiveAfter`; in words.
+    Hung(String),
+    /// Its host has acknowledged nothing for `unreachableAfter`; in words.
+    Unreachable(String),
     /// Nothing is proven; in words.
     Silent(String),
 }
@@ -23,14 +32,28 @@ pub enum Verdict<'a> {
 ///
 /// The end of a connection alone proves nothing (a `CLIENT KILL` looks the same): it takes a refused connection, a
 /// container that has ended, or a pod that is gone beside it.
-pub fn verdict(now: Moment, member: &Member) -> Verdict<'_> {
+pub fn verdict<'a>(o: &Observation, member: &'a Member) -> Verdict<'a> {
     let server = &member.server;
     match (server.contact, &member.pod) {
-        (Contact::Up, _) => match (&server.info, server.last_answer) {
-            (Some((_, info)), Some(at)) if now.saturating_sub(at) < SILENT_AFTER => Verdict::Alive(info),
-            (_, Some(_)) => Verdict::Silent("its connection is open and it does not answer".into()),
-            (_, None) => Verdict::Silent("no answer yet".into()),
-        },
+        (Contact::Up, _) => {
+            let silent = server.silent_since.map_or(Duration::ZERO, |since| o.now.saturating_sub(since));
+            match &server.info {
+                Some((_, info)) if silent < SILENT_AFTER => Verdict::Alive(info),
+                _ if silent >= o.settings.unresponsive_after => Verdict::Hung(format!(
+                    "its host acknowledges what is sent, and Redis has not answered for {}",
+                    words(o.settings.unresponsive_after)
+                )),
+                Some(_) => Verdict::Silent("its connection is open and it does not answer".into()),
+                None => Verdict::Silent("no answer yet".into()),
+            }
+        }
+        (Contact::HostSilent { since }, _) if o.now.saturating_sub(since) >= o.settings.unreachable_after => {
+            Verdict::Unreachable(format!(
+                "its host has acknowledged nothing for {}",
+                words(o.settings.unreachable_after)
+            ))
+        }
+        (Contact::HostSilent { .. }, _) => Verdict::Silent("its host acknowledges nothing".into()),
         (Contact::Refused { .. }, _) => Verdict::Dead("its connection was closed, then refused".into()),
         (Contact::Closed { .. }, None) => Verdict::Dead("its connection was closed and its pod is gone".into()),
         (Contact::Closed { .. }, Some(pod)) if !pod.running => {
@@ -43,4 +66,51 @@ pub fn verdict(now: Moment, member: &Member) -> Verdict<'_> {
         (Contact::None, Some(pod)) if !pod.running => Verdict::Dead("its container does not run".into()),
         (Contact::None, Some(_)) => Verdict::Silent("no connection to it has come about".into()),
     }
+}
+
+/// What has become of the process that the record knows as master, when it does not answer as such.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Fate {
+    /// It is gone; the evidence in words.
+    Gone(String),
+    /// It has hung.
+    Hung(String),
+    /// It is beyond reach, and may be alive.
+    Unreachable(String),
+    /// Too early to say.
+    Unsure(String),
+}
+
+/// Judges the recorded process of `name`. A pod of the same name proves nothing of its predecessor: a pod object can be
+/// deleted by force while the process goes on where nobody sees it.
+pub fn fate(o: &Observation, name: &str) -> Fate {
+    let Some(member) = o.members.get(name) else { return Fate::Unreachable("its pod does not exist".into()) };
+    let uid = member.pod.as_ref().map(|p| p.uid.as_str());
+    let recorded = o.record.members.get(name).and_then(|m| m.uid.as_deref());
+    if recorded.is_none() || recorded == uid {
+        return match verdict(o, member) {
+            Verdict::Alive(_) => Fate::Gone("its Redis restarted".into()),
+            Verdict::Dead(words) => Fate::Gone(words),
+            Verdict::Hung(words) => Fate::Hung(words),
+            Verdict::Unreachable(words) => Fate::Unreachable(words),
+            Verdict::Silent(words) => Fate::Unsure(words),
+        };
+    }
+    match member.former {
+        Former::Ended => Fate::Gone("its connection was closed and its pod is gone".into()),
+        Former::Silent => Fate::Unreachable("its pod is gone, and its host was silent before".into()),
+        Former::Unknown => Fate::Unreachable("its pod is gone, and nobody saw its process end".into()),
+    }
+}
+
+/// Does this replica hear its master?
+pub fn hears(o: &Observation, name: &str, info: &Info) -> bool {
+    let linked = info.replica().is_some_and(|r| matches!(r.follow, FollowState::Online | FollowState::Syncing(_)));
+    let at = o.members.get(name).and_then(|m| m.server.info.as_ref()).map(|(at, _)| *at).unwrap_or_default();
+    let since = o.memory.heard.get(name).filter(|h| h.run_id == info.run_id).map(|h| h.since);
+    linked && since.is_none_or(|since| at.saturating_sub(since) < HEARS_WITHIN)
+}
+
+pub(super) fn words(d: Duration) -> String {
+    if d.subsec_millis() == 0 { format!("{} s", d.as_secs()) } else { format!("{} ms", d.as_millis()) }
 }

@@ -4,14 +4,14 @@
 use std::time::Duration;
 
 use super::{
-    election::{Election, elect},
+    lost,
     observation::{Observation, Pending},
     shepherd,
-    steps::{Plan, Step, Topic},
-    suspicion::{Verdict, verdict},
+    steps::{Answer, Plan, Step, Topic},
+    suspicion::{Fate, Verdict, fate, verdict},
 };
 use crate::{
-    api::{Outcome, TransitionKind},
+    api::{Outcome, RequestKind, TransitionKind},
     redis::Info,
 };
 
@@ -24,35 +24,44 @@ const LAST_BYTES: Duration = Duration::from_millis(500);
 
 /// The next steps of the transition `t`.
 pub(super) fn proceed(o: &Observation, t: &Pending, p: &mut Plan) {
-    let Some(target) = o.members.get(&t.to) else {
-        return reelect(o, t, &t.to, "its pod is not one of the members any more", p);
+    answer_request(o, t, p);
+    let answer = o.members.get(&t.to).map(|m| verdict(o, m));
+    let Some(Verdict::Alive(info)) =
+        answer.filter(|v| matches!(v, Verdict::Alive(i) if o.is_recorded_process(&t.to, i)))
+    else {
+        return target_lost(o, t, p);
     };
-    match verdict(o.now, target) {
-        Verdict::Alive(info) if !o.is_recorded_process(&t.to, info) => {
-            target_lost(o, t, "its Redis restarted", p);
+    if info.is_master() {
+        if o.route.as_ref().is_some_and(|r| r.as_deref() == Some(t.to.as_str())) {
+            p.steps.push(Step::Close { outcome: Outcome::Completed, note: String::new() });
         }
-        Verdict::Alive(info) if info.is_master() => {
-            if o.route.as_ref().is_some_and(|r| r.as_deref() == Some(t.to.as_str())) {
-                p.steps.push(Step::Close { outcome: Outcome::Completed, note: String::new() });
-            }
-            shepherd::gather(o, &t.to, info, p);
-        }
-        Verdict::Alive(info) => match t.kind {
-            TransitionKind::Switchover => hand_over(o, t, info, p),
-            TransitionKind::Failover | TransitionKind::Election => promote(o, t, p),
-        },
-        Verdict::Dead(evidence) => target_lost(o, t, &evidence, p),
-        Verdict::Silent(words) => {
-            // it may have been promoted already, and serve: nobody else until it is proven dead
-            p.wait(Topic::Suspicion, format!("{} was chosen as master and is silent: {words}", t.to));
-        }
+        shepherd::gather(o, &t.to, info, p);
+        return;
+    }
+    match t.kind {
+        TransitionKind::Switchover => hand_over(o, t, info, p),
+        TransitionKind::Failover | TransitionKind::Election => promote(o, t, p),
+    }
+}
+
+/// What a person asked for is being done, or something else is.
+fn answer_request(o: &Observation, t: &Pending, p: &mut Plan) {
+    let Some(request) = &o.settings.request else { return };
+    let same = match request.kind {
+        RequestKind::Switchover => t.kind == TransitionKind::Switchover,
+        RequestKind::Failover => t.kind != TransitionKind::Switchover,
+    };
+    let right = request.to.as_ref().is_none_or(|to| *to == t.to);
+    if same && right {
+        let note = format!("{} takes over, as was asked for (epoch {})", t.to, t.epoch);
+        p.steps.push(Step::Dismiss { request: request.kind, answer: Answer::Accepted, note });
     }
 }
 
 /// Nobody else may accept writes when the target begins to.
 fn promote(o: &Observation, t: &Pending, p: &mut Plan) {
     if !shepherd::disarm_rivals(o, Some(&t.to), p) {
-        p.steps.push(Step::Promote { member: t.to.clone() });
+        p.steps.push(Step::Promote { member: t.to.clone(), min_replicas: o.record.fence });
     }
 }
 
@@ -62,10 +71,8 @@ fn hand_over(o: &Observation, t: &Pending, target: &Info, p: &mut Plan) {
         return promote(o, t, p);
     };
     let look = || Step::Look { members: vec![name.clone(), t.to.clone()] };
-    match verdict(o.now, from) {
-        Verdict::Alive(info) if !o.is_recorded_process(name, info) => {
-            reelect(o, t, name, "its Redis restarted during the switchover", p);
-        }
+    match verdict(o, from) {
+        Verdict::Alive(info) if !o.is_recorded_process(name, info) => lost::lost(o, name, p),
         Verdict::Alive(info) if info.is_master() => {
             let Some(hold) = o.memory.hold.as_ref().filter(|h| h.member == *name && h.run_id == info.run_id) else {
                 p.steps.push(Step::HoldWrites { member: name.clone() });
@@ -94,26 +101,30 @@ fn hand_over(o: &Observation, t: &Pending, target: &Info, p: &mut Plan) {
             } else if demotion.is_some_and(|d| o.now < d.at + LAST_BYTES) {
                 p.steps.push(look());
             } else {
-                reelect(o, t, &t.to, "it lacks writes that the former master has", p);
+                lost::elect_another(o, &t.to, "it lacks writes that the former master has", p);
             }
         }
-        Verdict::Dead(evidence) => reelect(o, t, name, &evidence, p),
-        Verdict::Silent(words) => {
-            p.wait(Topic::Suspicion, format!("{name} hands over to {} and is silent: {words}", t.to));
-        }
+        _ => lost::lost(o, name, p),
     }
 }
 
-/// The target is gone before it was promoted, or just after.
-fn target_lost(o: &Observation, t: &Pending, evidence: &str, p: &mut Plan) {
+/// The target does not answer any more, before it was promoted or just after.
+fn target_lost(o: &Observation, t: &Pending, p: &mut Plan) {
+    let from = t.from.as_ref().and_then(|f| o.members.get_key_value(f));
     if t.kind == TransitionKind::Switchover
-        && let Some(from) = t.from.as_ref().and_then(|f| o.members.get(f))
-        && let Verdict::Alive(info) = verdict(o.now, from)
+        && let Some((name, from)) = from
+        && let Verdict::Alive(info) = verdict(o, from)
         && info.is_master()
+        && o.is_recorded_process(name, info)
     {
-        return abandon(o, t, &format!("{}: {evidence}", t.to), p);
+        let words = match fate(o, &t.to) {
+            Fate::Gone(w) | Fate::Hung(w) | Fate::Unreachable(w) => w,
+            Fate::Unsure(w) => return p.wait(Topic::Suspicion, format!("{} is silent: {w}", t.to)),
+        };
+        return abandon(o, t, &format!("{}: {words}", t.to), p);
     }
-    reelect(o, t, &t.to, evidence, p);
+    // it may have been promoted already, and serve
+    lost::lost(o, &t.to, p);
 }
 
 fn abandon(o: &Observation, t: &Pending, note: &str, p: &mut Plan) {
@@ -124,21 +135,4 @@ fn abandon(o: &Observation, t: &Pending, note: &str, p: &mut Plan) {
         outcome: Outcome::Abandoned,
         note: format!("the switchover to {} was given up: {note}", t.to),
     });
-}
-
-/// The next epoch: another target, never another one within this.
-fn reelect(o: &Observation, t: &Pending, lost: &str, evidence: &str, p: &mut Plan) {
-    // a process that is gone can't be chosen; one that restarted can, by what it has now
-    let gone = o.members.get(lost).is_none_or(|m| !matches!(verdict(o.now, m), Verdict::Alive(_)));
-    let since = o.memory.masterless_since.unwrap_or(o.now);
-    match elect(o, gone.then_some(lost), since) {
-        Election::Elected(to) => p.steps.push(Step::Begin {
-            epoch: t.epoch + 1,
-            kind: TransitionKind::Failover,
-            from: Some(t.from.clone().unwrap_or_else(|| t.to.clone())),
-            to,
-            reason: format!("{lost}: {evidence}"),
-        }),
-        Election::Wait(words) => p.wait(Topic::Election, words),
-    }
 }

@@ -37,10 +37,11 @@ namespace: {{ .Release.Namespace }}
 
 {{/* What the operator may do in the namespaces that it looks after: in a ClusterRole for all, in a Role for one. */}}
 {{- define "rro.rules" -}}
-# What people want. The operator never changes it, and never deletes it.
+# What people want. The operator never deletes it, and changes nothing in it but this: a request by annotation
+# (switchover-to, force-failover) is taken off when it has been dealt with.
 - apiGroups: [redis.replication.dev]
   resources: [redisreplications]
-  verbs: [get, list, watch]
+  verbs: [get, list, watch, patch]
 # What the operator knows and has decided: server-side apply is a patch.
 - apiGroups: [redis.replication.dev]
   resources: [redisreplications/status]

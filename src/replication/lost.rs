@@ -1,0 +1,161 @@
+//! The master does not answer. What must be known or done before another may be chosen: proof that its process is gone, or
+//! the certainty that it takes no more writes.
+
+use std::time::Duration;
+
+use super::{
+    election::{self, Election, elect},
+    memory::serving_master,
+    observation::Observation,
+    shepherd,
+    steps::{Plan, Step, Topic},
+    suspicion::{Fate, Verdict, fate, hears, verdict},
+};
+use crate::{
+    api::{RequestKind, TransitionKind},
+    redis::{Info, MAX_LAG},
+};
+
+/// How long after its replicas were frozen a master that nobody can reach takes no more writes. It counts a replica for
+/// [`MAX_LAG`] after its last acknowledgement, looks once a second, and one second is for good measure. Measured: the last
+/// accepted write came 0.02 to 1.05 s after the maximal lag.
+pub const FENCE: Duration = MAX_LAG.saturating_add(Duration::from_secs(2));
+
+/// How long the kubelet may take to end a hung process. With a grace of one second it takes three.
+const KILL_PATIENCE: Duration = Duration::from_secs(6);
+
+/// The recorded process of `lost` does not serve. `from` is the master before, as the next transition will name it.
+pub(super) fn lost(o: &Observation, lost: &str, p: &mut Plan) {
+    match fate(o, lost) {
+        Fate::Gone(evidence) => elect_another(o, lost, &evidence, p),
+        Fate::Hung(words) => hung(o, lost, &words, p),
+        Fate::Unreachable(words) => unreachable(o, lost, &words, p),
+        Fate::Unsure(words) => {
+            look_at_others(o, lost, p);
+            p.wait(Topic::Suspicion, format!("{lost} is silent: {words}"));
+        }
+    }
+}
+
+/// Ends a hung process. It cannot be relied on to stay hung: when it goes on, it first acknowledges what had been sent to
+/// it, before it notices that its replicas are gone.
+fn hung(o: &Observation, lost: &str, words: &str, p: &mut Plan) {
+    let Some(pod) = o.members.get(lost).and_then(|m| m.pod.as_ref()) else { return unreachable(o, lost, words, p) };
+    if let Some(at) = o.memory.killed.get(&pod.uid) {
+        if o.now >= *at + KILL_PATIENCE {
+            return unreachable(o, lost, &format!("{words}, and it could not be ended"), p);
+        }
+        look_at_others(o, lost, p);
+        return p.wait(Topic::Fence, format!("{lost} has hung and is being ended: {words}"));
+    }
+    let others = alive(o, lost);
+    if let Some((name, _)) = others.iter().find(|(n, i)| hears(o, n, i)) {
+        look_at_others(o, lost, p);
+        return p
+            .wait(Topic::Isolation, format!("{lost} does not answer the operator, and {name} hears it: no failover"));
+    }
+    if !others.iter().any(|(n, i)| o.is_recorded_process(n, i) && !i.loading) {
+        return p.wait(Topic::Election, format!("{lost} has hung ({words}), and no replica has its data"));
+    }
+    if let Some(missing) = election::missing_quorum(o, lost) {
+        return p.wait(Topic::Quorum, format!("{lost} has hung ({words}), and {missing}"));
+    }
+    p.steps.push(Step::Kill { member: lost.to_owned(), reason: words.to_owned() });
+}
+
+/// Cuts it off from every replica that can be reached, and waits until it refuses writes for want of them.
+fn unreachable(o: &Observation, lost: &str, words: &str, p: &mut Plan) {
+    let others = alive(o, lost);
+    if others.is_empty() {
+        let text = format!(
+            "{lost} cannot be reached ({words}), nor can any other member: this may be the operator's own trouble"
+        );
+        return p.wait(Topic::Isolation, text);
+    }
+    if let Some((name, _)) = others.iter().find(|(n, i)| hears(o, n, i)) {
+        look_at_others(o, lost, p);
+        return p
+            .wait(Topic::Isolation, format!("{lost} cannot be reached ({words}), and {name} hears it: no failover"));
+    }
+    let forced = forced(o);
+    if o.record.fence == 0 && !forced {
+        let text = format!(
+            "{lost} cannot be reached ({words}), and when it could be it served alone: what it has since then is nowhere else"
+        );
+        return p.wait(Topic::NotFenced, text);
+    }
+    if let Some(missing) = election::missing_quorum(o, lost).filter(|_| !forced) {
+        return p.wait(Topic::Quorum, format!("{lost} cannot be reached ({words}), and {missing}"));
+    }
+    let mut since = Duration::ZERO;
+    let mut thawed = false;
+    for (name, info) in &others {
+        match o.memory.frozen_since(name, info).filter(|_| info.follows_nobody()) {
+            Some(at) => since = since.max(at),
+            None if info.is_master() => {} // a rival; it is disarmed before the election
+            None => {
+                thawed = true;
+                let reason = format!("{lost} cannot be reached, and must not find a replica");
+                p.steps.push(Step::Detach { member: (*name).to_owned(), reason });
+            }
+        }
+    }
+    if thawed || (o.now < since + FENCE && !forced) {
+        let text = format!("{lost} cannot be reached ({words}); waiting until it refuses writes for want of replicas");
+        return p.wait(Topic::Fence, text);
+    }
+    elect_another(o, lost, words, p);
+}
+
+/// Nobody accepts writes: choose somebody. The process of `lost` takes no more.
+pub(super) fn elect_another(o: &Observation, lost: &str, evidence: &str, p: &mut Plan) {
+    let from = o.record.transition.as_ref().map(|t| t.from.clone().unwrap_or_else(|| t.to.clone()));
+    let from = from.or_else(|| o.record.master.clone());
+    choose(o, Some(lost), from, TransitionKind::Failover, &format!("{lost}: {evidence}"), p);
+}
+
+/// Chooses a master, or says what is being waited for.
+pub(super) fn choose(
+    o: &Observation,
+    lost: Option<&str>,
+    from: Option<String>,
+    kind: TransitionKind,
+    reason: &str,
+    p: &mut Plan,
+) {
+    // a master that the record does not know is frozen, and then counted like the others
+    let granted = o.record.transition.as_ref().map(|t| t.to.as_str()).filter(|t| Some(*t) != lost);
+    if shepherd::disarm_rivals(o, granted, p) {
+        return;
+    }
+    match elect(o, lost) {
+        Election::Elected { to, fence, note } => {
+            let reason = if note.is_empty() { reason.to_owned() } else { format!("{reason}; {note}") };
+            p.steps.push(Step::Begin { epoch: o.record.epoch + 1, kind, from, to, reason, fence });
+        }
+        Election::Wait(words) => {
+            look_at_others(o, lost.unwrap_or_default(), p);
+            p.wait(Topic::Election, words);
+        }
+        Election::Blocked(words) => {
+            look_at_others(o, lost.unwrap_or_default(), p);
+            p.wait(Topic::Quorum, format!("{reason}, and {words}"));
+        }
+    }
+}
+
+/// Did a person take the decision?
+pub(super) fn forced(o: &Observation) -> bool {
+    o.settings.request.as_ref().is_some_and(|r| r.kind == RequestKind::Failover) && serving_master(o).is_none()
+}
+
+/// The members that answer, but `lost`.
+fn alive<'a>(o: &'a Observation, lost: &str) -> Vec<(&'a str, &'a Info)> {
+    let alive = |m| if let Verdict::Alive(info) = verdict(o, m) { Some(info) } else { None };
+    o.members.iter().filter(|(n, _)| *n != lost).filter_map(|(n, m)| Some((n.as_str(), alive(m)?))).collect()
+}
+
+fn look_at_others(o: &Observation, lost: &str, p: &mut Plan) {
+    let members: Vec<_> = o.members.keys().filter(|n| *n != lost).cloned().collect();
+    p.steps.push(Step::Look { members });
+}

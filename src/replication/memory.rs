@@ -1,0 +1,199 @@
+//! What this operator process has seen and done and no single answer of Redis tells. Losing it (with the operator) costs
+//! time, never safety: everything that safety rests on is in the record.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
+
+use super::{
+    observation::{Moment, Observation},
+    promises, shepherd,
+    suspicion::{Verdict, verdict},
+};
+use crate::redis::{FollowState, Info};
+
+/// What is remembered from one look to the next.
+#[derive(Clone, Debug, Default)]
+pub struct Memory {
+    /// The writes held back on a master that hands over.
+    pub hold: Option<Hold>,
+    /// Former masters that were demoted while alive: their clients are sent away until these have found the new one.
+    pub demoted: BTreeMap<String, Demotion>,
+    /// Since when there has been no usable master.
+    pub masterless_since: Option<Moment>,
+    /// When the master Service was last pointed at another pod.
+    pub routed_at: Option<Moment>,
+    /// When a switchover was last abandoned.
+    pub abandoned_at: Option<Moment>,
+    /// Members that follow nobody, and since when they have been seen so without a break.
+    pub frozen: BTreeMap<String, Frozen>,
+    /// When each replica's offset last moved: a master that can be heard moves it every second.
+    pub heard: BTreeMap<String, Heard>,
+    /// Processes that follow the master and are not yet known to have all its data.
+    pub joining: BTreeMap<String, Joining>,
+    /// Since when the master has been reachable and without a replica that acknowledges in time.
+    pub lonely_since: Option<Moment>,
+    /// A change of promises that waits for replicas to have what was written before it.
+    pub mark: Option<Mark>,
+    /// Pods that were deleted because their process hung, by their identity.
+    pub killed: BTreeMap<String, Moment>,
+}
+
+/// Writes held back by `CLIENT PAUSE`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Hold {
+    /// Where.
+    pub member: String,
+    /// In which process.
+    pub run_id: String,
+    /// When it was certainly in force.
+    pub since: Moment,
+    /// When Redis ends it by itself.
+    pub until: Moment,
+}
+
+/// A former master that was demoted while alive.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Demotion {
+    /// The process.
+    pub run_id: String,
+    /// When.
+    pub at: Moment,
+    /// All writes that it had acknowledged are below this offset.
+    pub offset: u64,
+    /// How often its clients have been sent away since.
+    pub dropped: usize,
+}
+
+/// A process that follows nobody.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Frozen {
+    /// Which.
+    pub run_id: String,
+    /// When it was first certainly so.
+    pub since: Moment,
+}
+
+/// How far a replica was when it last heard something.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Heard {
+    /// The process.
+    pub run_id: String,
+    /// Its offset.
+    pub offset: u64,
+    /// When it was first seen to be there.
+    pub since: Moment,
+}
+
+/// A process that has to catch up with what the master had when it was first seen.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Joining {
+    /// Which.
+    pub run_id: String,
+    /// When it was first seen to follow.
+    pub seen: Moment,
+    /// The history and the offset that the master had after that.
+    pub needed: Option<(String, u64)>,
+}
+
+/// What has to be on enough replicas before other promises may be relied on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Mark {
+    /// How many replicas are to confirm a write.
+    pub wait_replicas: usize,
+    /// Which members there are to be.
+    pub members: BTreeSet<String>,
+    /// When the change was first wanted.
+    pub seen: Moment,
+    /// The history and the offset that the master had after that.
+    pub needed: Option<(String, u64)>,
+}
+
+impl Memory {
+    /// What is to be remembered after another look.
+    #[must_use]
+    pub fn after(&self, o: &Observation) -> Self {
+        let mut m = self.clone();
+        let serving = serving_master(o);
+        match serving {
+            Some(_) => m.masterless_since = None,
+            None => drop(m.masterless_since.get_or_insert(o.now)),
+        }
+        m.demoted.retain(|name, d| {
+            let same =
+                o.members.get(name).and_then(|m| m.server.info.as_ref()).is_some_and(|(_, i)| i.run_id == d.run_id);
+            same && !shepherd::demotion_over(d)
+        });
+        m.killed.retain(|uid, _| o.members.values().any(|m| m.pod.as_ref().is_some_and(|p| p.uid == *uid)));
+        m.watch_replicas(o);
+        m.watch_joining(o, serving);
+        let lonely = serving.is_some_and(|(_, i)| promises::good_replicas(i) == 0);
+        m.lonely_since = lonely.then(|| m.lonely_since.unwrap_or(o.now));
+        m.mark = promises::mark(o, self.mark.as_ref(), serving);
+        m
+    }
+
+    fn watch_replicas(&mut self, o: &Observation) {
+        let frozen = std::mem::take(&mut self.frozen);
+        let heard = std::mem::take(&mut self.heard);
+        for (name, member) in &o.members {
+            let (Verdict::Alive(info), Some((at, _))) = (verdict(o, member), &member.server.info) else { continue };
+            let (run_id, offset) = (info.run_id.clone(), info.offset);
+            if info.follows_nobody() {
+                let before = frozen.get(name).filter(|f| f.run_id == run_id);
+                self.frozen
+                    .insert(name.clone(), before.cloned().unwrap_or(Frozen { run_id: run_id.clone(), since: *at }));
+            }
+            let before = heard.get(name).filter(|h| h.run_id == run_id && h.offset == offset);
+            self.heard.insert(name.clone(), before.cloned().unwrap_or(Heard { run_id, offset, since: *at }));
+        }
+    }
+
+    fn watch_joining(&mut self, o: &Observation, serving: Option<(&str, &Info)>) {
+        let joining = std::mem::take(&mut self.joining);
+        let Some((master, truth)) = serving else { return };
+        let asked = o.members.get(master).and_then(|m| m.server.info.as_ref()).map_or(Duration::ZERO, |(at, _)| *at);
+        for (name, member) in o.members.iter().filter(|(n, _)| *n != master) {
+            let Verdict::Alive(info) = verdict(o, member) else { continue };
+            let online = info.replica().is_some_and(|r| r.follow == FollowState::Online);
+            if !online || o.is_recorded_process(name, info) {
+                continue;
+            }
+            let before = joining.get(name).filter(|j| j.run_id == info.run_id).cloned();
+            let mut j = before.unwrap_or(Joining { run_id: info.run_id.clone(), seen: o.now, needed: None });
+            // an older answer of the master may lack what another replica had confirmed and lost since
+            if asked > j.seen && j.needed.as_ref().is_none_or(|(id, _)| *id != truth.replication_id) {
+                j.needed = Some((truth.replication_id.clone(), truth.offset));
+            }
+            self.joining.insert(name.clone(), j);
+        }
+    }
+
+    /// Is this process, which follows the master, known to have all that the master had when it came?
+    pub fn caught_up(&self, name: &str, info: &Info) -> bool {
+        self.joining.get(name).is_some_and(|j| {
+            j.run_id == info.run_id
+                && j.needed.as_ref().is_some_and(|(id, offset)| *id == info.replication_id && info.offset >= *offset)
+        })
+    }
+
+    /// Since when this process has followed nobody.
+    pub fn frozen_since(&self, name: &str, info: &Info) -> Option<Moment> {
+        self.frozen.get(name).filter(|f| f.run_id == info.run_id).map(|f| f.since)
+    }
+}
+
+/// The member that accepts writes by the record, and what it says.
+pub fn serving_master(o: &Observation) -> Option<(&str, &Info)> {
+    let mut granted = o.record.transition.as_ref().map(|t| &t.to).into_iter().chain(o.record.master.as_ref());
+    granted.find_map(|name| {
+        let (name, member) = o.members.get_key_value(name)?;
+        match verdict(o, member) {
+            Verdict::Alive(info) if info.is_master() && o.is_recorded_process(name, info) => {
+                Some((name.as_str(), info))
+            }
+            _ => None,
+        }
+    })
+}

@@ -1,0 +1,169 @@
+//! What is promised of the master and its replicas, and the order in which that may change.
+//!
+//! A promise is recorded *after* it has become true and withdrawn *before* it ceases to be: whoever fails over later, with
+//! nothing but the record, may rely on it.
+//!
+//! - **Members**: one that is not recorded is not made to follow, so it cannot have confirmed a write.
+//! - **The fence**: `min-replicas-to-write` on the master. A master that nobody follows refuses writes.
+//! - **`waitReplicas`** k: every confirmed write is on k replicas at least, so any N-k+1 of N have it among them.
+
+use std::{collections::BTreeSet, time::Duration};
+
+use super::{
+    memory::{Mark, Memory},
+    observation::{Observation, Settings},
+    steps::{Plan, Step},
+    suspicion::{Verdict, verdict},
+};
+use crate::{
+    api::FailoverPolicy,
+    redis::{FollowState, Info, MAX_LAG},
+};
+
+/// Under `Availability` a reachable master is let go on alone after so long: a replica that was just repointed is back in
+/// milliseconds.
+const LONELY_FOR: Duration = Duration::from_millis(200);
+
+/// What the record should say.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Promises {
+    /// See [`super::Record::fence`].
+    pub fence: usize,
+    /// See [`super::Record::wait_replicas`].
+    pub wait_replicas: usize,
+    /// See [`super::Record::members`].
+    pub members: BTreeSet<String>,
+}
+
+/// Replicas that this master counts for its `min-replicas-to-write`.
+pub fn good_replicas(master: &Info) -> usize {
+    let slaves = master.master().map(|m| m.slaves.as_slice()).unwrap_or_default();
+    slaves.iter().filter(|s| s.state == "online" && s.lag <= MAX_LAG.as_secs()).count()
+}
+
+/// Brings the promises, and the master's fence, to what the spec asks for and the situation allows.
+pub(super) fn keep(o: &Observation, master: &str, truth: &Info, p: &mut Plan) {
+    let fence = wanted_fence(o, truth);
+    let wanted = Promises {
+        fence: if confirmed_by_somebody(o, master) { fence.min(truth.min_replicas) } else { fence.min(o.record.fence) },
+        wait_replicas: allowed_wait_replicas(o, master),
+        members: allowed_members(o, master),
+    };
+    let recorded = Promises {
+        fence: o.record.fence,
+        wait_replicas: o.record.wait_replicas,
+        members: o.record.members.keys().cloned().collect(),
+    };
+    if wanted != recorded {
+        p.steps.push(Step::Promise(wanted.clone()));
+    }
+    if truth.min_replicas != fence && recorded.fence <= fence {
+        p.steps.push(Step::Fence { member: master.to_owned(), min_replicas: fence });
+    }
+}
+
+/// `min-replicas-to-write` at a promotion.
+pub(super) fn fence_at_promotion(o: &Observation, to: &str) -> usize {
+    let company = o.members.iter().any(|(n, m)| {
+        n != to && o.record.members.contains_key(n) && matches!(verdict(o, m), Verdict::Alive(i) if !i.loading)
+    });
+    match o.settings.policy {
+        FailoverPolicy::Consistency => consistent_fence(&o.settings),
+        FailoverPolicy::Availability => usize::from(company),
+    }
+}
+
+/// `min-replicas-to-write` of a master that serves. Under `Availability` it is let go on alone, for it can be reached.
+fn wanted_fence(o: &Observation, truth: &Info) -> usize {
+    let lonely = o.memory.lonely_since.is_some_and(|since| o.now >= since + LONELY_FOR);
+    match o.settings.policy {
+        FailoverPolicy::Consistency => consistent_fence(&o.settings),
+        FailoverPolicy::Availability if lonely || o.settings.replicas < 2 => 0,
+        FailoverPolicy::Availability if good_replicas(truth) > 0 => 1,
+        FailoverPolicy::Availability => truth.min_replicas.min(1),
+    }
+}
+
+fn consistent_fence(settings: &Settings) -> usize {
+    settings.wait_replicas.max(1)
+}
+
+/// Does one member at least follow that is known to have everything? Only then the master's death costs nothing.
+fn confirmed_by_somebody(o: &Observation, master: &str) -> bool {
+    o.members.iter().any(|(n, m)| {
+        n != master && matches!(verdict(o, m), Verdict::Alive(i) if o.is_recorded_process(n, i) && online(i))
+    })
+}
+
+/// All that were recorded, all that are there, and not those that are gone for good, once others have what these confirmed.
+fn allowed_members(o: &Observation, master: &str) -> BTreeSet<String> {
+    let kept = target_members(o, master);
+    let recorded = || o.record.members.keys().cloned();
+    if recorded().all(|n| kept.contains(&n)) || settled(o, master) { kept } else { recorded().chain(kept).collect() }
+}
+
+fn target_members(o: &Observation, master: &str) -> BTreeSet<String> {
+    let there = |n: &str| o.members.get(n).is_some_and(|m| m.pod.is_some());
+    let recorded = o.record.members.keys().filter(|n| o.wanted(n) || there(n) || *n == master);
+    recorded.chain(o.members.keys().filter(|n| there(n))).cloned().collect()
+}
+
+fn allowed_wait_replicas(o: &Observation, master: &str) -> usize {
+    let wanted = o.settings.wait_replicas;
+    if wanted <= o.record.wait_replicas || settled(o, master) { wanted } else { o.record.wait_replicas }
+}
+
+/// Have as many replicas as are to confirm a write all that was written before the change?
+fn settled(o: &Observation, master: &str) -> bool {
+    let Some(mark) = o.memory.mark.as_ref().filter(|m| is_for(o, master, m)) else { return false };
+    let Some((id, offset)) = &mark.needed else { return false };
+    let holders = o.members.iter().filter(|(n, m)| {
+        *n != master
+            && mark.members.contains(*n)
+            && matches!(verdict(o, m), Verdict::Alive(i)
+                if o.is_recorded_process(n, i) && online(i) && i.replication_id == *id && i.offset >= *offset)
+    });
+    let replicas = mark.members.iter().filter(|n| *n != master).count();
+    // k of them, so that any N-k+1 have one among them; without a k there is nothing to hold
+    holders.count() >= mark.wait_replicas.min(replicas)
+}
+
+fn is_for(o: &Observation, master: &str, mark: &Mark) -> bool {
+    mark.wait_replicas == o.settings.wait_replicas && mark.members == target_members(o, master)
+}
+
+/// The mark of a change that is wanted and not recorded yet.
+pub(super) fn mark(o: &Observation, before: Option<&Mark>, serving: Option<(&str, &Info)>) -> Option<Mark> {
+    let (master, truth) = serving?;
+    let members = target_members(o, master);
+    let fewer = o.record.members.keys().any(|n| !members.contains(n));
+    if !fewer && o.settings.wait_replicas <= o.record.wait_replicas {
+        return None;
+    }
+    let fresh = || Mark { wait_replicas: o.settings.wait_replicas, members, seen: o.now, needed: None };
+    let mut mark = before.filter(|m| is_for(o, master, m)).cloned().unwrap_or_else(fresh);
+    let asked = o.members.get(master).and_then(|m| m.server.info.as_ref()).map(|(at, _)| *at).unwrap_or_default();
+    if asked > mark.seen && mark.needed.as_ref().is_none_or(|(id, _)| *id != truth.replication_id) {
+        mark.needed = Some((truth.replication_id.clone(), truth.offset));
+    }
+    Some(mark)
+}
+
+fn online(info: &Info) -> bool {
+    !info.loading && info.replica().is_some_and(|r| r.follow == FollowState::Online)
+}
+
+/// Does somebody follow whose progress has to be looked at, lest it takes until the next question?
+pub(super) fn look(o: &Observation, master: &str, p: &mut Plan) {
+    let Memory { joining, mark, .. } = &o.memory;
+    if joining.is_empty() && mark.is_none() {
+        return;
+    }
+    let mut members: Vec<_> = joining.keys().cloned().collect();
+    if mark.is_some() {
+        members = o.members.keys().cloned().collect();
+    } else {
+        members.push(master.to_owned());
+    }
+    p.steps.push(Step::Look { members });
+}

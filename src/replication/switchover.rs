@@ -1,0 +1,126 @@
+//! A healthy master should hand over: why, to whom, and whether now.
+
+use std::{cmp::Reverse, time::Duration};
+
+use super::{
+    observation::{Observation, Request},
+    promises::fence_at_promotion,
+    rollout,
+    steps::{Answer, Plan, Step, Topic},
+};
+use crate::{
+    api::{RequestKind, TransitionKind},
+    redis::Info,
+};
+
+/// After an abandoned switchover the next is not tried before so long.
+const RETRY: Duration = Duration::from_secs(5);
+
+/// A planned switchover begins when no Service of the replication has changed for so long: kube-proxy waits a second between
+/// two syncs, so what follows a change too closely is late, and clients are sent to the wrong pod meanwhile. A deletion is
+/// such a change itself, for its endpoint becomes *terminating*.
+const CALM: Duration = Duration::from_secs(2);
+/// For a pod that is being deleted, calm is waited for no longer than this: its `preStop` hook does not hold it for ever.
+const CALM_PATIENCE: Duration = Duration::from_secs(10);
+
+/// Begins a switchover of the master, which serves, if there is a reason for one.
+pub(super) fn consider(o: &Observation, master: &str, truth: &Info, p: &mut Plan) {
+    let leaving = o.members.get(master).is_some_and(super::Member::leaving);
+    let preferred = o.settings.preferred_master.as_deref().filter(|n| *n != master);
+    let must = if leaving {
+        Some("its pod is being deleted")
+    } else if !o.wanted(master) {
+        Some("its pod is to be removed, because replicas was reduced")
+    } else if rollout::master_is_last(o, master) {
+        Some("its pod is to be replaced, because the spec was changed")
+    } else {
+        None
+    };
+    if let Some(reason) = must {
+        refuse_request(o, &format!("{master} hands over already: {reason}"), p);
+        return begin(o, master, truth, reason, None, p);
+    }
+    if let Some(request) = &o.settings.request {
+        return requested(o, master, truth, request, p);
+    }
+    if let Some(preferred) = preferred.filter(|n| rollout::online(o, n)) {
+        let reason = format!("{preferred} is the preferred master, and has all data");
+        begin(o, master, truth, &reason, Some(preferred), p);
+    }
+}
+
+/// A person asks for it.
+fn requested(o: &Observation, master: &str, truth: &Info, request: &Request, p: &mut Plan) {
+    if request.kind == RequestKind::Failover {
+        let note = format!("{master} is the master and accepts writes: use switchover-to instead");
+        return refuse_request(o, &note, p);
+    }
+    match request.to.as_deref() {
+        Some(to) if to == master => {
+            let note = format!("{to} is the master already");
+            p.steps.push(Step::Dismiss { request: request.kind, answer: Answer::Accepted, note });
+        }
+        Some(to) if !o.wanted(to) || !o.members.contains_key(to) => {
+            let names = (0..o.settings.replicas).map(|i| o.settings.name_of(i)).collect::<Vec<_>>().join(", ");
+            refuse_request(o, &format!("{to} is not a member; there are {names}"), p);
+        }
+        None if o.settings.replicas < 2 => refuse_request(o, "there is no other member", p),
+        to => begin(o, master, truth, "a person asked for it", to, p),
+    }
+}
+
+pub(super) fn refuse_request(o: &Observation, note: &str, p: &mut Plan) {
+    if let Some(request) = &o.settings.request {
+        p.steps.push(Step::Dismiss { request: request.kind, answer: Answer::Refused, note: note.to_owned() });
+    }
+}
+
+fn begin(o: &Observation, master: &str, truth: &Info, reason: &str, to: Option<&str>, p: &mut Plan) {
+    let pod = o.members.get(master).and_then(|m| m.pod.as_ref());
+    let alone = o.settings.replicas == 1 && o.members.keys().all(|n| n == master || !rollout::online(o, n));
+    if alone && o.wanted(master) {
+        p.steps.push(if pod.is_some_and(|pod| pod.leaving) {
+            Step::Freeze {
+                member: master.to_owned(),
+                offset: truth.offset,
+                reason: format!("{reason}, and there is no other member to take over"),
+            }
+        } else {
+            Step::Restart { member: master.to_owned(), reason: reason.to_owned() }
+        });
+        return;
+    }
+    let leaving_since = pod.filter(|p| p.leaving).map(|p| p.leaving_since);
+    if o.now < o.stirred_at + CALM && leaving_since.is_none_or(|since| o.now < since + CALM_PATIENCE) {
+        return p.wait(Topic::Switchover, format!("{master} hands over in a moment: {reason}"));
+    }
+    if o.memory.abandoned_at.is_some_and(|at| o.now < at + RETRY) {
+        let text = format!("{master} should hand over ({reason}); the next attempt follows shortly");
+        return p.wait(Topic::Switchover, text);
+    }
+    let Some(target) = target(o, master, truth, to) else {
+        let who = to.map_or("no replica follows it".to_owned(), |to| format!("{to} does not follow it"));
+        return p.wait(Topic::Switchover, format!("{master} should hand over ({reason}), and {who} with all data yet"));
+    };
+    p.steps.push(Step::Begin {
+        epoch: o.record.epoch + 1,
+        kind: TransitionKind::Switchover,
+        from: Some(master.to_owned()),
+        to: target.to_owned(),
+        reason: format!("{master}: {reason}"),
+        // if it is abandoned, the old master goes on with the fence that it has
+        fence: fence_at_promotion(o, target).min(o.record.fence),
+    });
+}
+
+/// The replica that takes over: it follows, is known to have all data, and is the closest.
+fn target<'a>(o: &'a Observation, master: &str, truth: &Info, to: Option<&str>) -> Option<&'a str> {
+    let candidates = o.members.iter().filter(|(n, _)| *n != master && o.wanted(n) && to.is_none_or(|to| to == *n));
+    let able = candidates.filter_map(|(n, m)| {
+        let info = m.server.info.as_ref().map(|(_, i)| i).filter(|i| i.replication_id == truth.replication_id)?;
+        let known = o.is_recorded_process(n, info) || o.memory.caught_up(n, info);
+        let preferred = o.settings.preferred_master.as_deref() == Some(n);
+        (known && rollout::online(o, n)).then_some((preferred, info.offset, Reverse(o.ordinal(n)), n.as_str()))
+    });
+    able.max().map(|(.., n)| n)
+}
