@@ -108,9 +108,12 @@ impl World {
         if chosen.keys == 0 && data && !whole {
             return self.violated("I13", format!("{to} is empty and was chosen, and another has data"));
         }
-        let fresh = |n: &str| o.members[n].server.info.as_ref().is_some_and(|(at, i)| {
-            i.replica().is_none_or(|r| r.follow == FollowState::Connecting) && *at >= o.memory.masterless_since.unwrap_or(o.now)
-        });
+        let fresh = |n: &str| {
+            o.members[n].server.info.as_ref().is_some_and(|(at, i)| {
+                i.replica().is_none_or(|r| r.follow == FollowState::Connecting)
+                    && *at >= o.memory.masterless_since.unwrap_or(o.now)
+            })
+        };
         self.facts.survivors = survivors
             .iter()
             .filter(|(n, _)| fresh(n))
@@ -225,16 +228,14 @@ impl World {
         let Some(r) = self.fleet.redis(host) else { return };
         let run = r.run;
         let Some(m) = r.follows().and_then(|m| self.fleet.redis(m)) else { return };
-        if m.data == 0 && data != 0 {
-            let kin = claim.is_some_and(|(id, _)| id == m.id || m.id2.is_some_and(|(id2, _)| id == id2));
-            if !kin {
-                self.violated("I13", format!("host {host} has data and copies an empty one"));
-            }
+        let (id, id2) = (m.id, m.id2);
+        let kin = claim.is_some_and(|(mine, _)| mine == id || id2.is_some_and(|(id2, _)| mine == id2));
+        if m.data == 0 && data != 0 && !kin {
+            return self.violated("I13", format!("host {host} has data and copies an empty one"));
         }
-        let Some((id, have)) = claim else { return };
-        let ahead = m.id2.is_some_and(|(id2, valid)| id == id2 && have > valid);
+        let ahead = claim.is_some_and(|(mine, have)| id2.is_some_and(|(id2, valid)| mine == id2 && have > valid));
         if ahead && self.facts.survivors.contains(&(host, run)) {
-            self.violated("I10", format!("host {host} survived and is ahead of the new master: {have} of {:?}", m.id2));
+            self.violated("I10", format!("host {host} survived and is ahead of the new master: {claim:?}, {id2:?}"));
         }
     }
 

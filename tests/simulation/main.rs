@@ -2,9 +2,15 @@
 //! See docs/simulation.md.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod calm;
 mod differential;
 mod fence;
 mod fleet;
+mod histories;
+mod invariants;
+mod operator;
+mod picture;
 mod random;
 mod real;
 mod redis;
+mod world;

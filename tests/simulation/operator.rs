@@ -4,11 +4,11 @@
 use std::{collections::BTreeMap, net::IpAddr, time::Duration};
 
 use redis_replication_operator::{
-    api::{Outcome, TransitionKind},
+    api::Outcome,
     redis::{FollowState, Info, MasterSide, ReplicaSide, Role as InfoRole, SlaveState},
     replication::{
-        Contact, Demotion, Former, HOLD, Hold, Member, Memory, Moment, Observation, Pending, Pod, Promises,
-        Record, Recorded, Server, Step, Verdict, plan, serving_master, verdict,
+        Contact, Demotion, Former, HOLD, Hold, Member, Memory, Moment, Observation, Pending, Pod, Promises, Record,
+        Recorded, Server, Step, Verdict, plan, serving_master, verdict,
     },
 };
 
@@ -175,7 +175,8 @@ impl World {
                 return pod;
             }
             if up {
-                let old = Pod { uid: host.to_string(), ip: Some(ip(host)), leaving: true, running: true, ..Pod::default() };
+                let old =
+                    Pod { uid: host.to_string(), ip: Some(ip(host)), leaving: true, running: true, ..Pod::default() };
                 return Some(old);
             }
             let former = match l.contact {
@@ -192,8 +193,14 @@ impl World {
         let pod = pod?;
         if !pod.leaving || pod.running {
             let host = self.pods[&i].host;
-            let link =
-                Watched { host, run: None, contact: Contact::None, info: None, silent_since: None, unacknowledged: None };
+            let link = Watched {
+                host,
+                run: None,
+                contact: Contact::None,
+                info: None,
+                silent_since: None,
+                unacknowledged: None,
+            };
             self.operator.links.insert(i, link);
             self.poll(i, true);
         }
@@ -203,7 +210,8 @@ impl World {
     /// What the operator believes at this moment.
     pub fn observe(&mut self) -> Observation {
         let mut members = BTreeMap::new();
-        let names = (0..self.settings.replicas).chain(self.pods.keys().copied()).chain(self.operator.links.keys().copied());
+        let names =
+            (0..self.settings.replicas).chain(self.pods.keys().copied()).chain(self.operator.links.keys().copied());
         for i in names.collect::<std::collections::BTreeSet<_>>() {
             let pod = self.connect(i);
             let server = self.operator.links.get(&i).map(|l| Server {
@@ -350,7 +358,9 @@ impl World {
                 }
             }
             Step::Follow { member, master, .. } => {
-                let Some(target) = self.operator.links.get(&super::world::index(master)).map(|l| l.host) else { return };
+                let Some(target) = self.operator.links.get(&super::world::index(master)).map(|l| l.host) else {
+                    return;
+                };
                 self.check_follow(member, master, late);
                 let info = o.members.get(member).and_then(|m| m.server.info.as_ref()).map(|(_, i)| i);
                 if let Some(run_id) = self.command(member, Command::Follow(Some(target)))
@@ -452,4 +462,3 @@ fn describe(o: &Observation) -> Record {
 pub fn ip(host: usize) -> IpAddr {
     IpAddr::from([10, 0, u8::try_from(host / 256).unwrap(), u8::try_from(host % 256).unwrap()])
 }
-
