@@ -58,8 +58,8 @@ pub struct Observer {
     routed: Option<(Instant, String)>,
     labelled: HashMap<String, (Instant, RoleLabel)>,
     restarted: HashMap<String, Instant>,
-    /// What became of the process in each member's pod before the present one. One that fell silent is not forgotten.
-    former: BTreeMap<String, Former>,
+    /// What became of the processes in pods that are gone, by the pods' identity.
+    former: HashMap<String, Former>,
     /// When each pod that is being deleted was first seen to be.
     leaving: HashMap<String, Moment>,
     /// What the endpoints of the Services depend on, and when it last changed.
@@ -88,7 +88,7 @@ impl Observer {
             routed: None,
             labelled: HashMap::new(),
             restarted: HashMap::new(),
-            former: BTreeMap::new(),
+            former: HashMap::new(),
             leaving: HashMap::new(),
             endpoints: (Moment::ZERO, Endpoints::default()),
         }
@@ -165,7 +165,8 @@ impl Observer {
             let server = self.links.get(&name).map(|w| self.server(&w.link)).unwrap_or_default();
             let claim_may_hold_data = settings.persistent && self.claim_may_hold_data(&name, resource, &record);
             if pod.is_some() || claim_may_hold_data || settings.ordinal(&name) < settings.replicas {
-                let former = self.former.get(&name).copied().unwrap_or_default();
+                let recorded = record.members.get(&name).and_then(|m| m.uid.as_ref());
+                let former = recorded.and_then(|uid| self.former.get(uid)).copied().unwrap_or_default();
                 members.insert(name, Member { pod, server, claim_may_hold_data, former });
             }
         }
@@ -201,10 +202,7 @@ impl Observer {
                 Health::Lost { .. } => Former::Ended,
                 Health::Connecting | Health::Up => Former::Unknown,
             };
-            let known = self.former.entry(name.to_owned()).or_default();
-            if *known != Former::Silent {
-                *known = former;
-            }
+            self.former.insert(watched.pod.uid.clone(), former);
             self.links.remove(name);
         }
         let pod = pod?;

@@ -86,12 +86,17 @@ pub fn elect(o: &Observation, lost: Option<&str>) -> Election {
             Verdict::Alive(info) if info.loading => loading.push(name.as_str()),
             Verdict::Alive(info) => {
                 let at = member.server.info.as_ref().map(|(at, _)| *at).unwrap_or_default();
+                // an answer from before the loss may lack what has arrived since, in a copy or in the stream
+                let old = at < since && lost != Some(name);
+                if old {
+                    unsettled.push(name.as_str());
+                }
                 if syncing(info) || asked_for.is_some_and(|n| n != name) {
                     continue; // its data is being replaced by a copy that will not be complete
                 }
                 let worth = worth(o, name, info);
                 let knows = worth.lineage != Lineage::Foreign && o.is_recorded_process(name, info);
-                if knows && (at < since || follows_live(info)) {
+                if knows && !old && follows_live(info) {
                     unsettled.push(name.as_str());
                 }
                 if best.as_ref().is_none_or(|(b, _)| *b < worth) {

@@ -85,7 +85,8 @@ impl World {
         };
         let replicas: Vec<_> = self.record.members.keys().filter(|n| **n != master).collect();
         let there = replicas.iter().filter(|n| whole(n)).count();
-        if there + self.record.wait_replicas.max(1) > replicas.len() && self.record.fence > 0 {
+        let needed = (replicas.len() + 1).saturating_sub(self.record.wait_replicas.max(1)).max(1);
+        if there >= needed && self.record.fence > 0 {
             return self.violated("I12", format!("{there} of {} lost nothing, and yet: {words}", replicas.len()));
         }
         self.facts.forced = true;

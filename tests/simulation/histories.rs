@@ -96,6 +96,7 @@ impl History {
         let mut world = World::new(&self.shape, tampering);
         let _ = writeln!(out, "{:>8}  begins\n{}", world.fleet.now, world.picture());
         for event in &self.events {
+            world.steps.clear();
             world.happen(*event);
             let _ = writeln!(out, "{:>8}  {event:?}\n{}", world.fleet.now, world.picture());
         }
@@ -190,6 +191,15 @@ pub fn run(
         }
     });
     tally.into_inner().unwrap()
+}
+
+/// An operator that sends after it has lost its lease does no harm that the record cannot mend.
+#[test]
+fn a_stale_operator_keeps_the_invariants() {
+    let count = number("SIMULATION_HISTORIES", 20_000);
+    let tally = run(0..count, Faults::Stale, Tampering::default(), |_| false);
+    println!("{tally:?}");
+    expect_whole(&tally, Faults::Stale);
 }
 
 /// Fails with the shortest form of the first history that breaks something.

@@ -103,7 +103,7 @@ impl World {
                 return self.violated("I5", words);
             }
         }
-        let data = o.members.values().filter_map(|m| m.server.info.as_ref()).any(|(_, i)| i.keys > 0 && !i.loading);
+        let data = o.members.values().any(|m| matches!(verdict(o, m), Verdict::Alive(i) if i.keys > 0 && !i.loading));
         let whole = survivors.iter().any(|(n, _)| *n == to);
         if chosen.keys == 0 && data && !whole {
             return self.violated("I13", format!("{to} is empty and was chosen, and another has data"));
@@ -228,9 +228,8 @@ impl World {
         let Some(r) = self.fleet.redis(host) else { return };
         let run = r.run;
         let Some(m) = r.follows().and_then(|m| self.fleet.redis(m)) else { return };
-        let (id, id2) = (m.id, m.id2);
-        let kin = claim.is_some_and(|(mine, _)| mine == id || id2.is_some_and(|(id2, _)| mine == id2));
-        if m.data == 0 && data != 0 && !kin {
+        let id2 = m.id2;
+        if m.data == 0 && data != 0 && self.pods.values().any(|p| p.host == host) {
             return self.violated("I13", format!("host {host} has data and copies an empty one"));
         }
         let ahead = claim.is_some_and(|(mine, have)| id2.is_some_and(|(id2, valid)| mine == id2 && have > valid));

@@ -43,7 +43,8 @@ pub struct Watched {
 pub struct Operator {
     pub memory: Memory,
     pub links: BTreeMap<usize, Watched>,
-    pub former: BTreeMap<usize, Former>,
+    /// What became of the processes in pods that are gone.
+    pub former: BTreeMap<String, Former>,
     /// The resource as it knows it.
     pub record: Record,
     pub version: u64,
@@ -184,10 +185,7 @@ impl World {
                 Contact::Closed { .. } | Contact::Refused { .. } => Former::Ended,
                 Contact::None | Contact::Up => Former::Unknown,
             };
-            let known = self.operator.former.entry(i).or_default();
-            if *known != Former::Silent {
-                *known = former;
-            }
+            self.operator.former.insert(host.to_string(), former);
             self.operator.links.remove(&i);
         }
         let pod = pod?;
@@ -222,7 +220,8 @@ impl World {
             });
             let claim_may_hold_data = self.settings.persistent && self.operator.record.epoch > 0;
             if pod.is_some() || claim_may_hold_data || i < self.settings.replicas {
-                let former = self.operator.former.get(&i).copied().unwrap_or_default();
+                let recorded = self.operator.record.members.get(&name(i)).and_then(|m| m.uid.as_ref());
+                let former = recorded.and_then(|uid| self.operator.former.get(uid)).copied().unwrap_or_default();
                 let server = server.unwrap_or_default();
                 members.insert(name(i), Member { pod, server, claim_may_hold_data, former });
             }
@@ -255,6 +254,7 @@ impl World {
         self.waits.clone_from(&p.waits);
         let mut steps = p.steps;
         (self.tampering.steps)(&o, &mut steps);
+        self.steps.clone_from(&steps);
         for (at, step) in steps.iter().enumerate() {
             if at >= cut_after {
                 self.operator = Operator::default();

@@ -54,6 +54,9 @@ impl World {
         if !self.fleet.cuts.is_empty() {
             out += &format!("          cut {:?}\n", self.fleet.cuts);
         }
+        for step in &self.steps {
+            out += &format!("          step: {step:?}\n");
+        }
         for w in &self.waits {
             out += &format!("          waits: {}\n", w.text);
         }
