@@ -51,6 +51,7 @@ pub enum Election {
 struct Worth {
     survivor: bool,
     last_master_with_data: bool,
+    restored: bool,
     lineage: Lineage,
     shared: u64,
     offset: u64,
@@ -206,9 +207,11 @@ fn worth(o: &Observation, name: &str, info: &Info) -> Worth {
     // a master that nobody was known to follow closely has more than anybody else
     let alone = o.record.fence == 0;
     let present = o.record.replication_id.as_deref() == Some(info.replication_id.as_str());
+    let survivor = lineage != Lineage::Foreign && o.is_recorded_process(name, info) && !alone;
     Worth {
-        survivor: lineage != Lineage::Foreign && o.is_recorded_process(name, info) && !alone,
+        survivor,
         last_master_with_data: last_master,
+        restored: !survivor && info.keys > 0,
         lineage,
         shared: match lineage {
             Lineage::Foreign => 0,
