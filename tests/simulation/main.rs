@@ -4,6 +4,7 @@
 
 mod calm;
 mod differential;
+mod exhaustive;
 mod fence;
 mod fleet;
 mod histories;
@@ -13,4 +14,5 @@ mod picture;
 mod random;
 mod real;
 mod redis;
+mod regressions;
 mod world;

@@ -389,7 +389,7 @@ impl World {
                 }
             }
             Step::Route { to } if !self.api_down => {
-                self.check_route(to);
+                self.check_route(to, late);
                 self.route = Some(super::world::index(to));
                 self.stirred_at = self.fleet.now;
                 self.operator.memory.routed_at = Some(now);

@@ -249,6 +249,11 @@ impl World {
 
     pub fn happen(&mut self, event: Event) {
         self.fleet.now += 1;
+        self.happen_at_once(event);
+    }
+
+    /// The same in no time.
+    pub fn happen_at_once(&mut self, event: Event) {
         self.apply(event);
         self.fleet.settle();
         self.settle_waits();
