@@ -31,7 +31,7 @@ BINARY = $(CARGO_TARGET_DIR)/$(PROFILE:dev=debug)/$(NAME)
 TESTS := $(filter-out e2e,$(patsubst tests/%.rs,%,$(wildcard tests/*.rs)) $(patsubst tests/%/main.rs,%,$(wildcard tests/*/main.rs)))
 
 .NOTPARALLEL:
-.PHONY: help setup tools build image crd fmt lint advisories unit test-unit chart cluster-up cluster-down install test-e2e test demo clean
+.PHONY: help setup tools build plugin image crd fmt lint advisories unit test-unit chart kubesphere cluster-up cluster-down install test-e2e test demo clean
 
 help: ## this list
 	@sed -n '1,/^$$/s/^#  *//p' Makefile; sed -n 's/^\([a-z0-9-]*\):.*## /\1\t/p' Makefile | expand -t 16
@@ -45,8 +45,15 @@ tools: ## what the checks without a cluster need: Debian packages, cargo-deny
 	@cargo clippy --version >/dev/null && cargo fmt --version >/dev/null || { echo "needs Rust with clippy and rustfmt: https://rustup.rs" >&2; exit 1; }
 	[ -x $(TOOLS)/bin/cargo-deny ] || cargo install --locked cargo-deny --root $(TOOLS)
 
-build: ## compile the operator
-	cargo build --locked --profile $(PROFILE) --bins
+build: ## compile the operator and the kubectl plugin
+	cargo build --locked --profile $(PROFILE) --workspace --bins
+
+plugin: ## install the kubectl plugin for this user
+	cargo build --locked --profile $(PROFILE) --package kubectl-rr
+	install -D -m 0755 $(dir $(BINARY))kubectl-rr $(HOME)/.local/bin/kubectl-rr
+	install -m 0755 plugin/kubectl_complete-rr $(HOME)/.local/bin/
+	@case :$$PATH: in *:$(HOME)/.local/bin:*) echo "installed: kubectl rr --help" ;; \
+	*) echo "installed as $(HOME)/.local/bin/kubectl-rr: add that directory to your PATH for kubectl to find it" ;; esac
 
 image: ## build the operator's image with Docker
 	tests/kind/kind.sh image
@@ -58,10 +65,10 @@ crd: ## write crds/, and what is made from it, anew from the Rust types
 	manifests/generate.sh
 
 fmt: ## format the source
-	cargo fmt
+	cargo fmt --all
 
 lint: ## formatting, clippy, and the licences and sources of dependencies
-	cargo fmt --check
+	cargo fmt --all --check
 	cargo clippy --locked --workspace --all-targets -- -D warnings
 	@if command -v cargo-deny >/dev/null; then cargo deny --locked check --hide-inclusion-graph bans licenses sources; \
 	else echo "lint: no cargo-deny, so dependencies are not checked (make setup installs it)" >&2; fi
@@ -73,8 +80,14 @@ unit: ## all tests that need no cluster
 	cargo test --locked --workspace --lib --bins $(TESTS:%=--test %)
 test-unit: unit
 
-chart: ## the Helm chart's checks
+chart: ## the checks of the Helm charts, the plain manifests and the packages for KubeSphere
 	tests/chart.sh
+	tests/chart-replication.sh
+	tests/kubesphere.sh
+
+kubesphere: ## build the extension and the app template for KubeSphere, into build/kubesphere
+	kubesphere/build.py
+	kubesphere/check.py build/kubesphere/*.tgz
 
 cluster-up: ## start the cluster
 	$(if $(CLUSTER_SCRIPT),$(CLUSTER_SCRIPT) up)
@@ -104,8 +117,8 @@ install: cluster-up image-$(CLUSTER) ## install the operator as it is now
 	  --set image.repository=$(REPOSITORY),image.tag=$(IMAGE:$(REPOSITORY):%=%),image.pullPolicy=IfNotPresent \
 	  --set-string podAnnotations.build=$$($(BUILD-$(CLUSTER)))
 
-test-e2e: install ## the end-to-end tests
-	cargo test --locked --test e2e -- --test-threads=$(E2E_THREADS) $(E2E)
+test-e2e: install build ## the end-to-end tests
+	KUBECTL_RR=$(dir $(BINARY))kubectl-rr cargo test --locked --test e2e -- --test-threads=$(E2E_THREADS) $(E2E)
 
 test: tools lint unit cluster-up chart test-e2e ## everything, from a machine with nothing but Rust, Go and Debian
 

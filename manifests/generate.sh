@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# Makes what is derived from other files: the chart's copy of the CRD, and install.yaml from the chart.
-#   manifests/generate.sh           write both
+# Makes what is derived from other files: the chart's copy of the CRD, install.yaml from the chart, and the copy of it that
+# the Kustomize variants stand on (Kustomize reads nothing above the directory that it is pointed at).
+#   manifests/generate.sh           write all
 #   manifests/generate.sh --print   only print install.yaml, from the files as they are
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -30,3 +31,4 @@ if [ "${1:-}" = --print ]; then install; exit; fi
 cp crds/redisreplications.yaml "$chart/crds/redisreplications.yaml"
 install >manifests/install.yaml.new
 mv manifests/install.yaml.new manifests/install.yaml
+cp manifests/install.yaml manifests/kustomize/base/install.yaml

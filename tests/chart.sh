@@ -1,31 +1,19 @@
 #!/usr/bin/env bash
-# Checks the chart, the plain manifests and the examples. Needs helm; installs no tools.
+# Checks the operator's chart, the plain manifests, their Kustomize variants and the examples. Needs helm; installs no tools.
 # With KUBECONFIG set to a test cluster that answers, the API server checks everything too: the CRD is installed or
 # updated there and stays; a namespace under the restricted Pod Security Standard comes and goes; all else is a dry run.
 set -euo pipefail
-cd "$(dirname "$0")/.."
-PATH=$PATH:$HOME/.cache/redis-replication-cluster/bin
+source "$(dirname "$0")/checks.sh"
 chart=charts/redis-replication-operator; crd=$chart/crds/redisreplications.yaml ns=redis-replication-chart-$$
-tmp=$(mktemp -d) passed=0 failed=0 used_cluster=
+used_cluster=
 finish() {
   [ -z "$used_cluster" ] || kubectl delete namespace "$ns" --ignore-not-found --wait=false >/dev/null || true
   rm -rf "$tmp"
 }
 trap finish EXIT
 
-check() { # NAME COMMAND... : it succeeds
-  if "${@:2}" >"$tmp/out" 2>&1; then passed=$((passed + 1)); echo "ok    $1"
-  else failed=$((failed + 1)); echo "FAIL  $1"; head -30 "$tmp/out" | sed 's/^/      /'; fi
-}
 render() { helm template redis-replication-operator "$chart" --namespace "$ns" "$@"; }
-refuses() { # WORDS HELM-ARGUMENTS... : rendering fails, and the message has these words
-  if render "${@:2}" >"$tmp/refused" 2>&1; then echo "it was rendered"; return 1; fi
-  grep -iE "$1" "$tmp/refused" || { cat "$tmp/refused"; return 1; }
-}
-renders() { # HAS HAS-NOT HELM-ARGUMENTS... : it renders, with the one pattern and without the other (or `nothing`)
-  render "${@:3}" >"$tmp/rendered" && grep -qE "$1" "$tmp/rendered" && { [ "$2" = nothing ] || ! grep -nE "$2" "$tmp/rendered"; }
-}
-up_to_date() { manifests/generate.sh --print | diff manifests/install.yaml - || { echo "run manifests/generate.sh"; false; }; }
+up_to_date() { manifests/generate.sh --print | diff "$1" - || { echo "run manifests/generate.sh"; false; }; }
 few_rights() { # the rules have no wildcards, and Secrets are neither listed nor watched
   render -s templates/rbac.yaml >"$tmp/rbac" && ! grep -n '\*' "$tmp/rbac" && grep -A1 'resources: \[secrets\]' "$tmp/rbac" | grep -qx '  verbs: \[get, create\]'
 }
@@ -51,14 +39,15 @@ check "every setting arrives" renders 'registry.example.com/keeper:1.2.3' 'redis
 check "ServiceMonitor on request" renders 'kind: ServiceMonitor' nothing --set metrics.serviceMonitor.enabled=true
 check "rights: no wildcards, no listing of Secrets" few_rights
 check "the chart's CRD is the repository's" diff crds/redisreplications.yaml "$crd"
-check "install.yaml is up to date" up_to_date
+check "install.yaml is up to date" up_to_date manifests/install.yaml
+check "Kustomize's install.yaml is up to date" up_to_date manifests/kustomize/base/install.yaml
+check "the charts' tables of values are up to date" charts/readme.py --check
+check "the icon is icon.svg" grep -qx "icon: data:image/svg+xml;base64,$(base64 -w0 $chart/icon.svg)" $chart/Chart.yaml
+check "a registry for all images" renders 'image: "mirror.example.com/redis-replication-operator:0' nothing --set global.imageRegistry=mirror.example.com
+check "node labels for all pods" renders 'everywhere: "yes"' nothing --set-string global.nodeSelector.everywhere=yes
+check "the CRD in the release: kept when it is removed" renders 'helm.sh/resource-policy: keep' nothing --set crds.install=true
+check "the CRD in the release: not unless asked for" renders 'kind: Deployment' 'kind: CustomResourceDefinition'
 
-dry_run() { kubectl apply --server-side --force-conflicts --dry-run=server -f "$@"; }
-without_warning() {
-  "$@" >"$tmp/said" 2>&1 || { cat "$tmp/said"; return 1; }
-  ! grep -i warning "$tmp/said"
-}
-rendered_dry_run() { render "$@" >"$tmp/rendered" && without_warning dry_run "$tmp/rendered"; }
 install_dry_run() { sed "s/redis-replication-system/$ns/" manifests/install.yaml >"$tmp/install" && without_warning dry_run "$tmp/install"; }
 pod_is_restricted() { # the operator's pod itself, which the restricted standard refuses where it only warns of a Deployment
   local spec
@@ -70,23 +59,30 @@ refuses_field() {
   grep replicaz "$tmp/refused"
 }
 
-if [ -z "${KUBECONFIG:-}" ]; then echo "skip  the API server's checks: KUBECONFIG is not set"
-elif ! command -v kubectl >/dev/null; then echo "skip  the API server's checks: there is no kubectl"
-elif ! kubectl version --request-timeout=5s >/dev/null 2>&1; then echo "skip  the API server's checks: no cluster answers at KUBECONFIG"
-else
+variant() { # NAME HAS HAS-NOT
+  kubectl kustomize "manifests/kustomize/$1" >"$tmp/variant-$1.yaml" && grep -qE "$2" "$tmp/variant-$1.yaml" && ! grep -nE "$3" "$tmp/variant-$1.yaml"
+}
+variant_dry_run() { sed "s/redis-replication-system/$ns/; s/\(name\|namespace\): redis$/\1: $ns/" "$tmp/variant-$1.yaml" >"$tmp/variant" && without_warning dry_run "$tmp/variant"; }
+
+if command -v kubectl >/dev/null; then
+  check "Kustomize: base" variant base 'kind: ClusterRole$' 'kind: NetworkPolicy'
+  check "Kustomize: one namespace, nothing cluster-wide, and the pod's own namespace is watched" \
+    variant namespaced 'fieldPath: metadata.namespace' 'kind: ClusterRole|redis-replication-system'
+  check "Kustomize: high availability" variant high-availability 'requiredDuringScheduling.*$' '^        preferredDuringScheduling'
+else echo "skip  Kustomize: there is no kubectl"; fi
+
+if cluster_for "the API server's checks"; then
   used_cluster=yes
   check "the API server takes the CRD" without_warning kubectl apply --server-side --force-conflicts -f "$crd"
   kubectl wait --for=condition=Established --timeout=30s -f "$crd" >/dev/null || true
-  kubectl create namespace "$ns" >/dev/null
-  kubectl label namespace "$ns" pod-security.kubernetes.io/{enforce,warn}=restricted >/dev/null
-  for _ in $(seq 50); do kubectl -n "$ns" get serviceaccount default >/dev/null 2>&1 && break; sleep 0.2; done
+  restricted_namespace "$ns"
   check "the API server takes the chart" rendered_dry_run
   for values in tests/chart/*.yaml; do check "the API server takes the chart with ${values##*/}" rendered_dry_run -f "$values"; done
   check "the operator's pod is allowed under the restricted standard" pod_is_restricted
   check "the API server takes install.yaml" install_dry_run
+  for name in base namespaced high-availability; do check "the API server takes Kustomize's $name" variant_dry_run "$name"; done
   for example in manifests/examples/*.yaml; do check "the API server takes ${example##*/}" without_warning dry_run "$example" -n "$ns"; done
   check "the API server refuses a misspelt field" refuses_field
 fi
 
-echo "$passed passed, $failed failed"
-[ "$failed" = 0 ]
+summary

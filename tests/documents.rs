@@ -30,11 +30,27 @@ fn every_event_is_explained() {
     let events: Vec<_> = words
         .filter(|w| w.chars().all(char::is_alphabetic))
         .filter(|w| {
-            ["Started", "Completed", "Abandoned", "Elected", "Demoted", "Replaced"].iter().any(|end| w.ends_with(end))
+            ["Started", "Completed", "Abandoned", "Elected", "Demoted", "Replaced", "Deleted", "Accepted", "Refused"]
+                .iter()
+                .any(|end| w.ends_with(end))
         })
         .collect();
-    assert!(events.len() >= 9, "{events:?}");
+    assert!(events.len() >= 12, "{events:?}");
     for event in events {
         assert!(OPERATIONS.contains(&format!("`{event}`")), "docs/operations.md has no line for the event {event}");
+    }
+}
+
+/// Every test that docs/guarantees.md names is there.
+#[test]
+fn every_guarantee_names_tests_that_exist() {
+    let page = include_str!("../docs/guarantees.md");
+    let names: Vec<_> = page.split('`').skip(1).step_by(2).filter(|w| w.contains(".rs")).collect();
+    assert!(names.len() > 10, "{names:?}");
+    for name in names {
+        let (file, test) = name.split_once("::").unwrap_or((name, ""));
+        let path = format!("{}/{file}", env!("CARGO_MANIFEST_DIR"));
+        let source = std::fs::read_to_string(&path).unwrap_or_else(|e| panic!("{path}: {e}"));
+        assert!(test.is_empty() || source.contains(&format!("fn {test}(")), "{file} has no test {test}");
     }
 }

@@ -183,3 +183,28 @@ async fn the_status_is_guarded_by_the_resource_version() {
     assert!(error.is_conflict());
     done(server).await;
 }
+
+/// An older `CustomResourceDefinition` drops what it does not know. Nothing may rest on a record that is not kept.
+#[tokio::test]
+async fn a_status_that_is_not_kept_is_an_error() {
+    let (client, mut h) = client();
+    let server = tokio::spawn(async move {
+        answer(&mut h, StatusCode::OK, |_, _, body| {
+            let mut stored = body.unwrap();
+            stored["spec"] = json!({});
+            stored["status"]["members"][0].as_object_mut().unwrap().remove("enrolled");
+            stored
+        })
+        .await;
+    });
+    let resource: RedisReplication = serde_json::from_value(json!({
+        "apiVersion": "redis.replication.dev/v1alpha1", "kind": "RedisReplication",
+        "metadata": {"name": "cache", "namespace": "shop", "resourceVersion": "41"}, "spec": {}
+    }))
+    .unwrap();
+    let status: RedisReplicationStatus =
+        serde_json::from_value(json!({"members": [{"name": "cache-0", "role": "Master", "enrolled": true}]})).unwrap();
+    let error = apply::status(&client, &resource, &status).await.unwrap_err().to_string();
+    assert!(error.contains("status.members[0].enrolled was not kept") && error.contains("apply the one"), "{error}");
+    done(server).await;
+}

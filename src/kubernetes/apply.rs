@@ -46,6 +46,12 @@ pub enum Error {
         /// On which object.
         name: String,
     },
+    /// The API server dropped what it does not know: nothing may rest on a record that is not kept.
+    #[error(
+        "the CustomResourceDefinition redisreplications.redis.replication.dev is not this operator's: {0} was not kept; \
+         apply the one of this version (kubectl apply --server-side -f crds/)"
+    )]
+    Pruned(String),
     /// An object could not be written as JSON: a bug.
     #[error("serialize: {0}")]
     Json(#[from] serde_json::Error),
@@ -148,8 +154,13 @@ pub async fn status(
         "status": status,
     });
     let params = PatchParams::apply(SUPERVISOR_FIELD_MANAGER).force();
-    limited("write the status of", "RedisReplication", &name, api.patch_status(&name, &params, &Patch::Apply(&body)))
-        .await
+    let patch = Patch::Apply(&body);
+    let request = api.patch_status(&name, &params, &patch);
+    let written: RedisReplication = limited("write the status of", "RedisReplication", &name, request).await?;
+    match difference(&serde_json::to_value(&written.status)?, &body["status"]) {
+        Some(field) => Err(Error::Pruned(format!("status{field}"))),
+        None => Ok(written),
+    }
 }
 
 /// One merge patch.

@@ -24,6 +24,9 @@ use tokio::time::{Instant, timeout};
 pub const LEASE_DURATION: Duration = Duration::from_secs(5);
 /// How often it is renewed, or asked about.
 pub const RENEW_EVERY: Duration = Duration::from_millis(1500);
+/// How often a process that stands by looks whether the lease has expired: reading costs the API server little, and what it
+/// takes longer comes on top of an outage.
+pub const LOOK_EVERY: Duration = Duration::from_millis(500);
 /// How long a request may take.
 const LEASE_TIMEOUT: Duration = Duration::from_millis(1200);
 

@@ -33,7 +33,7 @@ use crate::{
     kubernetes::{
         client::client,
         events::Publisher,
-        lease::{Elector, Leadership, Outcome, RENEW_EVERY},
+        lease::{Elector, LOOK_EVERY, Leadership, Outcome, RENEW_EVERY},
         stores::{self, Key, watch_managed},
     },
 };
@@ -134,7 +134,7 @@ async fn lead(
     tracing::info!(identity = args.identity, lease = args.lease_name, "standing by");
     let mut acting = None;
     loop {
-        let next = Instant::now() + RENEW_EVERY;
+        let next = Instant::now() + if acting.is_some() { RENEW_EVERY } else { LOOK_EVERY };
         match elector.attempt().await {
             Outcome::Leading if acting.is_none() => {
                 tracing::info!(identity = args.identity, "leading");

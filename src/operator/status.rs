@@ -103,10 +103,10 @@ fn member(o: &Observation, name: &str, m: &Member, serving: Option<(&str, &Info)
         Some(FollowState::Syncing(percent)) => percent,
         _ => None,
     });
-    // a process is recorded when it has all the data: as master, or once it follows and has caught up
+    // a process is recorded when it has all the data: as the recorded master, or once it follows and has caught up
     let recorded = o.record.members.get(name);
     let Recorded { run_id, uid } = match info {
-        Some(i) if recorded.is_some() && o.memory.caught_up(name, i) => {
+        Some(i) if recorded.is_some() && (is_master || o.memory.caught_up(name, i)) => {
             Recorded { run_id: Some(i.run_id.clone()), uid: m.pod.as_ref().map(|p| p.uid.clone()) }
         }
         _ => recorded.cloned().unwrap_or_default(),

@@ -29,7 +29,7 @@ const NOTICEABLE: Duration = Duration::from_millis(300);
 /// Between two writes of the status that announce no decision.
 const STATUS_SPACING: Duration = Duration::from_millis(200);
 /// So long nothing is said of a master that seems to be missing: connections come about, failovers begin.
-const FIRST_IMPRESSION: Duration = Duration::from_secs(1);
+const FIRST_IMPRESSION: Duration = Duration::from_secs(2);
 /// How often it is asked whether the namespace is being deleted, while a leaving master is all that is left.
 const NAMESPACE_EVERY: Duration = Duration::from_secs(1);
 /// How long the pods of a deleted resource are accompanied.
@@ -217,6 +217,11 @@ impl Supervisor {
                 self.status_failures += 1;
                 if !error.is_conflict() {
                     tracing::warn!(%error, "status not written");
+                    if self.status_failures == 1 && matches!(error, apply::Error::Pruned(_)) {
+                        let on = self.resource.object_ref(&());
+                        let reason = Reason::ApplyFailed.to_string();
+                        self.ctx.events.publish(Severity::Warning, &reason, "Observe", &error.to_string(), on);
+                    }
                 } else if let Some(stored) = stored(&self.ctx, &self.key) {
                     self.resource = (*stored).clone();
                 }

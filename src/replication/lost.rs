@@ -24,6 +24,9 @@ pub const FENCE: Duration = MAX_LAG.saturating_add(Duration::from_secs(2));
 /// How long the kubelet may take to end a hung process. With a grace of one second it takes three.
 const KILL_PATIENCE: Duration = Duration::from_secs(6);
 
+/// For how long nothing is said of members that hear a master that the operator does not.
+const ISOLATED_AFTER: Duration = Duration::from_secs(3);
+
 /// The recorded process of `lost` does not serve. `from` is the master before, as the next transition will name it.
 pub(super) fn lost(o: &Observation, lost: &str, p: &mut Plan) {
     match fate(o, lost) {
@@ -70,7 +73,7 @@ fn unreachable(o: &Observation, lost: &str, words: &str, p: &mut Plan) {
         let text = format!(
             "{lost} cannot be reached ({words}), nor can any other member: this may be the operator's own trouble"
         );
-        return p.wait(Topic::Isolation, text);
+        return p.wait(isolation(o), text);
     }
     if let Some((name, _)) = others.iter().find(|(n, i)| hears(o, n, i)) {
         look_at_others(o, lost, p);
@@ -147,6 +150,12 @@ pub(super) fn choose(
 /// Did a person take the decision?
 pub(super) fn forced(o: &Observation) -> bool {
     o.settings.request.as_ref().is_some_and(|r| r.kind == RequestKind::Failover) && serving_master(o).is_none()
+}
+
+/// A replica notices a silence a moment after the operator does: at first it is nothing to call a person for.
+fn isolation(o: &Observation) -> Topic {
+    let since = o.memory.masterless_since.unwrap_or(o.now);
+    if o.now >= since + ISOLATED_AFTER { Topic::Isolation } else { Topic::Suspicion }
 }
 
 /// The members that answer, but `lost`.

@@ -29,3 +29,9 @@ pub use promises::{Promises, good_replicas};
 pub use steps::{Answer, Plan, Step, Topic, Wait};
 pub use suspicion::{SILENT_AFTER, Verdict, verdict};
 pub use transition::HOLD;
+
+#[cfg(test)]
+mod fixture;
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod rules_tests;

@@ -264,8 +264,14 @@ impl Observation {
     }
 
     /// Does this process go on from where the record last saw it, with all it had in memory?
+    ///
+    /// Where the record has lost its master's process (an older `CustomResourceDefinition` drops what it does not know), a
+    /// master is taken for it: only a recorded decision makes one.
     pub fn is_recorded_process(&self, pod: &str, info: &Info) -> bool {
-        self.recorded_run_id(pod) == Some(info.run_id.as_str())
+        match self.recorded_run_id(pod) {
+            Some(run_id) => run_id == info.run_id,
+            None => self.record.master.as_deref() == Some(pod) && info.is_master(),
+        }
     }
 
     /// The member's process when it last had all data.

@@ -153,17 +153,13 @@ fn online(info: &Info) -> bool {
     !info.loading && info.replica().is_some_and(|r| r.follow == FollowState::Online)
 }
 
-/// Does somebody follow whose progress has to be looked at, lest it takes until the next question?
-pub(super) fn look(o: &Observation, master: &str, p: &mut Plan) {
-    let Memory { joining, mark, .. } = &o.memory;
-    if joining.is_empty() && mark.is_none() {
+/// Is there something that a fresh answer decides, lest it takes until the next question?
+pub(super) fn look(o: &Observation, master: &str, truth: &Info, p: &mut Plan) {
+    let Memory { joining, mark, lonely_since, .. } = &o.memory;
+    let lonely = lonely_since.is_some() && truth.min_replicas > 0;
+    if joining.is_empty() && mark.is_none() && !lonely {
         return;
     }
-    let mut members: Vec<_> = joining.keys().cloned().collect();
-    if mark.is_some() {
-        members = o.members.keys().cloned().collect();
-    } else {
-        members.push(master.to_owned());
-    }
-    p.steps.push(Step::Look { members });
+    let concerned = |n: &str| mark.is_some() || n == master || joining.contains_key(n);
+    p.steps.push(Step::Look { members: o.members.keys().filter(|n| concerned(n)).cloned().collect() });
 }

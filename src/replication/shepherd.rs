@@ -30,9 +30,7 @@ const LABELS_AFTER: Duration = Duration::from_millis(1500);
 
 /// Steps that bring all others behind `master`, which is alive and accepts writes.
 pub(super) fn gather(o: &Observation, master: &str, truth: &Info, p: &mut Plan) {
-    if o.route.as_ref().is_some_and(|r| r.as_deref() != Some(master)) {
-        p.steps.push(Step::Route { to: master.to_owned() });
-    }
+    route(o, master, p);
     label(o, master, RoleLabel::Master, p);
     for (name, member) in o.members.iter().filter(|(n, _)| *n != master) {
         if let Some(demotion) = o.memory.demoted.get(name)
@@ -45,7 +43,14 @@ pub(super) fn gather(o: &Observation, master: &str, truth: &Info, p: &mut Plan) 
     }
     if o.record.transition.is_none() {
         promises::keep(o, master, truth, p);
-        promises::look(o, master, p);
+        promises::look(o, master, truth, p);
+    }
+}
+
+/// Points the master Service at the recorded master, or target.
+pub(super) fn route(o: &Observation, to: &str, p: &mut Plan) {
+    if o.route.as_ref().is_some_and(|r| r.as_deref() != Some(to)) {
+        p.steps.push(Step::Route { to: to.to_owned() });
     }
 }
 

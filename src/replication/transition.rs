@@ -58,10 +58,12 @@ fn answer_request(o: &Observation, t: &Pending, p: &mut Plan) {
     }
 }
 
-/// Nobody else may accept writes when the target begins to.
+/// Nobody else may accept writes when the target begins to. The Service is moved at the same time: until kube-proxy has
+/// heard of it, the target has long been promoted.
 fn promote(o: &Observation, t: &Pending, p: &mut Plan) {
     if !shepherd::disarm_rivals(o, Some(&t.to), p) {
         p.steps.push(Step::Promote { member: t.to.clone(), min_replicas: o.record.fence });
+        shepherd::route(o, &t.to, p);
     }
 }
 

@@ -5,6 +5,7 @@ pub mod agreement;
 pub mod damage;
 pub mod exec;
 pub mod hand;
+pub mod helm;
 pub mod info;
 pub mod namespace;
 pub mod objects;

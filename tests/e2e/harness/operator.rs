@@ -75,6 +75,19 @@ pub async fn restart(client: &Client, within: Duration) -> Result<()> {
     rolled_out(client, within).await
 }
 
+/// Changes how many operator pods there are, waits until that is so, and returns how many there were.
+pub async fn scale(client: &Client, replicas: i32, within: Duration) -> Result<i32> {
+    let spec = deployments(client).get(NAME).await?.spec.context("no spec")?;
+    let patch = Patch::Merge(json!({ "spec": { "replicas": replicas } }));
+    deployments(client).patch_scale(NAME, &PatchParams::default(), &patch).await?;
+    eventually(&format!("{replicas} pods of the operator"), within, async || {
+        let pods = pods(client).await?.len();
+        ensure(pods == usize::try_from(replicas)?, || format!("there are {pods}"))
+    })
+    .await?;
+    Ok(spec.replicas.unwrap_or(1))
+}
+
 /// Waits until all of the operator's pods run, and none is left over.
 pub async fn rolled_out(client: &Client, within: Duration) -> Result<()> {
     eventually("the operator's rollout", within, async || {

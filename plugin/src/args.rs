@@ -1,0 +1,292 @@
+//! The command line.
+#![allow(clippy::doc_markdown, reason = "these comments are the help texts")]
+
+use std::{path::PathBuf, time::Duration};
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap_complete::Shell;
+
+const EXIT_CODES: &str = "\
+Exit codes:
+  0  done; of `status`: healthy
+  1  it did not work; one line on the standard error says why and what to do
+  2  the command line makes no sense
+  3  `status`: something is not healthy; `rehearse`: acknowledged writes were lost
+  4  the operator refused or abandoned what was asked for; nothing has changed
+  5  what was asked for has not happened in time; the request stays
+`cli` ends with the exit code of redis-cli.";
+
+/// The whole command line.
+#[derive(Parser, Debug)]
+#[command(
+    name = "kubectl-rr",
+    bin_name = "kubectl rr",
+    version,
+    about = "Redis and Valkey replications: how they are, and what a person can ask of them",
+    after_help = EXIT_CODES,
+    infer_subcommands = false
+)]
+pub struct Cli {
+    /// Which cluster.
+    #[command(flatten)]
+    pub connection: Connection,
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// How to reach the cluster.
+#[derive(Args, Debug, Clone, Default)]
+pub struct Connection {
+    /// The namespace. Absent: the context's.
+    #[arg(short, long, global = true)]
+    pub namespace: Option<String>,
+    /// The context in the kubeconfig. Absent: the current one.
+    #[arg(long, global = true)]
+    pub context: Option<String>,
+    /// The kubeconfig file. Absent: KUBECONFIG, ~/.kube/config, or the pod's own service account.
+    #[arg(long, global = true, value_name = "FILE")]
+    pub kubeconfig: Option<PathBuf>,
+}
+
+/// What to do.
+#[derive(Subcommand, Debug)]
+pub enum Command {
+    /// Show members with their lag, what the operator waits for, and the last change of master.
+    Status(Status),
+    /// Ask the healthy master to hand over: writes pause for milliseconds, nothing is lost.
+    Switchover(Switchover),
+    /// Decide a failover that the operator may not decide: acknowledged writes may be lost.
+    Failover(Failover),
+    /// Have the operator leave a replication alone. No failover meanwhile.
+    Pause(Name),
+    /// End a pause.
+    Resume(Name),
+    /// Open redis-cli on the master or another member, logged in.
+    Cli(RedisCli),
+    /// Show the logs of all members, merged.
+    Logs(Logs),
+    /// Show the events of the resource and of all that belongs to it.
+    Events(Name),
+    /// Collect what a bug report needs into a tar.gz, without Secrets and passwords.
+    Report(Report),
+    /// Rehearse the loss of the master while a writer writes, and measure the gap.
+    Rehearse(Rehearse),
+    /// Print a completion script for a shell.
+    Completion {
+        /// Which.
+        #[arg(value_enum)]
+        shell: Shell,
+    },
+    /// Answers kubectl's own completion.
+    #[command(name = "__complete", hide = true)]
+    Complete {
+        /// The line until now.
+        #[arg(last = true)]
+        words: Vec<String>,
+    },
+}
+
+/// A command about one resource.
+#[derive(Args, Debug)]
+pub struct Name {
+    /// Name of the RedisReplication.
+    pub name: String,
+}
+
+/// `status`.
+#[derive(Args, Debug)]
+pub struct Status {
+    /// Name of the RedisReplication. Absent: all of the namespace, one a line.
+    pub name: Option<String>,
+    /// All namespaces.
+    #[arg(short = 'A', long, conflicts_with = "name")]
+    pub all_namespaces: bool,
+    /// Redraw every second, until Ctrl-C.
+    #[arg(short, long, conflicts_with = "output")]
+    pub watch: bool,
+    /// Print for machines.
+    #[arg(short, long, value_enum)]
+    pub output: Option<Format>,
+}
+
+/// For machines.
+#[derive(ValueEnum, Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Format {
+    /// JSON.
+    Json,
+    /// YAML.
+    Yaml,
+}
+
+/// `switchover`.
+#[derive(Args, Debug)]
+pub struct Switchover {
+    /// Name of the RedisReplication.
+    pub name: String,
+    /// The pod that is to be the master. Absent: the operator chooses.
+    #[arg(long, value_name = "POD")]
+    pub to: Option<String>,
+    /// Whether and how long to wait.
+    #[command(flatten)]
+    pub patience: Patience,
+}
+
+/// `failover`.
+#[derive(Args, Debug)]
+pub struct Failover {
+    /// Name of the RedisReplication.
+    pub name: String,
+    /// You have understood that acknowledged writes may be lost.
+    #[arg(long)]
+    pub force: bool,
+    /// The pod that is to be the master. Absent: the one with the newest data among those that answer.
+    #[arg(long, value_name = "POD")]
+    pub to: Option<String>,
+    /// Do not ask.
+    #[arg(short, long)]
+    pub yes: bool,
+    /// Whether and how long to wait.
+    #[command(flatten)]
+    pub patience: Patience,
+}
+
+/// Whether and how long to wait.
+#[derive(Args, Debug, Clone)]
+pub struct Patience {
+    /// Wait until it is done (the default).
+    #[arg(long, overrides_with = "no_wait")]
+    pub wait: bool,
+    /// Only ask for it.
+    #[arg(long)]
+    pub no_wait: bool,
+    /// How long to wait, e.g. `90s` or `5m`.
+    #[arg(long, value_parser = duration, default_value = "2m")]
+    pub timeout: Duration,
+}
+
+/// `cli`.
+#[derive(Args, Debug)]
+pub struct RedisCli {
+    /// Name of the RedisReplication.
+    pub name: String,
+    /// The member. Absent: the master.
+    pub pod: Option<String>,
+    /// A Redis command, or options of redis-cli. Absent: a prompt, or the commands on the standard input.
+    #[arg(last = true)]
+    pub arguments: Vec<String>,
+}
+
+/// `logs`.
+#[derive(Args, Debug)]
+pub struct Logs {
+    /// Name of the RedisReplication.
+    pub name: String,
+    /// Go on as new lines come, also after a member restarts.
+    #[arg(short, long)]
+    pub follow: bool,
+    /// So many of the last lines of each member.
+    #[arg(long, value_name = "LINES")]
+    pub tail: Option<i64>,
+    /// Lines of so long ago at most, e.g. `10m`.
+    #[arg(long, value_parser = duration)]
+    pub since: Option<Duration>,
+    /// The containers before their last restart.
+    #[arg(short, long, conflicts_with = "follow")]
+    pub previous: bool,
+}
+
+/// `report`.
+#[derive(Args, Debug)]
+pub struct Report {
+    /// Name of the RedisReplication.
+    pub name: String,
+    /// The file to write. Absent: `<name>-report-<time>.tar.gz` here.
+    #[arg(short, long, value_name = "FILE")]
+    pub output: Option<PathBuf>,
+    /// So many of the last lines of each log.
+    #[arg(long, value_name = "LINES", default_value_t = 5000)]
+    pub tail: i64,
+}
+
+/// `rehearse`.
+#[derive(Args, Debug)]
+pub struct Rehearse {
+    /// Name of the RedisReplication.
+    pub name: String,
+    /// End the master's process without a hand-over: a failover. Absent: delete its pod, which is a switchover.
+    #[arg(long)]
+    pub crash: bool,
+    /// Writes a second.
+    #[arg(long, default_value_t = 200, value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    pub rate: u32,
+    /// Image of the writer. Absent: the operator's own.
+    #[arg(long)]
+    pub image: Option<String>,
+    /// Do not ask.
+    #[arg(short, long)]
+    pub yes: bool,
+}
+
+/// Reads `90s`, `5m`, `1h`, or seconds without a unit.
+fn duration(text: &str) -> Result<Duration, String> {
+    let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
+    let number: u64 = digits.parse().map_err(|_| format!("{text:?} is not a duration such as 90s or 5m"))?;
+    let seconds = match &text[digits.len()..] {
+        "s" | "" => number,
+        "m" => number.saturating_mul(60),
+        "h" => number.saturating_mul(3600),
+        unit => return Err(format!("{unit:?} is not a unit of time: use s, m or h")),
+    };
+    Ok(Duration::from_secs(seconds))
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use clap::CommandFactory;
+
+    use super::*;
+
+    fn parse(line: &str) -> Result<Cli, clap::Error> {
+        Cli::try_parse_from(line.split_whitespace())
+    }
+
+    #[test]
+    fn the_definition_is_sound() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn what_follows_two_dashes_is_for_redis_cli() {
+        let cli = parse("kubectl-rr cli cache cache-1 -n shop -- --raw GET -n").unwrap();
+        assert_eq!(cli.connection.namespace.as_deref(), Some("shop"));
+        let Command::Cli(args) = cli.command else { unreachable!() };
+        assert_eq!(args.pod.as_deref(), Some("cache-1"));
+        assert_eq!(args.arguments, ["--raw", "GET", "-n"]);
+        let Command::Cli(args) = parse("kubectl-rr cli cache -- PING").unwrap().command else { unreachable!() };
+        assert_eq!((args.pod, args.arguments), (None, vec!["PING".to_owned()]));
+    }
+
+    #[test]
+    fn contradictions_are_usage_errors() {
+        for line in [
+            "kubectl-rr status cache -A",
+            "kubectl-rr status --watch -o json",
+            "kubectl-rr logs cache -f -p",
+            "kubectl-rr switchover",
+            "kubectl-rr switchover cache --timeout 3w",
+        ] {
+            assert_eq!(parse(line).unwrap_err().exit_code(), 2, "{line}");
+        }
+    }
+
+    #[test]
+    fn durations_are_read() {
+        assert_eq!(duration("90s"), Ok(Duration::from_secs(90)));
+        assert_eq!(duration("5m"), Ok(Duration::from_secs(300)));
+        assert_eq!(duration("7"), Ok(Duration::from_secs(7)));
+        assert!(duration("soon").is_err() && duration("3w").is_err());
+    }
+}

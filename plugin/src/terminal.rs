@@ -1,0 +1,64 @@
+//! The terminal: whether there is one, its colours, and asking a person.
+
+use std::io::{IsTerminal, Write, stderr, stdin, stdout};
+
+use jiff::Timestamp;
+
+use crate::{error::Error, render::Look};
+
+/// How text looks now: colours on a terminal only, and not where `NO_COLOR` asks for none.
+pub fn look() -> Look {
+    Look { now: Timestamp::now(), colours: is_terminal() && colours_are_welcome(|name| std::env::var(name).ok()) }
+}
+
+/// Is the standard output a terminal?
+pub fn is_terminal() -> bool {
+    stdout().is_terminal()
+}
+
+fn colours_are_welcome(variable: impl Fn(&str) -> Option<String>) -> bool {
+    variable("NO_COLOR").is_none_or(|value| value.is_empty()) && variable("TERM").as_deref() != Some("dumb")
+}
+
+/// Writes to the standard output. A reader that has gone away is no failure.
+pub fn print(text: &str) -> Result<(), Error> {
+    let mut out = stdout().lock();
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => Err(Error::io("standard output")(error)),
+        _ => Ok(()),
+    }
+}
+
+/// Has a person type a word before something is done that can cost data or writes.
+pub fn confirm(warning: &str, word: &str, yes: bool) -> Result<(), Error> {
+    let mut err = stderr().lock();
+    let told = writeln!(err, "{warning}");
+    if yes {
+        return told.map_err(Error::io("standard error"));
+    }
+    if !stdin().is_terminal() {
+        return Err(Error::Usage("there is no terminal to ask on; give --yes if you are sure".into()));
+    }
+    let mut line = String::new();
+    told.and_then(|()| write!(err, "Type {word} to go on: "))
+        .and_then(|()| err.flush())
+        .and_then(|()| stdin().read_line(&mut line).map(drop))
+        .map_err(Error::io("the terminal"))?;
+    if line.trim() == word { Ok(()) } else { Err(Error::Pointless("not confirmed; nothing was done".into())) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn colours_can_be_declined() {
+        let with = |set: &'static [(&str, &str)]| {
+            move |name: &str| set.iter().find(|(key, _)| *key == name).map(|(_, value)| (*value).to_owned())
+        };
+        assert!(colours_are_welcome(with(&[("TERM", "xterm")])));
+        assert!(colours_are_welcome(with(&[("NO_COLOR", "")])), "set but empty means nothing");
+        assert!(!colours_are_welcome(with(&[("NO_COLOR", "1")])));
+        assert!(!colours_are_welcome(with(&[("TERM", "dumb")])));
+    }
+}

@@ -1,0 +1,388 @@
+//! The protocol's rules, one by one: a situation, and what follows from it.
+
+use std::time::Duration;
+
+use rstest::rstest;
+
+use super::{
+    Answer, Contact, FENCE, Former, Observation, Pod, Promises, Request, Step, Topic, Verdict,
+    fixture::{NOW, consistent, healthy, name},
+    plan,
+    suspicion::{Fate, fate},
+    verdict,
+};
+use crate::{
+    api::{RequestKind, TransitionKind},
+    redis::{FollowState, MasterSide, Role},
+};
+
+const SECOND: Duration = Duration::from_secs(1);
+
+fn steps(o: &Observation) -> Vec<Step> {
+    plan(o).steps.into_iter().filter(|s| !matches!(s, Step::Look { .. })).collect()
+}
+
+fn begins(o: &Observation) -> Option<(TransitionKind, String, usize)> {
+    steps(o).into_iter().find_map(|s| match s {
+        Step::Begin { kind, to, fence, .. } => Some((kind, to, fence)),
+        _ => None,
+    })
+}
+
+fn waits(o: &Observation, topic: Topic) -> String {
+    plan(o).waiting_for(topic).unwrap_or_default().to_owned()
+}
+
+#[test]
+fn at_rest_there_is_nothing_to_do() {
+    for o in [healthy(3), consistent(3, 1), healthy(2)] {
+        let o = o.remembered(SECOND);
+        assert_eq!((plan(&o).steps, plan(&o).waits), (vec![], vec![]));
+    }
+}
+
+#[rstest]
+#[case::answers(Contact::Up, 0, "Alive")]
+#[case::slow(Contact::Up, 900, "Alive")]
+#[case::silent(Contact::Up, 1100, "Silent")]
+#[case::hung(Contact::Up, 5000, "Hung")]
+#[case::closed_only(Contact::Closed { since: NOW }, 0, "Silent")]
+#[case::refused(Contact::Refused { since: NOW }, 0, "Dead")]
+#[case::host_silent(Contact::HostSilent { since: NOW.saturating_sub(Duration::from_millis(500)) }, 0, "Silent")]
+#[case::unreachable(Contact::HostSilent { since: NOW.saturating_sub(SECOND) }, 0, "Unreachable")]
+#[case::never_connected(Contact::None, 0, "Silent")]
+fn verdicts(#[case] contact: Contact, #[case] silent_ms: u64, #[case] expected: &str) {
+    let mut o = healthy(3);
+    o.member(0).server.contact = contact;
+    if silent_ms > 0 {
+        o.member(0).server.silent_since = Some(NOW.saturating_sub(Duration::from_millis(silent_ms)));
+    }
+    let found = match verdict(&o, &o.members[&name(0)]) {
+        Verdict::Alive(_) => "Alive",
+        Verdict::Dead(_) => "Dead",
+        Verdict::Hung(_) => "Hung",
+        Verdict::Unreachable(_) => "Unreachable",
+        Verdict::Silent(_) => "Silent",
+    };
+    assert_eq!(found, expected);
+}
+
+#[test]
+fn another_pod_of_the_same_name_proves_nothing_of_its_predecessor() {
+    for (former, gone) in [(Former::Ended, true), (Former::Silent, false), (Former::Unknown, false)] {
+        let mut o = healthy(3);
+        o.restart(0);
+        o.member(0).pod = Some(Pod { uid: "another".into(), running: true, ..Pod::default() });
+        o.member(0).former = former;
+        assert_eq!(matches!(fate(&o, &name(0)), Fate::Gone(_)), gone, "{former:?}");
+    }
+    let mut same_pod = healthy(3);
+    same_pod.restart(0);
+    assert!(matches!(fate(&same_pod, &name(0)), Fate::Gone(_)), "a container restarts when its process has ended");
+}
+
+#[test]
+fn a_dead_master_is_replaced_by_the_most_advanced_survivor() {
+    let mut o = healthy(3);
+    o.kill(0);
+    o.info(2).offset = 101;
+    let o = o.remembered(SECOND);
+    assert_eq!(begins(&o), Some((TransitionKind::Failover, name(2), 1)));
+}
+
+/// What it has beyond the point where it left the recorded history is not comparable with anything.
+#[test]
+fn writes_of_a_rogue_master_count_for_nothing() {
+    let mut o = healthy(3);
+    o.kill(0);
+    let rogue = o.info(2);
+    (rogue.previous_replication_id, rogue.previous_offset) = (Some("history".into()), 90);
+    (rogue.replication_id, rogue.offset) = ("rogue".into(), 500);
+    let o = o.remembered(SECOND);
+    assert_eq!(begins(&o).unwrap().1, name(1));
+}
+
+#[test]
+fn a_restarted_member_never_comes_before_a_survivor() {
+    let mut o = healthy(3);
+    o.kill(0);
+    o.info(1).run_id = "run-1-again".into(); // from its snapshot: the right history, and who knows what is missing
+    o.info(1).offset = 100;
+    o.info(2).offset = 50;
+    let o = o.remembered(SECOND);
+    assert_eq!(begins(&o).unwrap().1, name(2));
+}
+
+#[test]
+fn a_master_that_served_alone_is_waited_for_rather_than_its_former_replicas() {
+    let mut o = healthy(2);
+    o.settings.persistent = true;
+    o.record.fence = 0;
+    o.kill(0);
+    o.member(0).claim_may_hold_data = true;
+    let o = o.remembered(SECOND);
+    assert_eq!(begins(&o), None);
+    assert!(waits(&o, Topic::Election).contains("shop-0: it may hold the newest data"));
+    // it is back, from its append-only file, which forgets the history
+    let mut o = healthy(2);
+    (o.settings.persistent, o.record.fence) = (true, 0);
+    o.restart(0);
+    o.info(0).keys = 5;
+    o.detach(1);
+    let o = o.remembered(SECOND);
+    assert_eq!(begins(&o).unwrap().1, name(0));
+}
+
+#[test]
+fn a_hung_master_is_ended_and_not_overtaken() {
+    let mut o = healthy(3);
+    o.hang(0, 5 * SECOND);
+    let o = o.remembered(2 * SECOND);
+    assert!(matches!(steps(&o).as_slice(), [Step::Kill { member, .. }] if *member == name(0)), "{:?}", plan(&o));
+    let mut ending = o.clone();
+    ending.memory.killed.insert("uid-0".into(), o.now);
+    assert_eq!(steps(&ending), vec![], "until its end is seen");
+    assert!(waits(&ending, Topic::Fence).contains("is being ended"));
+}
+
+#[test]
+fn a_master_that_a_replica_hears_is_left_alone() {
+    for hang in [true, false] {
+        let mut o = healthy(3);
+        if hang {
+            o.hang(0, 5 * SECOND);
+        } else {
+            o.cut(0, 5 * SECOND);
+        }
+        o.memory = o.memory.after(&o);
+        let mut o = o.remembered(5 * SECOND);
+        o.info(1).offset += 14; // a PING
+        o.memory = o.memory.after(&o);
+        assert_eq!(steps(&o), vec![], "hang: {hang}");
+        assert!(waits(&o, Topic::Isolation).contains("shop-1 hears it"), "hang: {hang}: {:?}", plan(&o).waits);
+    }
+}
+
+#[test]
+fn an_operator_that_reaches_nobody_does_nothing() {
+    let mut o = healthy(3);
+    (0..3).for_each(|i| o.cut(i, 10 * SECOND));
+    let o = o.remembered(5 * SECOND);
+    assert_eq!(steps(&o), vec![]);
+    assert!(waits(&o, Topic::Isolation).contains("operator's own trouble"));
+}
+
+#[test]
+fn an_unreachable_master_is_cut_off_and_waited_out() {
+    let mut o = healthy(3);
+    o.cut(0, SECOND);
+    let mut o = o.remembered(2 * SECOND);
+    let detached: Vec<_> = steps(&o).into_iter().map(|s| matches!(s, Step::Detach { .. })).collect();
+    assert_eq!(detached, [true, true]);
+    (1..3).for_each(|i| o.detach(i));
+    let frozen = o.remembered(Duration::ZERO);
+    let early = frozen.clone().remembered(FENCE.saturating_sub(Duration::from_millis(1)));
+    assert_eq!(steps(&early), vec![], "it may take writes until then");
+    assert!(waits(&early, Topic::Fence).contains("refuses writes"));
+    assert_eq!(begins(&frozen.remembered(FENCE)), Some((TransitionKind::Failover, name(1), 1)));
+}
+
+#[test]
+fn a_false_alarm_ends_with_everybody_behind_the_same_master() {
+    let mut o = healthy(3);
+    (1..3).for_each(|i| o.detach(i));
+    let o = o.remembered(Duration::from_millis(10));
+    let followers: Vec<_> = steps(&o).into_iter().filter(|s| matches!(s, Step::Follow { .. })).collect();
+    assert_eq!(followers.len(), 2);
+    assert_eq!(begins(&o), None);
+}
+
+#[test]
+fn an_unreachable_master_without_a_fence_is_not_replaced_but_by_a_person() {
+    let mut o = healthy(2);
+    o.record.fence = 0;
+    o.detach(1);
+    o.cut(0, 10 * SECOND);
+    let mut o = o.remembered(10 * SECOND);
+    assert_eq!(begins(&o), None);
+    assert!(waits(&o, Topic::NotFenced).contains("served alone"));
+    o.settings.request = Some(Request { kind: RequestKind::Failover, to: None });
+    assert_eq!(begins(&o).unwrap().1, name(1));
+}
+
+#[rstest]
+#[case::both_replicas_needed(3, 1, 2, true)]
+#[case::one_is_missing(3, 1, 1, false)]
+#[case::two_confirmed(3, 2, 1, true)]
+#[case::five_members(5, 2, 3, true)]
+#[case::five_members_too_few(5, 2, 2, false)]
+fn consistency_needs_a_quorum(#[case] n: usize, #[case] k: usize, #[case] survivors: usize, #[case] elects: bool) {
+    let mut o = consistent(n, k);
+    o.kill(0);
+    (survivors + 1..n).for_each(|i| o.restart(i));
+    let o = o.remembered(SECOND);
+    assert_eq!(begins(&o).is_some(), elects, "{:?}", plan(&o).waits);
+    if !elects {
+        let words = waits(&o, Topic::Quorum);
+        assert!(words.contains(&format!("{survivors} do (not {}", name(survivors + 1))), "{words}");
+        let mut forced = o.clone();
+        forced.settings.request = Some(Request { kind: RequestKind::Failover, to: Some(name(1)) });
+        assert_eq!(begins(&forced).unwrap().1, name(1));
+    }
+}
+
+#[test]
+fn a_lower_fence_is_recorded_first_and_a_higher_one_set_first() {
+    let mut alone = healthy(2);
+    alone.info(0).role = Role::Master(MasterSide::default());
+    alone.kill(1);
+    let alone = alone.remembered(SECOND);
+    let lowered = steps(&alone);
+    assert!(matches!(lowered.as_slice(), [Step::Promise(Promises { fence: 0, .. })]), "{lowered:?}");
+    let mut recorded = alone.clone();
+    recorded.record.fence = 0;
+    assert_eq!(steps(&recorded), [Step::Fence { member: name(0), min_replicas: 0 }]);
+
+    let mut back = healthy(2);
+    (back.record.fence, back.info(0).min_replicas) = (0, 0);
+    let back = back.remembered(SECOND);
+    assert_eq!(steps(&back), [Step::Fence { member: name(0), min_replicas: 1 }]);
+    let mut set = back.clone();
+    set.info(0).min_replicas = 1;
+    assert!(matches!(steps(&set).as_slice(), [Step::Promise(Promises { fence: 1, .. })]));
+}
+
+#[test]
+fn consistency_never_lets_a_master_go_on_alone() {
+    let mut o = consistent(3, 1);
+    o.info(0).role = Role::Master(MasterSide::default());
+    (1..3).for_each(|i| o.kill(i));
+    assert_eq!(steps(&o.remembered(SECOND)), vec![]);
+}
+
+#[test]
+fn only_a_recorded_member_follows() {
+    let mut o = healthy(3);
+    o.record.members.remove(&name(2));
+    o.detach(2);
+    let o = o.remembered(SECOND);
+    let found = steps(&o);
+    assert!(matches!(found.as_slice(), [Step::Promise(p)] if p.members.contains(&name(2))), "{found:?}");
+    let mut recorded = o.clone();
+    recorded.record.members.insert(name(2), super::Recorded::default());
+    assert!(matches!(steps(&recorded).as_slice(), [Step::Follow { member, .. }] if *member == name(2)));
+}
+
+#[test]
+fn more_confirmations_are_relied_on_only_when_the_past_has_them() {
+    let mut o = consistent(3, 1);
+    o.settings.wait_replicas = 2;
+    o.info(2).offset = 60;
+    let o = o.remembered(SECOND);
+    assert!(!steps(&o).iter().any(|s| matches!(s, Step::Promise(p) if p.wait_replicas == 2)), "shop-2 is behind");
+    let mut o = o.remembered(SECOND);
+    o.info(2).offset = 100;
+    assert!(steps(&o).iter().any(|s| matches!(s, Step::Promise(p) if p.wait_replicas == 2)), "{:?}", plan(&o));
+}
+
+#[test]
+fn a_removed_member_counts_until_others_have_what_it_confirmed() {
+    let mut o = consistent(4, 1);
+    o.settings.replicas = 3;
+    o.members.remove(&name(3));
+    o.info(1).offset = 60;
+    o.info(2).offset = 60;
+    let o = o.remembered(SECOND).remembered(SECOND);
+    assert_eq!(steps(&o), vec![]);
+    let mut o = o;
+    o.info(1).offset = 100;
+    assert!(matches!(steps(&o).as_slice(), [Step::Promise(p)] if !p.members.contains(&name(3))), "{:?}", plan(&o));
+}
+
+/// It continued without a full copy, so it follows at once and may still lack what another had confirmed.
+#[test]
+fn a_restarted_replica_is_recorded_when_it_has_what_the_master_had_after_it_came() {
+    let mut o = healthy(3);
+    o.info(1).run_id = "run-1-again".into();
+    o.info(1).offset = 60;
+    o.member(0).server.info.as_mut().unwrap().0 = NOW.saturating_sub(SECOND); // an answer from before
+    let o = o.clone().remembered(Duration::ZERO);
+    assert!(!o.memory.caught_up(&name(1), &o.members[&name(1)].server.info.clone().unwrap().1));
+    let mut o = o.remembered(SECOND);
+    let caught_up =
+        |o: &Observation| o.memory.caught_up(&name(1), &o.members[&name(1)].server.info.as_ref().unwrap().1);
+    assert!(!caught_up(&o), "at 60 of 100");
+    o.info(1).offset = 100;
+    assert!(caught_up(&o));
+}
+
+#[rstest]
+#[case::to_a_replica(Some("shop-2"), "begin shop-2")]
+#[case::to_anybody(None, "begin shop-1")]
+#[case::to_the_master(Some("shop-0"), "Accepted")]
+#[case::to_nobody(Some("shop-7"), "Refused")]
+fn a_switchover_can_be_asked_for(#[case] to: Option<&str>, #[case] expected: &str) {
+    let mut o = healthy(3);
+    o.settings.request = Some(Request { kind: RequestKind::Switchover, to: to.map(str::to_owned) });
+    let found = match steps(&o.remembered(SECOND)).as_slice() {
+        [Step::Begin { kind: TransitionKind::Switchover, to, .. }] => format!("begin {to}"),
+        [Step::Dismiss { answer: Answer::Accepted, .. }] => "Accepted".into(),
+        [Step::Dismiss { answer: Answer::Refused, .. }] => "Refused".into(),
+        other => format!("{other:?}"),
+    };
+    assert_eq!(found, expected);
+}
+
+#[test]
+fn a_failover_by_force_is_refused_while_a_master_serves() {
+    let mut o = healthy(3);
+    o.settings.request = Some(Request { kind: RequestKind::Failover, to: None });
+    assert!(matches!(steps(&o.remembered(SECOND)).as_slice(), [Step::Dismiss { answer: Answer::Refused, .. }]));
+}
+
+#[test]
+fn the_preferred_master_gets_its_role_back_when_it_has_everything() {
+    let mut o = healthy(3);
+    o.settings.preferred_master = Some(name(2));
+    assert_eq!(begins(&o.clone().remembered(SECOND)).unwrap().1, name(2));
+    if let Role::Replica(side) = &mut o.info(2).role {
+        side.follow = FollowState::Syncing(Some(10));
+    }
+    assert_eq!(begins(&o.remembered(SECOND)), None);
+}
+
+#[test]
+fn a_switchover_that_may_be_abandoned_promises_no_more_than_the_old_master_keeps() {
+    let mut o = healthy(3);
+    (o.record.fence, o.info(0).min_replicas) = (0, 0);
+    o.settings.request = Some(Request { kind: RequestKind::Switchover, to: None });
+    assert_eq!(begins(&o.remembered(SECOND)).unwrap().2, 0);
+}
+
+#[test]
+fn a_rival_is_disarmed_before_anybody_is_chosen() {
+    let mut o = healthy(3);
+    o.kill(0);
+    o.info(1).role = Role::Master(MasterSide::default());
+    let found = steps(&o.remembered(SECOND));
+    assert!(matches!(found.as_slice(), [Step::Freeze { member, .. }] if *member == name(1)), "{found:?}");
+}
+
+#[test]
+fn the_service_moves_while_the_recorded_target_is_promoted_and_not_before() {
+    let mut o = healthy(3);
+    o.kill(0);
+    let o = o.remembered(SECOND);
+    assert!(!steps(&o).iter().any(|s| matches!(s, Step::Route { .. })), "nothing is recorded yet");
+    let mut recorded = o.clone();
+    recorded.record.epoch = 2;
+    recorded.record.transition = Some(super::Pending {
+        epoch: 2,
+        kind: TransitionKind::Failover,
+        from: Some(name(0)),
+        to: name(1),
+        reason: String::new(),
+    });
+    let promote = Step::Promote { member: name(1), min_replicas: 1 };
+    assert_eq!(steps(&recorded), [promote, Step::Route { to: name(1) }]);
+}
