@@ -14,7 +14,7 @@ use redis_replication_operator::{
 };
 
 use super::{
-    histories::History,
+    histories::{History, number},
     redis::{Link, Role, Time},
     world::{Event, Shape, Tampering, World},
 };
@@ -127,55 +127,56 @@ fn key(w: &World) -> u64 {
     h.finish()
 }
 
-/// A world, the way to it, and how many faults are on that way.
-struct Node {
-    world: World,
-    path: Vec<Event>,
+/// The way to a world, which is walked again when it is needed: there are too many worlds to keep.
+#[derive(Clone)]
+struct Path {
+    events: Vec<Event>,
     faults: usize,
 }
 
 /// Visits everything within `depth` events of which `most` are faults; returns how many states, and the first violation.
-fn search(shape: &Shape, tampering: Tampering, depth: usize, most: usize) -> (usize, Option<(Vec<Event>, World)>) {
-    let mut begin = World::new(shape, tampering);
-    begin.writes = 0;
-    let course = COURSE.map(|e| (e, 0));
-    let events: Vec<_> = course.into_iter().chain(faults().into_iter().map(|e| (e, 1))).collect();
+fn search(shape: &Shape, tampering: Tampering, depth: usize, most: usize) -> (usize, Option<Vec<Event>>) {
+    let begin = World::new(shape, tampering);
+    let walk = |path: &Path| {
+        let mut world = begin.clone();
+        path.events.iter().for_each(|e| world.happen_at_once(*e));
+        world
+    };
+    let events: Vec<_> = COURSE.map(|e| (e, 0)).into_iter().chain(faults().into_iter().map(|e| (e, 1))).collect();
     let seen = Mutex::new(HashSet::from([key(&begin)]));
-    let mut frontier = vec![Node { world: begin, path: Vec::new(), faults: 0 }];
+    let broken = Mutex::new(None);
+    let mut frontier = vec![Path { events: Vec::new(), faults: 0 }];
     let cores = thread::available_parallelism().map_or(2, usize::from);
     for _ in 0..depth {
-        let parts: Vec<_> = frontier.chunks(frontier.len().div_ceil(cores).max(1)).collect();
-        let visit = |nodes: &[Node]| -> Result<Vec<Node>, Box<(Vec<Event>, World)>> {
+        let visit = |paths: &[Path]| {
             let mut next = Vec::new();
-            for node in nodes {
-                for (event, fault) in events.iter().filter(|(_, fault)| node.faults + fault <= most) {
-                    let mut world = node.world.clone();
+            for path in paths {
+                let here = walk(path);
+                for (event, fault) in events.iter().filter(|(_, fault)| path.faults + fault <= most) {
+                    let mut world = here.clone();
                     world.happen_at_once(*event);
-                    let path: Vec<_> = node.path.iter().copied().chain([*event]).collect();
+                    let events = path.events.iter().copied().chain([*event]).collect();
                     if world.broken.is_some() {
-                        return Err(Box::new((path, world)));
+                        broken.lock().unwrap().get_or_insert(events);
+                        return next;
                     }
                     if seen.lock().unwrap().insert(key(&world)) {
-                        next.push(Node { world, path, faults: node.faults + fault });
+                        next.push(Path { events, faults: path.faults + fault });
                     }
                 }
             }
-            Ok(next)
+            next
         };
-        let results: Vec<_> = thread::scope(|scope| {
-            let threads: Vec<_> = parts.into_iter().map(|part| scope.spawn(move || visit(part))).collect();
-            threads.into_iter().map(|t| t.join().unwrap()).collect()
+        frontier = thread::scope(|scope| {
+            let parts = frontier.chunks(frontier.len().div_ceil(cores).max(1));
+            let threads: Vec<_> = parts.map(|part| scope.spawn(move || visit(part))).collect();
+            threads.into_iter().flat_map(|t| t.join().unwrap()).collect()
         });
-        let mut next = Vec::new();
-        for result in results {
-            match result {
-                Ok(nodes) => next.extend(nodes),
-                Err(broken) => return (seen.lock().unwrap().len(), Some(*broken)),
-            }
+        if broken.lock().unwrap().is_some() {
+            break;
         }
-        frontier = next;
     }
-    (seen.into_inner().unwrap().len(), None)
+    (seen.into_inner().unwrap().len(), broken.into_inner().unwrap())
 }
 
 fn shape(policy: FailoverPolicy) -> Shape {
@@ -184,12 +185,11 @@ fn shape(policy: FailoverPolicy) -> Shape {
 }
 
 fn whole(policy: FailoverPolicy) {
-    let (depth, most) = (6, 3);
+    let (depth, most) = (number("SIMULATION_DEPTH", 5), 2);
     let (states, broken) = search(&shape(policy), Tampering::default(), depth, most);
     println!("{policy:?}: {states} states within {depth} events, {most} of them faults");
-    if let Some((events, world)) = broken {
-        let history = History { shape: shape(policy), events };
-        panic!("{:?}\n{}", world.broken, history.tell(Tampering::default()));
+    if let Some(events) = broken {
+        panic!("{}", History { shape: shape(policy), events }.tell(Tampering::default()));
     }
     assert!(states > 10_000, "the search must have gone somewhere: {states}");
 }

@@ -212,13 +212,14 @@ fn expect_whole(tally: &Tally, faults: Faults) {
     assert!(told.is_empty(), "{:?}\n{told}", tally.broken);
 }
 
-fn number(variable: &str, default: u64) -> u64 {
+/// A number from the environment.
+pub fn number<T: std::str::FromStr>(variable: &str, default: T) -> T {
     std::env::var(variable).ok().and_then(|s| s.parse().ok()).unwrap_or(default)
 }
 
 #[test]
 fn any_history_keeps_the_invariants() {
-    let (from, count) = (number("SIMULATION_SEED", 0), number("SIMULATION_HISTORIES", 100_000));
+    let (from, count) = (number("SIMULATION_SEED", 0), number::<u64>("SIMULATION_HISTORIES", 100_000));
     let began = Instant::now();
     let tally = run(from..from + count, Faults::Usual, Tampering::default(), |_| false);
     println!("{tally:?} in {:.0} s", began.elapsed().as_secs_f64());

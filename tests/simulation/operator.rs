@@ -24,7 +24,7 @@ const INFO_EVERY: Time = 1000;
 /// How long an attempt to connect may take.
 const CONNECT_TIMEOUT: Time = 1000;
 /// How long a missing master is not spoken of.
-const FIRST_IMPRESSION: Duration = Duration::from_secs(1);
+const FIRST_IMPRESSION: Duration = Duration::from_secs(2);
 
 /// The connection to one pod.
 #[derive(Clone, Debug, PartialEq)]
