@@ -9,6 +9,7 @@ mod fence;
 mod fleet;
 mod histories;
 mod invariants;
+mod mutations;
 mod operator;
 mod picture;
 mod random;
