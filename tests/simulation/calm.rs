@@ -51,6 +51,10 @@ impl World {
                 self.a_person_decides();
             }
         }
+        // what a person chose may have less than another, which is then left alone until a person decides about it too
+        if self.facts.decided && self.waits.iter().any(|w| w.topic == Topic::Kinship) {
+            return;
+        }
         if quiet <= CALM_ROUNDS {
             let waits: Vec<_> = self.waits.iter().map(|w| w.text.as_str()).collect();
             self.violated("I12", format!("it never goes quiet: {waits:?}"));
@@ -89,7 +93,7 @@ impl World {
         if there >= needed && self.record.fence > 0 {
             return self.violated("I12", format!("{there} of {} lost nothing, and yet: {words}", replicas.len()));
         }
-        self.facts.forced = true;
+        (self.facts.forced, self.facts.decided) = (true, true);
         self.settings.request = Some(Request { kind: RequestKind::Failover, to: None });
     }
 }

@@ -184,8 +184,8 @@ fn shape(policy: FailoverPolicy) -> Shape {
     Shape { settings, appendonly: false, backlog: 64 }
 }
 
-fn whole(policy: FailoverPolicy) {
-    let (depth, most) = (number("SIMULATION_DEPTH", 5), 2);
+fn whole(policy: FailoverPolicy, depth: usize) {
+    let (depth, most) = (number("SIMULATION_DEPTH", depth), 2);
     let (states, broken) = search(&shape(policy), Tampering::default(), depth, most);
     println!("{policy:?}: {states} states within {depth} events, {most} of them faults");
     if let Some(events) = broken {
@@ -196,10 +196,10 @@ fn whole(policy: FailoverPolicy) {
 
 #[test]
 fn every_interleaving_keeps_the_invariants_under_consistency() {
-    whole(FailoverPolicy::Consistency);
+    whole(FailoverPolicy::Consistency, 6);
 }
 
 #[test]
 fn every_interleaving_keeps_the_invariants_under_availability() {
-    whole(FailoverPolicy::Availability);
+    whole(FailoverPolicy::Availability, 5);
 }

@@ -62,7 +62,7 @@ impl History {
             }
             world.happen(*event);
         }
-        if world.broken.is_none() {
+        if world.broken.is_none() && !tampering.ends_early {
             world.calm();
         }
         (world.broken.clone().map(|v| (v, self.events.len())), world)

@@ -33,6 +33,8 @@ pub struct Facts {
     pub confirmed: Writes,
     /// A person took the decision; what is lost then is on their head.
     pub forced: bool,
+    /// One has decided at some time.
+    pub decided: bool,
     /// Those that a failover found alive, with all that could be known of them.
     pub survivors: Vec<(usize, Id)>,
     pub full_syncs: u32,

@@ -4,6 +4,7 @@
 
 mod calm;
 mod differential;
+mod directed;
 mod exhaustive;
 mod fence;
 mod fleet;

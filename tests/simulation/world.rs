@@ -71,13 +71,13 @@ pub struct Tampering {
     pub steps: fn(&Observation, &mut Vec<Step>),
     /// A container starts as a master.
     pub boots_as_master: bool,
-    /// The status write fails silently: what was to be recorded first is not.
-    pub unguarded: bool,
+    /// The history ends as it is: nothing is mended, and nobody looks whether all comes to rest.
+    pub ends_early: bool,
 }
 
 impl Default for Tampering {
     fn default() -> Self {
-        Self { facts: |_| (), steps: |_, _| (), boots_as_master: false, unguarded: false }
+        Self { facts: |_| (), steps: |_, _| (), boots_as_master: false, ends_early: false }
     }
 }
 
@@ -183,6 +183,10 @@ pub enum Event {
         up: bool,
     },
     Save {
+        member: usize,
+    },
+    /// A person says `REPLICAOF NO ONE`.
+    PromoteByHand {
         member: usize,
     },
     Outdate,
@@ -334,6 +338,11 @@ impl World {
             Event::Save { member } => {
                 if let Some(host) = self.host(member) {
                     self.fleet.save(host);
+                }
+            }
+            Event::PromoteByHand { member } => {
+                if let Some(host) = self.host(member) {
+                    self.fleet.promote(host);
                 }
             }
             Event::Outdate => self.pods.values_mut().for_each(|p| p.outdated = true),
