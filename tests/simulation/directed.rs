@@ -91,7 +91,7 @@ fn without_the_freeze() {
         steps.retain(|s| !matches!(s, Step::Detach { .. } | Step::Follow { .. }));
     }
     let found = [Heal, Cut { from: None, to: Some(0) }, Cut { from: Some(0), to: None }, ReceiveAll, ReceiveAll];
-    let confirm = [WriteTo { member: 0, wait: true }, ReceiveAll, ReceiveAll];
+    let confirm = [Later { ms: 1100 }, Later { ms: 1100 }, WriteTo { member: 0, wait: true }];
     let history = history(true, &[&FAILOVER[..8], &found, &confirm]);
     breaks(&history, Tampering { facts, steps, ..Tampering::default() }, "I6");
 }
@@ -134,7 +134,9 @@ fn without_the_demotion_of_rivals() {
 fn without_the_record_of_members() {
     fn facts(o: &mut Observation) {
         let there: Vec<_> = o.members.iter().filter(|(_, m)| m.pod.is_some()).map(|(n, _)| n.clone()).collect();
-        there.into_iter().for_each(|n| drop(o.record.members.entry(n).or_default()));
+        for n in there {
+            o.record.members.entry(n).or_default();
+        }
     }
     let grow = [Scale { replicas: 4 }, Kubelet, Start { member: 3 }, ROUND, ROUND, ROUND];
     breaks(&history(true, &[&grow]), Tampering { facts, ..Tampering::default() }, "I11");

@@ -2,7 +2,7 @@
 //! a rule that nothing needs, or a hole in the simulation.
 
 use redis_replication_operator::{
-    api::{FailoverPolicy, TransitionKind},
+    api::TransitionKind,
     replication::{Contact, Observation, Recorded, Step},
 };
 
