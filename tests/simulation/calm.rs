@@ -7,7 +7,7 @@ use redis_replication_operator::{
 
 use super::{
     redis::Time,
-    world::{Event, OPERATOR, World, index},
+    world::{Event, World, index},
 };
 
 /// So long a person watches before deciding for the operator.
@@ -25,9 +25,11 @@ impl World {
         for _ in 0..ROUNDS {
             self.kubelet();
             let members: Vec<_> = self.pods.keys().copied().collect();
-            members.iter().for_each(|m| self.start(*m));
+            for member in members {
+                self.start(member);
+            }
             self.happen(Event::ReceiveAll);
-            if quiet == 0 && self.fleet.now % 7 == 0 {
+            if quiet == 0 && self.fleet.now.is_multiple_of(7) {
                 self.happen(Event::Write { wait: true });
             }
             let version = self.version;
@@ -66,7 +68,9 @@ impl World {
         self.happen(Event::Api { up: true });
         self.happen(Event::Unstall);
         let dark: Vec<_> = self.pods.iter().filter(|(_, p)| self.fleet.hosts[p.host].dark).map(|(i, _)| *i).collect();
-        dark.into_iter().for_each(|member| self.happen(Event::ForceDelete { member }));
+        for member in dark {
+            self.happen(Event::ForceDelete { member });
+        }
         for host in 1..self.fleet.hosts.len() {
             if self.pods.values().any(|p| p.host == host) {
                 self.resume(host);
@@ -75,7 +79,6 @@ impl World {
             }
         }
         self.happen(Event::Heal);
-        debug_assert!(self.fleet.path(OPERATOR, OPERATOR));
     }
 
     /// Nothing moves, for want of data that is gone: a person says so. That it is gone is looked at here.

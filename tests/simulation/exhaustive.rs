@@ -46,7 +46,7 @@ fn faults() -> Vec<Event> {
 struct Names(HashMap<String, usize>);
 
 impl Names {
-    fn of(&mut self, name: impl ToString) -> usize {
+    fn of(&mut self, name: &impl ToString) -> usize {
         let next = self.0.len();
         *self.0.entry(name.to_string()).or_insert(next)
     }
@@ -62,22 +62,22 @@ fn key(w: &World) -> u64 {
     (now % 1000).hash(&mut h); // where the crons are
     for host in &w.fleet.hosts {
         host.dark.hash(&mut h);
-        host.disk.rdb.as_ref().map(|s| (s.data, s.lineage.map(|(id, at)| (names.of(id), at)))).hash(&mut h);
+        host.disk.rdb.as_ref().map(|s| (s.data, s.lineage.map(|(id, at)| (names.of(&id), at)))).hash(&mut h);
         let Some(r) = &host.redis else { continue };
-        (names.of(r.run), names.of(r.id), r.id2.map(|(id, at)| (names.of(id), at))).hash(&mut h);
+        (names.of(&r.run), names.of(&r.id), r.id2.map(|(id, at)| (names.of(&id), at))).hash(&mut h);
         (r.offset, r.data, r.good, r.min_replicas, r.pings, r.stopped, &r.queue, r.loading).hash(&mut h);
         r.backlog.as_ref().map(|b| b.start).hash(&mut h);
         r.held_until.map(|until| until.saturating_sub(now)).hash(&mut h);
         for a in &r.attached {
-            (a.replica, names.of(a.conn), a.online, a.acked, ms(a.acked_at / 1000 * 1000), a.unread).hash(&mut h);
+            (a.replica, names.of(&a.conn), a.online, a.acked, ms(a.acked_at / 1000 * 1000), a.unread).hash(&mut h);
         }
         if let Role::Replica { of, cached, link } = &r.role {
             (of, cached).hash(&mut h);
             match link {
                 Link::Down => 0.hash(&mut h),
-                Link::Receiving { conn, copy, pipe } => (1, names.of(conn), copy.data, pipe).hash(&mut h),
-                Link::Loading { conn, copy, pipe } => (2, names.of(conn), copy.data, pipe).hash(&mut h),
-                Link::Online { conn, pipe } => (3, names.of(conn), pipe).hash(&mut h),
+                Link::Receiving { conn, copy, pipe } => (1, names.of(&conn), copy.data, pipe).hash(&mut h),
+                Link::Loading { conn, copy, pipe } => (2, names.of(&conn), copy.data, pipe).hash(&mut h),
+                Link::Online { conn, pipe } => (3, names.of(&conn), pipe).hash(&mut h),
             }
         }
     }
@@ -95,7 +95,7 @@ fn key(w: &World) -> u64 {
     }
     (w.operator.version == w.version).hash(&mut h);
     for (i, l) in &w.operator.links {
-        (i, l.run.map(|r| names.of(r)), l.silent_since.map(age), l.unacknowledged.map(ms)).hash(&mut h);
+        (i, l.run.map(|r| names.of(&r)), l.silent_since.map(age), l.unacknowledged.map(ms)).hash(&mut h);
         match l.contact {
             Contact::None => 0.hash(&mut h),
             Contact::Up => 1.hash(&mut h),
@@ -118,7 +118,7 @@ fn key(w: &World) -> u64 {
     m.joining.iter().for_each(|(n, j)| (n, j.needed.as_ref().map(|(_, at)| at), names.of(&j.run_id)).hash(&mut h));
     m.killed.iter().for_each(|(n, at)| (n, age(*at)).hash(&mut h));
     for (host, run, command) in &w.delayed {
-        (host, names.of(run), format!("{command:?}")).hash(&mut h);
+        (host, names.of(&run), format!("{command:?}")).hash(&mut h);
     }
     if let Some(s) = &w.stalled {
         format!("{:?}", s.steps.len()).hash(&mut h);

@@ -3,8 +3,10 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod calm;
+mod cluster;
 mod differential;
 mod directed;
+mod event;
 mod exhaustive;
 mod fence;
 mod fleet;

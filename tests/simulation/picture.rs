@@ -1,5 +1,7 @@
 //! The world in a few lines, for people.
 
+use std::fmt::Write as _;
+
 use super::{
     redis::{Link, Role},
     world::World,
@@ -39,8 +41,9 @@ impl World {
                 }
             };
             let data: Vec<_> = (0..128).filter(|w| p.data & (1 << w) != 0).map(|w: u32| w.to_string()).collect();
-            out += &format!(
-                "          host {h} member {:?} run {} id {}/{:?} at {} {role}{}{} has {}\n",
+            let _ = writeln!(
+                out,
+                "          host {h} member {:?} run {} id {}/{:?} at {} {role}{}{} has {}",
                 member.map(|(i, _)| i),
                 p.run,
                 p.id,
@@ -52,13 +55,13 @@ impl World {
             );
         }
         if !self.fleet.cuts.is_empty() {
-            out += &format!("          cut {:?}\n", self.fleet.cuts);
+            let _ = writeln!(out, "          cut {:?}", self.fleet.cuts);
         }
         for step in &self.steps {
-            out += &format!("          step: {step:?}\n");
+            let _ = writeln!(out, "          step: {step:?}");
         }
         for w in &self.waits {
-            out += &format!("          waits: {}\n", w.text);
+            let _ = writeln!(out, "          waits: {}", w.text);
         }
         out
     }
