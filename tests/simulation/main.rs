@@ -3,7 +3,9 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod calm;
+mod clock;
 mod cluster;
+mod connection;
 mod differential;
 mod directed;
 mod event;
