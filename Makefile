@@ -77,7 +77,7 @@ advisories: ## known vulnerabilities in dependencies (needs the internet)
 	cargo deny --locked check advisories
 
 unit: ## all tests that need no cluster
-	cargo test --locked --workspace --lib --bins $(TESTS:%=--test %)
+	cargo test --locked --workspace --lib --bins --example bench $(TESTS:%=--test %)
 test-unit: unit
 
 simulate: ## a million random histories of the failover protocol
@@ -127,6 +127,13 @@ test: tools lint unit cluster-up chart test-e2e ## everything, from a machine wi
 
 demo: install ## watch a failover
 	tests/demo/demo.sh
+
+.PHONY: bench bench-report
+bench: install ## measure outages and losses (hours; ROUNDS, FAULTS, VARIANTS, SUBJECTS, RESULTS: see docs/benchmark.md)
+	cargo run --locked --release --example bench -- run
+
+bench-report: ## write docs/benchmark.md and its picture from the results
+	cargo run --locked --release --example bench -- report
 
 clean: ## remove what was built of this project; the cluster's cache stays
 	cargo clean

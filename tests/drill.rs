@@ -146,3 +146,50 @@ async fn a_replica_is_no_master() {
     let result = drill(&args, &mut |_| Ok(())).await;
     assert!(matches!(result, Err(DrillError::NotVerified { .. })), "{result:?}");
 }
+
+/// The Sentinel is asked before each connection: first it names the one master, then the other.
+#[tokio::test]
+async fn a_sentinel_says_where_the_master_is() {
+    let (mut master, other) = (Redis::start(&[]), Redis::start(&[]));
+    let conf = other.directory.join("sentinel.conf");
+    std::fs::write(&conf, format!("sentinel monitor mine 127.0.0.1 {} 1\n", master.port)).unwrap();
+    let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let sentinel = Redis {
+        process: Command::new("redis-server")
+            .args([conf.to_str().unwrap(), "--sentinel", "--port", &port.to_string()])
+            .stdout(Stdio::null())
+            .spawn()
+            .unwrap(),
+        port,
+        directory: other.directory.join("sentinel"),
+    };
+    let tell = |words: &[&str]| {
+        let tool = &mut Command::new("redis-cli");
+        let status = tool.args(["-p", &port.to_string(), "SENTINEL"]).args(words).stdout(Stdio::null()).status();
+        assert!(status.unwrap().success());
+    };
+    let mischief = async {
+        tokio::time::sleep(Duration::from_secs(2)).await;
+        tell(&["REMOVE", "mine"]);
+        tell(&["MONITOR", "mine", "127.0.0.1", &other.port.to_string(), "1"]);
+        master.kill();
+    };
+    let args = args(sentinel.port, &["--duration", "5s", "--rate", "100", "--sentinel-master", "mine"]);
+    let ((verdict, lines), ()) = tokio::join!(told(&args), mischief);
+    assert!(
+        verdict.lost > 0 && verdict.lost < verdict.acknowledged,
+        "some are on the one, some on the other: {verdict:?}"
+    );
+    let last = lines.iter().rev().find(|line| matches!(line, Line::Progress { .. }));
+    assert!(matches!(last, Some(Line::Progress { failing: None, .. })), "{last:?}");
+
+    let unknown = DrillArgs {
+        sentinel_master: Some("other".into()),
+        verify_only: Some(1),
+        key_prefix: Some("mine".into()),
+        verify_within: Duration::ZERO,
+        ..args
+    };
+    let result = drill(&unknown, &mut |_| Ok(())).await;
+    assert!(result.is_err_and(|error| error.to_string().contains("no master \"other\"")));
+}

@@ -92,6 +92,8 @@ fn kind_of(error: &RedisError) -> String {
 pub struct Connector {
     host: String,
     port: u16,
+    /// Name of the master, if the address is a Sentinel's.
+    sentinel_master: Option<String>,
     password_file: Option<PathBuf>,
     timeouts: Timeouts,
     address: Cell<Option<(SocketAddr, Instant)>>,
@@ -107,7 +109,20 @@ impl Connector {
             .filter(|(host, _)| !host.is_empty())
             .ok_or_else(|| DrillError::Address(address.to_owned()))?;
         let host = host.trim_start_matches('[').trim_end_matches(']').to_owned();
-        Ok(Self { host, port, password_file, timeouts, address: Cell::new(None), failures: Cell::new(0) })
+        Ok(Self {
+            host,
+            port,
+            sentinel_master: None,
+            password_file,
+            timeouts,
+            address: Cell::new(None),
+            failures: Cell::new(0),
+        })
+    }
+
+    /// The address is a Sentinel's, which knows where the master called `name` is.
+    pub fn by_sentinel(self, name: Option<String>) -> Self {
+        Self { sentinel_master: name, ..self }
     }
 
     /// Connects and authenticates. The time that it may take grows while it fails.
@@ -127,6 +142,19 @@ impl Connector {
     async fn try_connect(&self, limit: Duration) -> Result<Connection, Failure> {
         let password = self.password()?;
         let address = self.resolve().await?;
+        let address = match &self.sentinel_master {
+            Some(name) => self.ask_sentinel(address, name, limit).await?,
+            None => address,
+        };
+        Ok(Connection { redis: self.open(address, password, limit).await? })
+    }
+
+    async fn open(
+        &self,
+        address: SocketAddr,
+        password: Option<String>,
+        limit: Duration,
+    ) -> Result<MultiplexedConnection, Failure> {
         let mut settings = RedisConnectionInfo::default().set_skip_set_lib_name();
         if let Some(password) = password {
             settings = settings.set_password(password);
@@ -138,8 +166,17 @@ impl Connector {
         let config = AsyncConnectionConfig::new()
             .set_connection_timeout(Some(limit))
             .set_response_timeout(Some(self.timeouts.response));
-        let redis = Client::open(info)?.get_multiplexed_async_connection_with_config(&config).await?;
-        Ok(Connection { redis })
+        Ok(Client::open(info)?.get_multiplexed_async_connection_with_config(&config).await?)
+    }
+
+    async fn ask_sentinel(&self, sentinel: SocketAddr, name: &str, limit: Duration) -> Result<SocketAddr, Failure> {
+        let mut redis = self.open(sentinel, None, limit).await?;
+        let answer: Option<(String, u16)> =
+            redis::cmd("SENTINEL").arg("get-master-addr-by-name").arg(name).query_async(&mut redis).await?;
+        let unknown = |what: &str| Failure::new("sentinel", format!("the Sentinel at {sentinel} knows {what}"));
+        let (host, port) = answer.ok_or_else(|| unknown(&format!("no master {name:?}")))?;
+        let host = host.parse().map_err(|_| unknown(&format!("the master only by name: {host}")))?;
+        Ok(SocketAddr::new(host, port))
     }
 
     /// Read anew for every connection: it may have been rotated.

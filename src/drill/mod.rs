@@ -31,6 +31,9 @@ pub struct DrillArgs {
     /// Where to write: host:port of the master's Service.
     #[arg(long, default_value = "127.0.0.1:6379")]
     pub address: String,
+    /// The address is that of a Sentinel: ask it before every connection where the master of this name is.
+    #[arg(long, value_name = "NAME")]
+    pub sentinel_master: Option<String>,
     /// File that holds the password. Absent: no authentication.
     #[arg(long)]
     pub password_file: Option<PathBuf>,
@@ -114,26 +117,46 @@ pub async fn run(args: DrillArgs) -> Result<(), DrillError> {
 
 /// The same, told to whoever wants to know. Lost writes are no error here.
 pub async fn drill(args: &DrillArgs, tell: Tell<'_>) -> Result<Verdict, DrillError> {
+    drill_until(args, signalled(), tell).await
+}
+
+/// The same, until `stop` says so instead of a signal.
+pub async fn drill_until(
+    args: &DrillArgs,
+    stop: impl Future<Output = Result<(), DrillError>>,
+    tell: Tell<'_>,
+) -> Result<Verdict, DrillError> {
     let timeouts = Timeouts::new(args.connect_timeout_ms, args.response_timeout_ms);
     let connector = Connector::new(&args.address, args.password_file.clone(), timeouts)?;
+    let connector = connector.by_sentinel(args.sentinel_master.clone());
     let prefix = args.key_prefix.clone().unwrap_or_else(|| format!("drill:{:08x}", rand::random::<u32>()));
 
     let (ledger, gaps) = match args.verify_only {
         Some(written) => (Ledger::of(written), Gaps::new(Duration::from_millis(args.gap_ms))),
-        None => write(args, &connector, &prefix, tell).await?,
+        None => write(args, &connector, &prefix, stop, tell).await?,
     };
     let verdict = verify::verify(&connector, &prefix, &ledger, &gaps, args.verify_within).await?;
     tell(&Line::Result(verdict.clone()))?;
     Ok(verdict)
 }
 
+/// Waits for SIGTERM or SIGINT.
+async fn signalled() -> Result<(), DrillError> {
+    let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+    Ok(())
+}
+
 async fn write(
     args: &DrillArgs,
     connector: &Connector,
     prefix: &str,
+    stop: impl Future<Output = Result<(), DrillError>>,
     tell: Tell<'_>,
 ) -> Result<(Ledger, Gaps), DrillError> {
-    let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
     tell(&Line::Started {
         address: args.address.clone(),
         key_prefix: prefix.to_owned(),
@@ -143,8 +166,7 @@ async fn write(
     let mut writer = writer::Writer::new(args, connector, prefix, tell);
     tokio::select! {
         result = writer.write() => result?,
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
+        result = stop => result?,
     }
     writer.finish()
 }

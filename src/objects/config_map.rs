@@ -37,6 +37,7 @@ lua-time-limit 2500
 /// - `protected-mode no`: it would refuse connections from other pods; the password protects.
 /// - `repl-ping-replica-period 1`: replicas can say within a second or two whether they still hear the master.
 /// - `logfile ""`: to the container's log, whose end Kubernetes keeps as the termination message.
+/// - `pidfile`: the `preStop` hook ends a stopped process.
 /// - the min-replicas settings are missing on purpose: they come with the promotion, as its fence.
 const OPERATED: &str = "\
 port 6379
@@ -45,6 +46,7 @@ protected-mode no
 daemonize no
 supervised no
 logfile \"\"
+pidfile /run/redis/server.pid
 dir /data
 replicaof 127.0.0.1 1
 replica-read-only yes

@@ -52,6 +52,9 @@ pub(super) fn build(name: &str, spec: &RedisReplicationSpec) -> PodTemplateSpec 
             }),
             termination_grace_period_seconds: Some(TERMINATION_GRACE_SECONDS),
             automount_service_account_token: Some(false),
+            // a probe that is cut off on an overloaded node leaves a child behind: the pod's first process reaps it, Redis
+            // as first process would not
+            share_process_namespace: Some(true),
             enable_service_links: Some(false),
             service_account_name: spec.service_account_name.clone(),
             priority_class_name: spec.priority_class_name.clone(),
@@ -254,6 +257,7 @@ mod tests {
         assert_eq!(security.read_only_root_filesystem, Some(true));
         assert_eq!(security.capabilities.as_ref().unwrap().drop.as_deref(), Some(["ALL".to_owned()].as_slice()));
         assert_eq!(pod.automount_service_account_token, Some(false));
+        assert_eq!(pod.share_process_namespace, Some(true));
     }
 
     #[test]

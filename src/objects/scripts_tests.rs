@@ -220,6 +220,22 @@ fn a_master_stops_when_it_is_demoted_and_not_before() {
 }
 
 #[test]
+fn a_stopped_process_is_ended_at_once_and_a_running_one_is_not() {
+    for shell in shells() {
+        let root = Root::new(shell, b"secret");
+        let mut server = root.boot();
+        assert!(root.passes(&STOP), "{shell:?}: a replica has nothing to wait for");
+        assert_eq!(server.0.try_wait().unwrap(), None, "{shell:?}: it is left to the kubelet");
+        let pid = server.0.id().to_string();
+        assert!(Command::new("kill").args(["-STOP", &pid]).status().unwrap().success());
+        let begun = Instant::now();
+        assert!(root.passes(&STOP), "{shell:?}");
+        assert!(!server.0.wait().unwrap().success(), "{shell:?}: it was killed");
+        assert!(begun.elapsed() < Duration::from_secs(1), "{shell:?}: {:?}", begun.elapsed());
+    }
+}
+
+#[test]
 fn a_busy_redis_is_alive_and_a_silent_one_is_not() {
     let Some(shell) = shells().first().copied() else { return };
     let root = Root::new(shell, b"secret");

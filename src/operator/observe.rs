@@ -157,6 +157,7 @@ impl Observer {
             self.endpoints = (now, endpoints);
         }
         self.leaving.retain(|uid, _| pods.values().any(|pod| pod.uid == *uid));
+        self.former.retain(|uid, _| record.members.values().any(|m| m.uid.as_ref() == Some(uid)));
         let expected = (0..settings.replicas).map(|i| settings.name_of(i));
         let names: BTreeSet<String> = expected.chain(pods.keys().cloned()).chain(self.links.keys().cloned()).collect();
         let mut members = BTreeMap::new();
@@ -229,6 +230,9 @@ impl Observer {
                 reason: Reason::WrongPassword,
                 message: format!("it refuses the password of the Secret ({words}); put back the one it was started with, or restart the pod"),
             },
+            Problem::Writes(words) => {
+                Failure { reason: Reason::WritesRefused, message: format!("it refuses writes: {words}") }
+            }
             Problem::Answer(words) => {
                 Failure { reason: Reason::MembersMissing, message: format!("its answers cannot be used: {words}") }
             }

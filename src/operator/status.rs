@@ -165,8 +165,15 @@ fn conditions(o: &Observation, p: &Plan, report: &ObjectsReport, status: &RedisR
     vec![
         ready(o, p, report, serving.as_deref(), &lagging, &lagging_words, progress.2),
         if let Some(name) = &serving {
-            let words = format!("{name} accepts writes (epoch {})", o.record.epoch);
-            (ConditionType::MasterAvailable, true, Reason::MasterServes, words)
+            match o.members.get(name).and_then(trouble) {
+                Some((Reason::WritesRefused, words)) => {
+                    (ConditionType::MasterAvailable, false, Reason::WritesRefused, format!("{name}: {words}"))
+                }
+                _ => {
+                    let words = format!("{name} accepts writes (epoch {})", o.record.epoch);
+                    (ConditionType::MasterAvailable, true, Reason::MasterServes, words)
+                }
+            }
         } else {
             let (reason, words) = without_master(o, p);
             (ConditionType::MasterAvailable, false, reason, words)

@@ -1,10 +1,15 @@
 #!/bin/sh
 # Before SIGTERM: a master waits until the operator has handed its role over (and demoted it), 60 s at most. A replica,
 # or a Redis that says nothing, has nothing to wait for. Anything else it says (-BUSY, for one) leaves it open whether it
-# still is the master, so it waits.
+# still is the master, so it waits. A stopped process (SIGSTOP, a debugger) would neither answer nor end: it is ended here,
+# seconds before the kubelet would do it.
 cli=$(command -v valkey-cli || command -v redis-cli)
 deadline=$(($(date +%s) + 60))
 while [ "$(date +%s)" -lt "$deadline" ]; do
+    pid=$(cat /run/redis/server.pid 2>/dev/null)
+    case $(sed -n 's/^State:[[:space:]]*//p' "/proc/${pid:-none}/status" 2>/dev/null) in
+    [Tt]*) kill -9 "$pid" && exit 0 ;;
+    esac
     case $(timeout 1 "$cli" </run/redis/ask-role 2>&1) in
     *role:slave* | '' | *'Could not connect'*) exit 0 ;;
     esac

@@ -13,7 +13,7 @@ use serde_json::json;
 use super::{ensure, poll::eventually};
 
 pub const NAMESPACE: &str = "redis-replication-system";
-const NAME: &str = "redis-replication-operator";
+pub const NAME: &str = "redis-replication-operator";
 const WRITES: &[&str] = &["create", "post", "patch", "apply", "update", "put", "delete"];
 
 fn deployments(client: &Client) -> Api<Deployment> {

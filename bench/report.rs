@@ -1,0 +1,182 @@
+//! `docs/benchmark.md` and its picture, of the results.
+
+use std::{fmt::Write, path::PathBuf};
+
+use anyhow::{Context, Result};
+use clap::Args;
+
+use crate::{
+    plan::{Fault, Variant},
+    plot,
+    results::{Results, Round},
+    setting::Setting,
+    table,
+};
+
+/// What is written where.
+#[derive(Args)]
+pub struct ReportArgs {
+    #[arg(long, default_value = "docs/benchmark.md")]
+    markdown: PathBuf,
+    #[arg(long, default_value = "docs/benchmark.svg")]
+    svg: PathBuf,
+}
+
+/// Writes both.
+pub fn write(args: &ReportArgs, results: &Results) -> Result<()> {
+    let setting = results.setting.as_ref().context("there are no results: run `make bench` first")?;
+    let shown = plot::variant(&results.rounds).context("there is not one round in the results")?;
+    let picture = args.svg.file_name().unwrap_or_default().to_string_lossy();
+    let save = |path: &PathBuf, text| std::fs::write(path, text).with_context(|| path.display().to_string());
+    save(&args.svg, plot::svg(&results.rounds, shown)?)?;
+    save(&args.markdown, markdown(setting, &results.rounds, &picture)?)
+}
+
+fn markdown(setting: &Setting, rounds: &[Round], picture: &str) -> Result<String> {
+    let mut text = INTRODUCTION.replace("PICTURE", picture);
+    text += &machine(setting, rounds)?;
+    text += METHOD;
+    for fault in Fault::ALL {
+        writeln!(text, "| {} | {} |", fault.title(), fault.meaning())?;
+    }
+    text += COLUMNS;
+    for variant in Variant::ALL {
+        if let Some(table) = table::faults(rounds, variant) {
+            write!(text, "\n## This operator: {}\n\n{table}", variant.title())?;
+        }
+    }
+    for variant in Variant::ALL {
+        if let Some(table) = table::baseline(rounds, variant) {
+            write!(text, "\n## Beside Sentinel: {}\n\n{table}", variant.title())?;
+        }
+    }
+    if Variant::ALL.into_iter().any(|variant| table::baseline(rounds, variant).is_some()) {
+        text += SENTINEL;
+    }
+    for variant in Variant::ALL {
+        if let Some(table) = table::stages(rounds, variant) {
+            write!(text, "\n## Where the time of a crash goes: {}\n\n{STAGES}\n{table}", variant.title())?;
+        }
+    }
+    Ok(text)
+}
+
+fn machine(setting: &Setting, rounds: &[Round]) -> Result<String> {
+    let Setting { cpu, cores, memory_gib, kernel, kubernetes, nodes, redis, commit, build } = setting;
+    let day = |round: Option<&Round>| round.map(|round| round.at.strftime("%Y-%m-%d").to_string()).unwrap_or_default();
+    let first = day(rounds.iter().min_by_key(|round| round.at));
+    let last = day(rounds.iter().max_by_key(|round| round.at));
+    let when = if first == last { first } else { format!("{first} to {last}") };
+    let mut text = "\n## Where\n\n| | |\n| :-- | :-- |\n".to_owned();
+    for (name, value) in [
+        ("machine", format!("{cores} cores of {cpu}, {memory_gib} GiB, Linux {kernel}")),
+        (
+            "Kubernetes",
+            format!("{kubernetes}, {nodes} nodes on that one machine ([`tests/cluster`](../tests/cluster))"),
+        ),
+        ("Redis and Sentinel", format!("the image `{redis}`")),
+        ("operator", format!("commit {commit}, build `{build}`")),
+        ("rounds", format!("{}, {when}", rounds.len())),
+    ] {
+        writeln!(text, "| {name} | {value} |")?;
+    }
+    Ok(text)
+}
+
+const INTRODUCTION: &str = "\
+# Benchmark: what a lost master costs
+
+How long clients cannot write when the master fails, and which of their acknowledged writes are gone afterwards: of this
+operator, and of Redis Sentinel with the same client on the same machine. This page is written by `make bench-report`; no
+figure in it was typed.
+
+![Write outage by fault](PICTURE)
+
+To repeat it, as root on Debian with Rust (see [CONTRIBUTING.md](../CONTRIBUTING.md)):
+
+    make setup bench bench-report
+
+Every round is added to `bench/results.jsonl` as soon as it is over; `make bench` goes on where it was interrupted. It takes
+hours. `ROUNDS=3 FAULTS=crash,hang VARIANTS=idle SUBJECTS=operator,sentinel-5s make bench` is a look at it in minutes;
+`CALM` and `LIMIT` are seconds; `RESULTS` names another file. Nothing else should run on the machine.
+";
+
+const METHOD: &str = "
+## How
+
+One master and two replicas, in memory, with this operator's defaults ([`bench/operator.yaml`](../bench/operator.yaml)); where
+the client relies on `WAIT 1`, with `durability.waitReplicas: 1` and `failover.policy: Consistency`.
+The client is the operator's own `drill`: it writes one key after the other over one connection, remembers every
+acknowledgement, connects anew at once when something fails, and repeats a write until it is acknowledged. It runs on the
+machine itself and reaches the master through the Service's cluster IP, or, with Sentinel, asks a Sentinel before each
+connection where the master is. A connection that gives no answer for a second is given up.
+
+A round waits until the replication is healthy and all members agree, lets the client write in peace for some seconds,
+strikes, waits for a new master and for further writes, undoes the damage, waits for health again, and reads every
+acknowledged write back. Where nobody had taken over after a minute (`LIMIT`) the damage is undone by hand, and the round is
+counted as *not recovered*: its outage would have gone on.
+
+| fault | what is done |
+| :-- | :-- |
+";
+
+const COLUMNS: &str = "
+- **p50, p99, max**: the write outage of a round: how long a write was due and not acknowledged. What counts is every
+  interruption in which an attempt failed or that lasted 100 ms, all those of a round together, or else its slowest answer.
+  Percentiles are values that were measured (nearest rank), so with 20 rounds the p99 is the maximum.
+- **writes lost**: acknowledged writes that the last master did not have, of all acknowledged ones. Redis replicates
+  asynchronously: what no replica had received when the master died is gone.
+- **WAIT-confirmed lost**: the same of writes that `WAIT 1` had reported to be on a replica.
+- **full syncs / restarts**: full copies of the data that members made, and Redis processes that were started anew. In memory
+  only, each restarted one needs one full copy; what goes beyond that are copies over data that a member still had.
+- *and the leading operator's*: the leading one of the two operator processes was on the node that was lost.
+";
+
+const SENTINEL: &str = "
+Three Redis and three Sentinels of the same image ([`bench/sentinel`](../bench/sentinel)), quorum 2, with the same settings
+of replication. `1 s` and `5 s` are `down-after-milliseconds`; 5 s is what the widely used charts and operators set. A Redis
+that starts asks Sentinel whom to follow; if that is itself, it is the master again, empty, and its replicas copy that.
+With the *boot rule* it comes back as a replica of nobody instead, as with this operator, and keeps them from it: then
+Sentinel has to notice by itself that its master is none. A master that is asked to leave asks Sentinel for a failover first.
+";
+
+const STAGES: &str = "\
+Of the rounds in which every moment was seen: by the client, in the log of the operator, at the API server, and by attempts to
+connect to the Service every 2 ms. A stage begins where the one before ends; what is done beside another stage takes no time of
+its own. A new master that still refuses writes for lack of replicas counts to the first write.
+";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{plan::Subject, results::tests::round};
+
+    #[test]
+    fn the_page_says_where_how_and_what() -> Result<()> {
+        let setting = Setting { cores: 2, cpu: "Abacus".into(), ..Setting::default() };
+        let rounds = [
+            round(Subject::Operator, Fault::Crash, 61.0),
+            Round {
+                at: "2025-03-01T10:00:00Z".parse()?,
+                variant: Variant::BusyWait,
+                ..round(Subject::Operator, Fault::Drain, 9.0)
+            },
+        ];
+        let text = markdown(&setting, &rounds, "benchmark.svg")?;
+        for part in [
+            "(benchmark.svg)",
+            "2 cores of Abacus",
+            "| rounds | 2, 1970-01-01 to 2025-03-01 |",
+            "## This operator: 200 writes a second\n",
+            "| crash | 1 | 61 ms |",
+            "each with `WAIT 1`\n",
+        ] {
+            assert!(text.contains(part), "{part} is missing in:\n{text}");
+        }
+        assert!(
+            !text.contains("Beside Sentinel:") && !text.contains("Where the time"),
+            "nothing was measured of these"
+        );
+        Ok(())
+    }
+}

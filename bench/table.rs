@@ -1,0 +1,187 @@
+//! The figures as Markdown tables.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt::Write,
+};
+
+use crate::{
+    plan::{Fault, Subject, Variant},
+    results::{Round, percentile},
+    trace::Trace,
+};
+
+/// A length of time that was given in milliseconds.
+pub fn length(ms: f64) -> String {
+    match ms {
+        ms if ms < 10.0 => format!("{ms:.1} ms"),
+        ms if ms < 1000.0 => format!("{ms:.0} ms"),
+        ms => format!("{:.2} s", ms / 1000.0),
+    }
+}
+
+/// Rounds of one kind.
+pub struct Group<'a>(pub Vec<&'a Round>);
+
+impl Group<'_> {
+    pub fn outages(&self) -> Vec<f64> {
+        self.0.iter().map(|round| round.outage_ms).collect()
+    }
+
+    pub fn outage(&self, percent: usize) -> f64 {
+        percentile(&self.outages(), percent).unwrap_or_default()
+    }
+
+    fn sum(&self, of: impl Fn(&Round) -> u64) -> u64 {
+        self.0.iter().map(|round| of(round)).sum()
+    }
+
+    fn rounds(&self) -> String {
+        match self.0.iter().filter(|round| !round.recovered).count() {
+            0 => self.0.len().to_string(),
+            helpless => format!("{} ({helpless} not recovered)", self.0.len()),
+        }
+    }
+
+    /// Rounds, outages, losses, full copies.
+    fn cells(&self) -> String {
+        let of = |lost, all| if all == 0 { "–".to_owned() } else { format!("{lost} of {all}") };
+        let (lost, confirmed_lost) = (self.sum(|r| r.verdict.lost), self.sum(|r| r.verdict.confirmed_lost));
+        format!(
+            "{} | {} | {} | {} | {} | {} | {} / {} |",
+            self.rounds(),
+            length(self.outage(50)),
+            length(self.outage(99)),
+            length(self.outage(100)),
+            of(lost, self.sum(|r| r.verdict.acknowledged)),
+            of(confirmed_lost, self.sum(|r| r.verdict.confirmed)),
+            self.sum(|r| r.full_syncs),
+            self.sum(|r| r.restarts),
+        )
+    }
+}
+
+const CELLS: &str = "rounds | p50 | p99 | max | writes lost | WAIT-confirmed lost | full syncs / restarts |";
+const RULES: &str = "--: | --: | --: | --: | --: | --: | --: |";
+
+/// The rounds of one subject and variant by fault; those that lost the leading operator too stand apart.
+pub fn groups(rounds: &[Round], subject: Subject, variant: Variant) -> BTreeMap<(Fault, bool), Group<'_>> {
+    let mut groups = BTreeMap::new();
+    for round in rounds.iter().filter(|r| r.subject == subject && r.variant == variant) {
+        groups.entry((round.fault, round.leader_lost)).or_insert_with(|| Group(Vec::new())).0.push(round);
+    }
+    groups
+}
+
+/// The name of a group.
+pub fn title((fault, leader_lost): (Fault, bool)) -> String {
+    fault.title().to_owned() + if leader_lost { ", and the leading operator's" } else { "" }
+}
+
+/// What the faults cost under this operator.
+pub fn faults(rounds: &[Round], variant: Variant) -> Option<String> {
+    let groups = groups(rounds, Subject::Operator, variant);
+    let mut table = format!("| fault | {CELLS}\n| :-- | {RULES}\n");
+    for (key, group) in &groups {
+        writeln!(table, "| {} | {}", title(*key), group.cells()).ok()?;
+    }
+    (!groups.is_empty()).then_some(table)
+}
+
+/// The same faults, ours and Sentinel's.
+pub fn baseline(rounds: &[Round], variant: Variant) -> Option<String> {
+    let ours = groups(rounds, Subject::Operator, variant);
+    let mut table = format!("| fault | who | {CELLS} p50, ours ÷ theirs | p99, ours ÷ theirs |\n");
+    writeln!(table, "| :-- | :-- | {RULES} --: | --: |").ok()?;
+    let subjects = || Subject::ALL.into_iter().filter(|&subject| subject != Subject::Operator);
+    let theirs: BTreeMap<_, _> = subjects().map(|subject| (subject, groups(rounds, subject, variant))).collect();
+    let keys: BTreeSet<_> = theirs.values().flat_map(BTreeMap::keys).copied().collect();
+    for key in &keys {
+        if let Some(group) = ours.get(key) {
+            writeln!(table, "| {} | {} | {} | |", title(*key), Subject::Operator.title(), group.cells()).ok()?;
+        }
+        for (subject, group) in theirs.iter().filter_map(|(subject, all)| Some((subject, all.get(key)?))) {
+            let ratio = |percent| match ours.get(key) {
+                Some(ours) if group.outage(percent) > 0.0 => {
+                    format!("{:.3}", ours.outage(percent) / group.outage(percent))
+                }
+                _ => "–".to_owned(),
+            };
+            let (p50, p99) = (ratio(50), ratio(99));
+            writeln!(table, "| {} | {} | {} {p50} | {p99} |", title(*key), subject.title(), group.cells()).ok()?;
+        }
+    }
+    (!keys.is_empty()).then_some(table)
+}
+
+/// Where the time of a crash goes.
+pub fn stages(rounds: &[Round], variant: Variant) -> Option<String> {
+    let traces: Vec<_> = rounds.iter().filter(|r| r.variant == variant).filter_map(|r| r.trace).collect();
+    let mut table = "| stage | what happens in it | p50 | p99 | max |\n| :-- | :-- | --: | --: | --: |\n".to_owned();
+    let mut row = |name: &str, meaning: &str, values: &[f64]| {
+        let of = |percent| percentile(values, percent).map(length).unwrap_or_default();
+        writeln!(table, "| {name} | {meaning} | {} | {} | {} |", of(50), of(99), of(100))
+    };
+    for (index, (name, meaning)) in Trace::STAGES.into_iter().enumerate() {
+        let values: Vec<_> = traces.iter().map(|trace| trace.stages()[index]).collect();
+        row(name, meaning, &values).ok()?;
+    }
+    let sums: Vec<_> = traces.iter().map(|trace| trace.stages().iter().sum()).collect();
+    row("**together**", &format!("{} failovers", traces.len()), &sums).ok()?;
+    (!traces.is_empty()).then_some(table)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::results::tests::round;
+
+    fn rounds() -> Vec<Round> {
+        let mut rounds: Vec<_> =
+            [60.0, 65.5, 108.0].into_iter().map(|ms| round(Subject::Operator, Fault::Crash, ms)).collect();
+        rounds.push(Round { leader_lost: true, ..round(Subject::Operator, Fault::NodeCut, 6000.0) });
+        rounds.push(Round { recovered: false, ..round(Subject::Operator, Fault::Hang, 60_000.0) });
+        rounds.push(round(Subject::Sentinel5s, Fault::Crash, 655.0));
+        rounds
+    }
+
+    #[test]
+    fn lengths_are_short() {
+        assert_eq!([3.14, 63.2, 1290.0].map(length), ["3.1 ms", "63 ms", "1.29 s"]);
+    }
+
+    #[test]
+    fn each_fault_has_its_line() {
+        let table = faults(&rounds(), Variant::Idle).unwrap();
+        assert_eq!(
+            table.lines().skip(2).collect::<Vec<_>>(),
+            [
+                "| crash | 3 | 66 ms | 108 ms | 108 ms | 6 of 3000 | 0 of 30 | 3 / 3 |",
+                "| hung process | 1 (1 not recovered) | 60.00 s | 60.00 s | 60.00 s | 2 of 1000 | 0 of 10 | 1 / 1 |",
+                "| node cut off, and the leading operator's | 1 | 6.00 s | 6.00 s | 6.00 s | 2 of 1000 | 0 of 10 | 1 / 1 |",
+            ]
+        );
+        let columns = |line: &str| line.matches('|').count();
+        assert!(table.lines().all(|line| columns(line) == columns(table.lines().next().unwrap())), "{table}");
+        assert_eq!(faults(&rounds(), Variant::Busy), None);
+    }
+
+    #[test]
+    fn sentinel_is_compared_with() {
+        let table = baseline(&rounds(), Variant::Idle).unwrap();
+        assert!(table.ends_with("| 2 of 1000 | 0 of 10 | 1 / 1 | 0.100 | 0.165 |\n"), "{table}");
+        let columns = |line: &str| line.matches('|').count();
+        assert!(table.lines().all(|line| columns(line) == columns(table.lines().next().unwrap())), "{table}");
+        assert_eq!(baseline(&rounds()[..4], Variant::Idle), None, "there is nothing of Sentinel");
+    }
+
+    #[test]
+    fn the_stages_have_a_line_each() {
+        let trace = Trace { detection: 5.0, proxy: 45.0, write: 2.0, ..Trace::default() };
+        let crash = Round { trace: Some(trace), ..round(Subject::Operator, Fault::Crash, 52.0) };
+        let table = stages(&[crash], Variant::Idle).unwrap();
+        assert_eq!(table.lines().count(), 2 + 7 + 1);
+        assert!(table.ends_with("| **together** | 1 failovers | 52 ms | 52 ms | 52 ms |\n"), "{table}");
+        assert_eq!(stages(&rounds(), Variant::Idle), None);
+    }
+}
