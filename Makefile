@@ -31,7 +31,7 @@ BINARY = $(CARGO_TARGET_DIR)/$(PROFILE:dev=debug)/$(NAME)
 TESTS := $(filter-out e2e,$(patsubst tests/%.rs,%,$(wildcard tests/*.rs)) $(patsubst tests/%/main.rs,%,$(wildcard tests/*/main.rs)))
 
 .NOTPARALLEL:
-.PHONY: help setup tools build plugin image crd fmt lint advisories unit test-unit chart kubesphere cluster-up cluster-down install test-e2e test demo clean
+.PHONY: help setup tools build plugin image crd fmt lint advisories unit test-unit simulate chart kubesphere cluster-up cluster-down install test-e2e test demo clean
 
 help: ## this list
 	@sed -n '1,/^$$/s/^#  *//p' Makefile; sed -n 's/^\([a-z0-9-]*\):.*## /\1\t/p' Makefile | expand -t 16
@@ -79,6 +79,9 @@ advisories: ## known vulnerabilities in dependencies (needs the internet)
 unit: ## all tests that need no cluster
 	cargo test --locked --workspace --lib --bins --example bench $(TESTS:%=--test %)
 test-unit: unit
+
+simulate: ## a million random histories of the failover protocol
+	SIMULATION_HISTORIES=1000000 cargo test --locked --test simulation any_history -- --nocapture
 
 chart: ## the checks of the Helm charts, the plain manifests and the packages for KubeSphere
 	tests/chart.sh

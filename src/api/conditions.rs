@@ -74,6 +74,8 @@ pub enum Reason {
     SecretMissing,
     /// A Redis refuses the password that is in the Secret.
     WrongPassword,
+    /// The master could not save its data, and refuses writes until it can; its disk may be full.
+    WritesRefused,
     /// The API server refused an object.
     ApplyFailed,
     /// An image cannot be pulled.
@@ -92,7 +94,7 @@ pub enum Reason {
 
 impl Reason {
     /// Those that a person has to do something about; each is also an event.
-    pub const FOR_PEOPLE: [Self; 12] = [
+    pub const FOR_PEOPLE: [Self; 13] = [
         Self::NoCandidate,
         Self::MasterUnreachable,
         Self::MasterNotFenced,
@@ -101,6 +103,7 @@ impl Reason {
         Self::InvalidSpec,
         Self::SecretMissing,
         Self::WrongPassword,
+        Self::WritesRefused,
         Self::ApplyFailed,
         Self::ImageUnavailable,
         Self::RedisFailsToStart,

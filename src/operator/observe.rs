@@ -58,8 +58,8 @@ pub struct Observer {
     routed: Option<(Instant, String)>,
     labelled: HashMap<String, (Instant, RoleLabel)>,
     restarted: HashMap<String, Instant>,
-    /// What became of the process in each member's pod before the present one. One that fell silent is not forgotten.
-    former: BTreeMap<String, Former>,
+    /// What became of the processes in pods that are gone, by the pods' identity.
+    former: HashMap<String, Former>,
     /// When each pod that is being deleted was first seen to be.
     leaving: HashMap<String, Moment>,
     /// What the endpoints of the Services depend on, and when it last changed.
@@ -88,7 +88,7 @@ impl Observer {
             routed: None,
             labelled: HashMap::new(),
             restarted: HashMap::new(),
-            former: BTreeMap::new(),
+            former: HashMap::new(),
             leaving: HashMap::new(),
             endpoints: (Moment::ZERO, Endpoints::default()),
         }
@@ -157,6 +157,7 @@ impl Observer {
             self.endpoints = (now, endpoints);
         }
         self.leaving.retain(|uid, _| pods.values().any(|pod| pod.uid == *uid));
+        self.former.retain(|uid, _| record.members.values().any(|m| m.uid.as_ref() == Some(uid)));
         let expected = (0..settings.replicas).map(|i| settings.name_of(i));
         let names: BTreeSet<String> = expected.chain(pods.keys().cloned()).chain(self.links.keys().cloned()).collect();
         let mut members = BTreeMap::new();
@@ -165,7 +166,8 @@ impl Observer {
             let server = self.links.get(&name).map(|w| self.server(&w.link)).unwrap_or_default();
             let claim_may_hold_data = settings.persistent && self.claim_may_hold_data(&name, resource, &record);
             if pod.is_some() || claim_may_hold_data || settings.ordinal(&name) < settings.replicas {
-                let former = self.former.get(&name).copied().unwrap_or_default();
+                let recorded = record.members.get(&name).and_then(|m| m.uid.as_ref());
+                let former = recorded.and_then(|uid| self.former.get(uid)).copied().unwrap_or_default();
                 members.insert(name, Member { pod, server, claim_may_hold_data, former });
             }
         }
@@ -201,10 +203,7 @@ impl Observer {
                 Health::Lost { .. } => Former::Ended,
                 Health::Connecting | Health::Up => Former::Unknown,
             };
-            let known = self.former.entry(name.to_owned()).or_default();
-            if *known != Former::Silent {
-                *known = former;
-            }
+            self.former.insert(watched.pod.uid.clone(), former);
             self.links.remove(name);
         }
         let pod = pod?;
@@ -231,6 +230,9 @@ impl Observer {
                 reason: Reason::WrongPassword,
                 message: format!("it refuses the password of the Secret ({words}); put back the one it was started with, or restart the pod"),
             },
+            Problem::Writes(words) => {
+                Failure { reason: Reason::WritesRefused, message: format!("it refuses writes: {words}") }
+            }
             Problem::Answer(words) => {
                 Failure { reason: Reason::MembersMissing, message: format!("its answers cannot be used: {words}") }
             }

@@ -1,6 +1,6 @@
 //! From an observation to the status that a person reads. Pure.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, time::Duration};
 
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, MicroTime, Time};
@@ -19,6 +19,9 @@ use crate::{
 
 /// Progress is shown in steps of so many percent: each step is a write to the API server.
 const PERCENT_STEP: i32 = 5;
+
+/// A master that can be heard is heard every second.
+const DEAF_AFTER: Duration = Duration::from_secs(5);
 
 /// What the status should say.
 pub fn describe(
@@ -47,7 +50,7 @@ pub fn describe(
         (None, Some((_, info))) => (Some(info.replication_id.clone()), info.previous_replication_id.clone()),
         _ => (o.record.replication_id.clone(), o.record.previous_replication_id.clone()),
     };
-    let online = |name: &str| o.members.get(name).is_some_and(|m| phase(o, m) == Some(MemberPhase::Online));
+    let online = |name: &str| o.members.get(name).is_some_and(|m| phase(o, name, m) == Some(MemberPhase::Online));
     let ready = o.members.keys().filter(|n| serving.is_some_and(|(m, _)| m == *n) || online(n)).count();
     let mut status = RedisReplicationStatus {
         observed_generation: report.generation.or(old.observed_generation),
@@ -92,7 +95,7 @@ fn members(o: &Observation, serving: Option<(&str, &Info)>) -> Vec<MemberStatus>
 }
 
 fn member(o: &Observation, name: &str, m: &Member, serving: Option<(&str, &Info)>) -> MemberStatus {
-    let phase = phase(o, m);
+    let phase = phase(o, name, m);
     let info = match verdict(o, m) {
         Verdict::Alive(info) => Some(info),
         _ => None,
@@ -123,11 +126,20 @@ fn member(o: &Observation, name: &str, m: &Member, serving: Option<(&str, &Info)
         enrolled: recorded.is_some(),
         run_id,
         pod_uid: uid,
-        message: trouble(m).map(|(_, words)| words),
+        message: trouble(m).map(|(_, words)| words).or_else(|| {
+            info.filter(|i| is_deaf(o, name, i)).map(|_| "it has heard nothing from the master for some seconds".into())
+        }),
     }
 }
 
-fn phase(o: &Observation, m: &Member) -> Option<MemberPhase> {
+/// Its link is up by its own word, and nothing comes over it. Redis notices that after `repl-timeout`, which is minutes.
+fn is_deaf(o: &Observation, name: &str, info: &Info) -> bool {
+    let online = info.replica().is_some_and(|r| r.follow == FollowState::Online);
+    let heard = o.memory.heard.get(name).filter(|h| h.run_id == info.run_id);
+    online && heard.is_some_and(|h| o.now.saturating_sub(h.since) >= DEAF_AFTER)
+}
+
+fn phase(o: &Observation, name: &str, m: &Member) -> Option<MemberPhase> {
     let Verdict::Alive(info) = verdict(o, m) else { return Some(MemberPhase::Lost) };
     if info.loading {
         return Some(MemberPhase::Loading);
@@ -142,6 +154,7 @@ fn phase(o: &Observation, m: &Member) -> Option<MemberPhase> {
         FollowState::Handshake => MemberPhase::Authenticating,
         FollowState::Syncing(_) if awaits_snapshot() => MemberPhase::AwaitingSnapshot,
         FollowState::Syncing(_) => MemberPhase::Receiving,
+        FollowState::Online if is_deaf(o, name, info) => MemberPhase::Connecting,
         FollowState::Online => MemberPhase::Online,
     })
 }
@@ -164,13 +177,7 @@ fn conditions(o: &Observation, p: &Plan, report: &ObjectsReport, status: &RedisR
     let progress = progress(o, p, &lagging);
     vec![
         ready(o, p, report, serving.as_deref(), &lagging, &lagging_words, progress.2),
-        if let Some(name) = &serving {
-            let words = format!("{name} accepts writes (epoch {})", o.record.epoch);
-            (ConditionType::MasterAvailable, true, Reason::MasterServes, words)
-        } else {
-            let (reason, words) = without_master(o, p);
-            (ConditionType::MasterAvailable, false, reason, words)
-        },
+        available(o, p, serving.as_deref()),
         match (o.settings.replicas, lagging.is_empty(), &serving) {
             (1, _, _) => (
                 ConditionType::Replicating,
@@ -212,6 +219,20 @@ fn conditions(o: &Observation, p: &Plan, report: &ObjectsReport, status: &RedisR
             ),
         },
     ]
+}
+
+fn available(o: &Observation, p: &Plan, serving: Option<&str>) -> Judgement {
+    let (holds, reason, words) = match serving.map(|name| (name, o.members.get(name).and_then(trouble))) {
+        Some((name, Some((Reason::WritesRefused, words)))) => {
+            (false, Reason::WritesRefused, format!("{name}: {words}"))
+        }
+        Some((name, _)) => (true, Reason::MasterServes, format!("{name} accepts writes (epoch {})", o.record.epoch)),
+        None => {
+            let (reason, words) = without_master(o, p);
+            (false, reason, words)
+        }
+    };
+    (ConditionType::MasterAvailable, holds, reason, words)
 }
 
 fn ready(
@@ -351,6 +372,9 @@ fn copying(m: &MemberStatus) -> bool {
 
 /// One member that does not follow, in words.
 fn lag(m: &MemberStatus) -> String {
+    if let (Some(MemberPhase::Connecting), Some(message)) = (m.phase, &m.message) {
+        return format!("{}: {message}", m.name);
+    }
     let words = match m.phase {
         Some(MemberPhase::Connecting) => "connects to the master",
         Some(MemberPhase::Authenticating) => "proves who it is to the master",

@@ -172,6 +172,13 @@ impl Info {
         self.replica().is_some_and(|r| (r.master_host.as_str(), r.master_port) == NOBODY)
     }
 
+    /// Is all that the other has a part of this one's history?
+    pub fn contains(&self, other: &Self) -> bool {
+        let id = other.replication_id.as_str();
+        let same = self.replication_id == id && other.offset <= self.offset;
+        same || self.previous_replication_id.as_deref() == Some(id) && other.offset <= self.previous_offset
+    }
+
     /// Is its data that of the history `id`, or does it continue that history?
     pub fn descends_from(&self, id: &str) -> bool {
         self.replication_id == id || self.previous_replication_id.as_deref() == Some(id)

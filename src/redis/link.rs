@@ -10,8 +10,8 @@ use std::{
 };
 
 use redis::{
-    AsyncConnectionConfig, Cmd, ErrorKind, Pipeline, RedisConnectionInfo, RedisError, RedisResult, ServerErrorKind,
-    Value, aio::MultiplexedConnection,
+    AsyncConnectionConfig, Cmd, ErrorKind, Pipeline, RedisConnectionInfo, RedisError, RedisResult, Value,
+    aio::MultiplexedConnection,
 };
 use tokio::{
     sync::{Notify, watch},
@@ -20,6 +20,7 @@ use tokio::{
 };
 
 use super::{
+    errors::{Reply, reply},
     info::{Info, NOBODY, ParseError},
     stream::{HostSilent, Stream, is_silence},
 };
@@ -103,6 +104,8 @@ pub enum Problem {
     Password(String),
     /// Its answers make no sense, or are errors.
     Answer(String),
+    /// It could not save its data, and refuses writes until it can.
+    Writes(String),
 }
 
 /// A command that failed.
@@ -411,6 +414,9 @@ impl Shared {
         let asked = Instant::now();
         let cmd = redis::cmd("PING");
         let result = self.answered(asked, cmd.query_async::<Value>(connection)).await?;
+        if result.is_ok() && matches!(self.report.borrow().problem, Some(Problem::Writes(_))) {
+            self.update(|r| r.problem = None);
+        }
         self.take_in(result.map(drop))
     }
 
@@ -420,7 +426,7 @@ impl Shared {
             Ok((text, state, min_replicas)) => match Info::parse(&text, state.as_deref(), min_replicas) {
                 Ok(info) => {
                     self.update(|r| {
-                        r.problem = None;
+                        r.problem.take_if(|p| !matches!(p, Problem::Writes(_))); // of that only a PING tells the end
                         r.silent_since = None;
                         r.info = Some((asked, info.clone()));
                     });
@@ -443,16 +449,17 @@ impl Shared {
         match &result {
             Ok(()) => self.update(|r| r.silent_since = None),
             Err(e) => {
-                if let ErrorKind::Server(kind) = e.kind() {
-                    let busy = matches!(kind, ServerErrorKind::BusyLoading | ServerErrorKind::MasterDown)
-                        || e.code() == Some("BUSY");
-                    self.update(|r| {
-                        r.silent_since = None;
-                        r.problem = (!busy).then(|| Problem::Answer(e.to_string()));
-                    });
-                } else if matches!(refused(e), Refusal::Password(_)) {
-                    self.update(|r| r.problem = Some(Problem::Password(e.to_string())));
-                }
+                let problem = match (refused(e), reply(e)) {
+                    (Refusal::Password(words), _) => Some(Problem::Password(words)),
+                    (_, Some(Reply::Busy)) => None,
+                    (_, Some(Reply::RefusesWrites)) => Some(Problem::Writes(e.to_string())),
+                    (_, Some(Reply::Other)) => Some(Problem::Answer(e.to_string())),
+                    (_, None) => return Ok(result?),
+                };
+                self.update(|r| {
+                    r.silent_since = None;
+                    r.problem = problem;
+                });
             }
         }
         Ok(result?)

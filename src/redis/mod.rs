@@ -1,5 +1,6 @@
 //! One Redis server over its own connection: what it says of itself, and the few commands that change its role.
 
+mod errors;
 mod info;
 mod link;
 mod stream;

@@ -51,6 +51,7 @@ pub enum Election {
 struct Worth {
     survivor: bool,
     last_master_with_data: bool,
+    restored: bool,
     lineage: Lineage,
     shared: u64,
     offset: u64,
@@ -86,12 +87,17 @@ pub fn elect(o: &Observation, lost: Option<&str>) -> Election {
             Verdict::Alive(info) if info.loading => loading.push(name.as_str()),
             Verdict::Alive(info) => {
                 let at = member.server.info.as_ref().map(|(at, _)| *at).unwrap_or_default();
+                // an answer from before the loss may lack what has arrived since, in a copy or in the stream
+                let old = at < since && lost != Some(name);
+                if old {
+                    unsettled.push(name.as_str());
+                }
                 if syncing(info) || asked_for.is_some_and(|n| n != name) {
                     continue; // its data is being replaced by a copy that will not be complete
                 }
                 let worth = worth(o, name, info);
                 let knows = worth.lineage != Lineage::Foreign && o.is_recorded_process(name, info);
-                if knows && (at < since || follows_live(info)) {
+                if knows && !old && follows_live(info) {
                     unsettled.push(name.as_str());
                 }
                 if best.as_ref().is_none_or(|(b, _)| *b < worth) {
@@ -201,9 +207,11 @@ fn worth(o: &Observation, name: &str, info: &Info) -> Worth {
     // a master that nobody was known to follow closely has more than anybody else
     let alone = o.record.fence == 0;
     let present = o.record.replication_id.as_deref() == Some(info.replication_id.as_str());
+    let survivor = lineage != Lineage::Foreign && o.is_recorded_process(name, info) && !alone;
     Worth {
-        survivor: lineage != Lineage::Foreign && o.is_recorded_process(name, info) && !alone,
+        survivor,
         last_master_with_data: last_master,
+        restored: !survivor && info.keys > 0,
         lineage,
         shared: match lineage {
             Lineage::Foreign => 0,

@@ -123,7 +123,7 @@ impl Memory {
         m.demoted.retain(|name, d| {
             let same =
                 o.members.get(name).and_then(|m| m.server.info.as_ref()).is_some_and(|(_, i)| i.run_id == d.run_id);
-            same && !shepherd::demotion_over(d)
+            same && !shepherd::demotion_over(d) && serving.is_none_or(|(master, _)| master != name)
         });
         m.killed.retain(|uid, _| o.members.values().any(|m| m.pod.as_ref().is_some_and(|p| p.uid == *uid)));
         m.watch_replicas(o);

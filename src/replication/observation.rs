@@ -123,7 +123,7 @@ pub struct Member {
     pub server: Server,
     /// Its volume may hold data that nobody has seen yet. `false` without persistence, and for a volume that is new.
     pub claim_may_hold_data: bool,
-    /// What became of the process in the pod before the present one.
+    /// What became of the process in the pod that the record knows, if that pod is gone.
     pub former: Former,
 }
 

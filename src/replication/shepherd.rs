@@ -88,8 +88,7 @@ fn follow(o: &Observation, name: &str, info: &Info, master: &str, truth: &Info, 
         return; // it is recorded first: until then it cannot have confirmed a write
     }
     // a member with data is never made to follow an empty one: its copy may be the last
-    let kin = info.descends_from(&truth.replication_id) || truth.descends_from(&info.replication_id);
-    if truth.keys == 0 && info.keys > 0 && !kin {
+    if truth.keys == 0 && info.keys > 0 && !truth.contains(info) {
         let text = format!(
             "{name} has data of another history and the master {master} has none: {name} is left alone, lest the last copy is lost; it follows once something is written to {master}"
         );

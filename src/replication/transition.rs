@@ -125,8 +125,22 @@ fn target_lost(o: &Observation, t: &Pending, p: &mut Plan) {
         };
         return abandon(o, t, &format!("{}: {words}", t.to), p);
     }
+    if let Some((name, _)) = from
+        && matches!(fate(o, &t.to), Fate::Gone(_))
+        && t.kind == TransitionKind::Switchover
+        && !demoted_or_gone(o, name)
+    {
+        return lost::lost(o, name, p); // it had not been demoted yet, and may still take writes
+    }
     // it may have been promoted already, and serve
     lost::lost(o, &t.to, p);
+}
+
+fn demoted_or_gone(o: &Observation, name: &str) -> bool {
+    match o.members.get(name).map(|m| verdict(o, m)) {
+        Some(Verdict::Alive(info)) if o.is_recorded_process(name, info) => !info.is_master(),
+        _ => matches!(fate(o, name), Fate::Gone(_)),
+    }
 }
 
 fn abandon(o: &Observation, t: &Pending, note: &str, p: &mut Plan) {

@@ -9,6 +9,7 @@
 #   cluster.sh load FILE.tar...   import image archives on every node
 #   cluster.sh cut NODE           take a node off the network;                      heal NODE brings it back
 #   cluster.sh kill NODE          lose a node and all that runs on it, at once;     start NODE boots it again
+#   cluster.sh freeze DAEMON      stop a daemon of the control plane, such as apiserver, without ending it;  thaw DAEMON
 #   cluster.sh kubeconfig         print where the KUBECONFIG is
 #   cluster.sh build              compile Kubernetes, CoreDNS, Helm and the provisioner (12 minutes on 2 cores, cached)
 #   cluster.sh images             pack the images of the tests from Debian's packages (a minute, cached)
@@ -82,6 +83,8 @@ case $command in
   heal) a_node "$@"; ip link set "v$1" up ;;
   kill) a_node "$@"; lose "$1" ;;
   start) a_node "$@"; node "${1#node}" ;;
+  freeze) is_up; running "${1:-}" || die "no such daemon: '${1:-}'"; kill -STOP "$(cat "$STATE/log/$1.pid")" ;;
+  thaw) kill -CONT "$(cat "$STATE/log/$1.pid")" ;;
   build) packages; build ;;
   images) packages; images ;;
   packages) packages ;;

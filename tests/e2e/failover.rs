@@ -6,7 +6,6 @@ use anyhow::{Context, Result};
 use futures::future::try_join_all;
 use k8s_openapi::api::apps::v1::StatefulSet;
 use kube::api::{DeleteParams, EvictParams};
-use redis_replication_operator::api::{ConditionType, Reason};
 
 use crate::harness::{LONG, Replication, ensure, poll::eventually, scenario};
 
@@ -75,24 +74,6 @@ fn kill_a_replica() {
         writer.stop().await?.nothing_lost()?;
         let now = cache.status().await?.epoch;
         ensure(now == epoch, || format!("a replica died, and the epoch went from {epoch} to {now}"))
-    });
-}
-
-/// Nothing proves that a silent master is gone: it is reported and left alone, and goes on when it answers again.
-#[test]
-fn a_hung_master_is_reported_and_goes_on() {
-    scenario("hang", async |scene| {
-        let cache = scene.ready("cache", "replicas: 3").await?;
-        cache.populate(KEYS).await?;
-        let (master, epoch) = (cache.master().await?, cache.status().await?.epoch);
-        cache.hang(&master).await?;
-        let blocked = cache.reason(ConditionType::FailoverBlocked, Reason::MasterUnreachable, LONG).await?;
-        ensure(blocked.status == "True" && blocked.message.contains(&master), || format!("{blocked:?}"))?;
-        cache.resume(&master).await?;
-        cache.reason(ConditionType::Ready, Reason::Healthy, LONG).await?;
-        cache.agrees().await?;
-        ensure(cache.status().await?.epoch == epoch, || "the master has changed".into())?;
-        cache.holds(KEYS).await
     });
 }
 

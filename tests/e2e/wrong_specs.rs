@@ -38,6 +38,15 @@ const REFUSED: &[(&str, &str, &str)] = &[
     ("cache", "services: {master: {nodePort: 30001}}", "nodePort needs type"),
     ("cache", "services: {master: {type: ExternalName}}", "supported values"),
     ("cache", "services: {replicas: {port: 70000}}", "less than or equal to 65535"),
+    ("cache", "{replicas: 3, durability: {waitReplicas: 3}}", "waitReplicas must be less than spec.replicas"),
+    ("cache", "{replicas: 1, failover: {policy: Consistency}}", "Consistency needs spec.replicas of 2 or more"),
+    ("cache", "failover: {policy: Luck}", "supported values"),
+    ("cache", "failover: {unreachableAfter: 100ms}", "unreachableAfter must be from 500ms to 60s"),
+    ("cache", "failover: {unreachableAfter: 61s}", "unreachableAfter must be from 500ms to 60s"),
+    ("cache", "failover: {unreachableAfter: 1h}", "should match"),
+    ("cache", "failover: {unresponsiveAfter: 2s}", "unresponsiveAfter must be from 3s to 600s"),
+    ("cache", "failover: {preferredMaster: other-0}", "preferredMaster must be the name of one of the pods"),
+    ("cache", "failover: {preferredMaster: cache-x}", "preferredMaster must be the name of one of the pods"),
 ];
 
 /// What is refused as a change: the spec before, the patch, and what the message must say.
@@ -46,6 +55,7 @@ const UNCHANGEABLE: &[(&str, &str, &str)] = &[
     ("persistence: {size: 1Gi}", "persistence: null", "can't be added or removed later"),
     ("persistence: {size: 1Gi}", "persistence: {size: 2Gi}", "spec.persistence.size can't be changed"),
     ("persistence: {size: 1Gi}", "persistence: {storageClassName: fast}", "storageClassName can't be changed"),
+    ("{replicas: 3, durability: {waitReplicas: 2}}", "replicas: 2", "waitReplicas must be less than spec.replicas"),
 ];
 
 fn untyped(scene: &Scene) -> Api<DynamicObject> {

@@ -1,9 +1,12 @@
 //! Data to lose, and ways to lose it.
 
+use std::time::Duration;
+
 use anyhow::{Context, Result};
 use futures::future::try_join_all;
 use k8s_openapi::api::core::v1::Pod;
 use kube::api::DeleteParams;
+use tokio::time::Instant;
 
 use super::{LONG, Replication, ensure, hand, poll::eventually};
 
@@ -40,6 +43,11 @@ impl Replication {
         hand::signal(&self.client, &self.pod(pod).await?, "redis", "KILL", hand::SERVERS).await
     }
 
+    /// kill -9 after some time, without the API server being needed then.
+    pub async fn kill_later(&self, pod: &str, after: Duration) -> Result<()> {
+        hand::signal_later(&self.client, &self.pod(pod).await?, "redis", "KILL", hand::SERVERS, after).await
+    }
+
     /// Stops the process without ending it: connections stay open, and nobody answers.
     pub async fn hang(&self, pod: &str) -> Result<()> {
         hand::signal(&self.client, &self.pod(pod).await?, "redis", "STOP", hand::SERVERS).await
@@ -48,6 +56,34 @@ impl Replication {
     /// Lets a stopped process go on.
     pub async fn resume(&self, pod: &str) -> Result<()> {
         hand::signal(&self.client, &self.pod(pod).await?, "redis", "CONT", hand::SERVERS).await
+    }
+
+    /// kill -9, each at its instant.
+    pub async fn kill_at(&self, pods: &[(&str, Instant)]) -> Result<()> {
+        try_join_all(pods.iter().map(async |(pod, at)| {
+            hand::signal_at(&self.client, &self.pod(pod).await?, "redis", "KILL", hand::SERVERS, *at).await
+        }))
+        .await?;
+        Ok(())
+    }
+
+    /// Stops the process, and lets it go on after some time.
+    pub async fn pause(&self, pod: &str, during: Duration) -> Result<()> {
+        let pod = self.pod(pod).await?;
+        let stop = Instant::now() + hand::MADE_READY;
+        let signal = |signal, at| hand::signal_at(&self.client, &pod, "redis", signal, hand::SERVERS, at);
+        tokio::try_join!(signal("STOP", stop), signal("CONT", stop + during))?;
+        Ok(())
+    }
+
+    /// Lets no packet pass between a member and these addresses.
+    pub async fn isolate(&self, pod: &str, from: &[String]) -> Result<()> {
+        hand::isolate(&self.client, &self.pod(pod).await?, "redis", from).await
+    }
+
+    /// Ends what `isolate` began.
+    pub async fn reconnect(&self, pod: &str, to: &[String]) -> Result<()> {
+        hand::reconnect(&self.client, &self.pod(pod).await?, "redis", to).await
     }
 
     pub async fn delete_pod(&self, pod: &str) -> Result<()> {

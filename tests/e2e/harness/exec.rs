@@ -5,7 +5,10 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 use k8s_openapi::api::core::v1::Pod;
 use kube::{Api, Client, api::AttachParams};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    time::Instant,
+};
 
 const LIMIT: Duration = Duration::from_secs(30);
 
@@ -36,7 +39,20 @@ pub async fn exec(
     stdin: &str,
     command: &[&str],
 ) -> Result<Output> {
-    tokio::time::timeout(LIMIT, attempt(client, namespace, pod, container, stdin, command))
+    exec_at(client, namespace, pod, container, stdin, Instant::now(), command).await
+}
+
+/// The same; the command runs at once, and its input comes at the instant `at`.
+pub async fn exec_at(
+    client: &Client,
+    namespace: &str,
+    pod: &str,
+    container: &str,
+    stdin: &str,
+    at: Instant,
+    command: &[&str],
+) -> Result<Output> {
+    tokio::time::timeout(LIMIT, attempt(client, namespace, pod, container, stdin, at, command))
         .await
         .unwrap_or_else(|_| bail!("no answer within {LIMIT:?}"))
         .with_context(|| format!("exec in pod {pod}: {}", command.join(" ")))
@@ -48,6 +64,7 @@ async fn attempt(
     pod: &str,
     container: &str,
     stdin: &str,
+    at: Instant,
     command: &[&str],
 ) -> Result<Output> {
     let pods: Api<Pod> = Api::namespaced(client.clone(), namespace);
@@ -60,7 +77,10 @@ async fn attempt(
     tokio::try_join!(
         async {
             match input {
-                Some(mut input) => input.write_all(stdin.as_bytes()).await,
+                Some(mut input) => {
+                    tokio::time::sleep_until(at).await;
+                    input.write_all(stdin.as_bytes()).await
+                }
                 None => Ok(()),
             }
         },

@@ -1,4 +1,4 @@
-//! The hand that kills: a privileged pod on each node, which sends signals to processes in other pods.
+//! The hand that kills: a privileged pod on each node, which sends signals to processes in other pods, and cuts pods off.
 //!
 //! It finds a process by the container's id in its cgroup, so it works with cgroup v1 and v2, and also where several
 //! "nodes" share one machine's process ids.
@@ -15,35 +15,99 @@ use kube::{
     api::{ListParams, Patch, PatchParams},
 };
 use serde_json::{Value, json};
+use tokio::time::Instant;
 
-use super::{exec::exec, poll::eventually};
+use super::{exec::exec_at, poll::eventually};
 
 const NAMESPACE: &str = "rr-e2e-hand";
 const READY_WITHIN: Duration = Duration::from_secs(120);
+/// So long before its instant a signal is asked for, so that the hand waits for it.
+pub const MADE_READY: Duration = Duration::from_secs(3);
 /// Names of processes that are Redis servers.
 pub const SERVERS: &str = "redis-server valkey-server";
 
-/// Arguments: container id, signal, names of processes (none: all).
-const SIGNAL: &str = r#"found=
+/// Sets `found` to the processes of a container, and waits for a line of input. Arguments: container id, names of processes (none: all), more.
+const FIND: &str = r#"found=
 for file in $(grep -ls "$1" /proc/[0-9]*/cgroup); do
   process=${file%/cgroup}
   read -r name <"$process/comm" || continue
-  case "$3" in ''|*"$name"*) kill -"$2" "${process#/proc/}" && found=yes;; esac
+  case "$2" in ''|*"$name"*) found="$found ${process#/proc/}";; esac
 done
-[ "$found" ]"#;
+[ "$found" ] || { echo "no such process" >&2; exit 1; }
+read -r _
+send() { sent=; for process in $found; do kill -"$1" "$process" && sent=yes; done; [ "$sent" ]; }
+"#;
+const SIGNAL: &str = r#"send "$3""#;
+const SIGNAL_LATER: &str = r#"(sleep "$4"; send "$3") >/dev/null 2>&1 </dev/null &"#;
+
+/// Arguments: add or del, addresses. The first process is enough: all of a pod share one network. A node has `ip` where the
+/// image has none.
+const ROUTES: &str = r#"set -- "$3" "$4" $found; verb=$1 addresses=$2 process=$3
+enter=$(command -v nsenter || echo "busybox nsenter")
+ip=$(command -v busybox >/dev/null && echo "busybox ip" || echo "chroot /proc/1/root ip")
+for address in $addresses; do $enter -t "$process" -n $ip route "$verb" blackhole "$address" || exit 1; done"#;
 
 /// Sends a signal to the processes of a container.
 pub async fn signal(client: &Client, pod: &Pod, container: &str, signal: &str, processes: &str) -> Result<()> {
+    signal_at(client, pod, container, signal, processes, Instant::now()).await
+}
+
+/// The same at an instant: all is made ready before it, so that several signals come in a given order.
+pub async fn signal_at(
+    client: &Client,
+    pod: &Pod,
+    container: &str,
+    signal: &str,
+    processes: &str,
+    at: Instant,
+) -> Result<()> {
+    reach(client, pod, container, at, SIGNAL, &[processes, signal]).await
+}
+
+/// The same after some time, and without the API server being needed then.
+pub async fn signal_later(
+    client: &Client,
+    pod: &Pod,
+    container: &str,
+    signal: &str,
+    processes: &str,
+    after: Duration,
+) -> Result<()> {
+    let seconds = after.as_secs().to_string();
+    reach(client, pod, container, Instant::now(), SIGNAL_LATER, &[processes, signal, &seconds]).await
+}
+
+/// Lets no packet pass between a pod and these addresses, until it is allowed again.
+pub async fn isolate(client: &Client, pod: &Pod, container: &str, addresses: &[String]) -> Result<()> {
+    reach(client, pod, container, Instant::now(), ROUTES, &["", "add", &addresses.join(" ")]).await
+}
+
+/// Ends what `isolate` began.
+pub async fn reconnect(client: &Client, pod: &Pod, container: &str, addresses: &[String]) -> Result<()> {
+    reach(client, pod, container, Instant::now(), ROUTES, &["", "del", &addresses.join(" ")]).await
+}
+
+/// Runs a script with the processes of a container, when all is made ready, and not before `at`.
+async fn reach(
+    client: &Client,
+    pod: &Pod,
+    container: &str,
+    at: Instant,
+    script: &str,
+    arguments: &[&str],
+) -> Result<()> {
     let name = pod.name_any();
     let node = pod.spec.as_ref().and_then(|spec| spec.node_name.clone()).context("the pod has no node")?;
     let statuses = pod.status.as_ref().and_then(|status| status.container_statuses.as_deref()).unwrap_or_default();
     let status = statuses.iter().find(|status| status.name == container).context("no such container")?;
     let id = status.container_id.as_deref().and_then(|id| id.split("//").last()).context("it has no id")?;
     let hand = on_node(client, &node).await?;
-    exec(client, NAMESPACE, &hand, "hand", "", &["sh", "-c", SIGNAL, "sh", id, signal, processes])
+    let script = format!("{FIND}{script}");
+    let command: Vec<_> = ["sh", "-c", &script, "sh", id].into_iter().chain(arguments.iter().copied()).collect();
+    exec_at(client, NAMESPACE, &hand, "hand", "now\n", at, &command)
         .await?
         .ok()
-        .with_context(|| format!("sending {signal} to {processes:?} in {name}, container {id} on {node}"))?;
+        .with_context(|| format!("{arguments:?} for {name}, container {id} on {node}"))?;
     Ok(())
 }
 

@@ -2,6 +2,7 @@
 //! remembers every acknowledgement, and a hand that kills.
 
 pub mod agreement;
+pub mod cluster;
 pub mod damage;
 pub mod exec;
 pub mod hand;
@@ -13,6 +14,7 @@ pub mod operator;
 pub mod poll;
 pub mod replication;
 pub mod report;
+pub mod story;
 pub mod writer;
 
 use std::{

@@ -67,6 +67,11 @@ impl std::fmt::Display for Account {
 impl Replication {
     /// Starts a writer, and waits until it writes. `arguments` are more options of `drill`.
     pub async fn writer(&self, arguments: &[&str]) -> Result<Writer> {
+        self.writer_on(None, arguments).await
+    }
+
+    /// The same on a given node.
+    pub async fn writer_on(&self, node: Option<&str>, arguments: &[&str]) -> Result<Writer> {
         let (image, policy) = operator::image(&self.client).await?;
         let (secret, key) = self.password_secret().await?;
         let pod = format!("{}-writer-{:04x}", self.name, rand::random::<u16>());
@@ -76,6 +81,7 @@ impl Replication {
         let object = serde_json::from_value(json!({
             "metadata": { "name": pod, "labels": { "app": "writer" } },
             "spec": {
+                "nodeName": node,
                 "restartPolicy": "Never",
                 "terminationGracePeriodSeconds": 180,
                 "automountServiceAccountToken": false,

@@ -1,0 +1,78 @@
+//! What an error says of the server that sent it.
+
+use redis::{ErrorKind, RedisError};
+
+/// An error that the server sent: an answer like others.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Reply {
+    /// It says what the server is busy with, and nothing against it.
+    Busy,
+    /// It could not save its data, and refuses writes until it can.
+    RefusesWrites,
+    /// Anything else.
+    Other,
+}
+
+/// `None` if it is not the server that speaks.
+///
+/// The client library knows some codes by name. Those that it does not know, `BUSY` and `MISCONF` among them, are an
+/// *extension* to it, and so is every pipeline that has one.
+pub(super) fn reply(e: &RedisError) -> Option<Reply> {
+    if !matches!(e.kind(), ErrorKind::Server(_) | ErrorKind::Extension) {
+        return None;
+    }
+    let of = |code: &str| match code {
+        "BUSY" | "LOADING" | "MASTERDOWN" => Reply::Busy,
+        "MISCONF" => Reply::RefusesWrites,
+        _ => Reply::Other,
+    };
+    let first = || e.clone().into_server_errors().and_then(|all| all.first().map(|(_, e)| of(e.code())));
+    Some(e.code().map(of).or_else(first).unwrap_or(Reply::Other))
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use redis::{Pipeline, Value, aio::MultiplexedConnection};
+    use rstest::rstest;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt, duplex};
+
+    use super::*;
+
+    /// A server that answers everything with this.
+    async fn connection(answer: &'static [u8]) -> MultiplexedConnection {
+        let (near, mut far) = duplex(1024);
+        tokio::spawn(async move {
+            let mut question = [0; 1024];
+            while far.read(&mut question).await.is_ok_and(|n| n > 0) {
+                far.write_all(answer).await.unwrap();
+            }
+        });
+        let info = redis::RedisConnectionInfo::default().set_skip_set_lib_name();
+        let config = redis::AsyncConnectionConfig::new();
+        let (connection, driver) = MultiplexedConnection::new_with_config(&info, near, config).await.unwrap();
+        tokio::spawn(driver);
+        connection
+    }
+
+    #[rstest]
+    #[case(b"-BUSY Redis is busy running a script.\r\n", Reply::Busy)]
+    #[case(b"-LOADING Redis is loading the dataset in memory\r\n", Reply::Busy)]
+    #[case(b"-MASTERDOWN Link with MASTER is down\r\n", Reply::Busy)]
+    #[case(b"-MISCONF Errors writing to the AOF file\r\n", Reply::RefusesWrites)]
+    #[case(b"-ERR max number of clients reached\r\n", Reply::Other)]
+    #[tokio::test]
+    async fn what_the_server_says_is_an_answer(#[case] answer: &'static [u8], #[case] expected: Reply) {
+        let mut connection = connection(answer).await;
+        let ping = redis::cmd("PING").query_async::<Value>(&mut connection).await.unwrap_err();
+        assert_eq!(reply(&ping), Some(expected), "{ping}");
+        let pipeline = Pipeline::new().cmd("INFO").query_async::<Vec<Value>>(&mut connection).await.unwrap_err();
+        assert_eq!(reply(&pipeline), Some(expected), "{pipeline}");
+    }
+
+    #[tokio::test]
+    async fn a_broken_connection_is_none() {
+        let broken = RedisError::from(std::io::Error::from(std::io::ErrorKind::ConnectionReset));
+        assert_eq!(reply(&broken), None);
+    }
+}

@@ -1,0 +1,113 @@
+//! The cluster itself: losing nodes and the API server. Only where a script of ours has made it.
+
+use std::{path::PathBuf, process::Command};
+
+use anyhow::{Context, Result, bail};
+use k8s_openapi::api::core::v1::Node;
+use kube::{Api, Client, ResourceExt, api::ListParams};
+
+use super::{LONG, ensure, poll::eventually};
+
+/// The script that made the cluster.
+#[derive(Clone)]
+pub struct Cluster {
+    script: PathBuf,
+}
+
+/// Something that was broken; it is mended at the latest when this goes.
+pub struct Broken {
+    cluster: Cluster,
+    mend: Option<(&'static str, String)>,
+}
+
+impl Cluster {
+    /// `None`, and a loud word, where nodes cannot be lost.
+    pub fn of_ours(scenario: &str) -> Result<Option<Self>> {
+        let cluster = std::env::var("CLUSTER").unwrap_or_else(|_| "local".to_owned());
+        let script = match cluster.as_str() {
+            "local" => "tests/cluster/cluster.sh",
+            "kind" => "tests/kind/kind.sh",
+            other => {
+                println!("{scenario}: SKIPPED: it breaks the cluster itself, and CLUSTER is {other}");
+                return Ok(None);
+            }
+        };
+        let cluster = Self { script: [env!("CARGO_MANIFEST_DIR"), script].iter().collect() };
+        let (ours, used) = (cluster.run(&["kubeconfig"])?, std::env::var("KUBECONFIG").unwrap_or_default());
+        ensure(ours == used, || format!("KUBECONFIG is {used:?}, and CLUSTER's is {ours:?}"))?;
+        Ok(Some(cluster))
+    }
+
+    /// The same, where the API server can be stopped.
+    pub fn with_api_server(scenario: &str) -> Result<Option<Self>> {
+        let found = Self::of_ours(scenario)?.filter(|cluster| cluster.script.ends_with("cluster.sh"));
+        if found.is_none() {
+            println!("{scenario}: SKIPPED: the API server can be stopped in tests/cluster only");
+        }
+        Ok(found)
+    }
+
+    fn run(&self, arguments: &[&str]) -> Result<String> {
+        let output = Command::new(&self.script).args(arguments).output().context("the cluster's script")?;
+        if !output.status.success() {
+            bail!("{} {arguments:?}: {}", self.script.display(), String::from_utf8_lossy(&output.stderr));
+        }
+        Ok(String::from_utf8_lossy(&output.stdout).trim_end().to_owned())
+    }
+
+    async fn on_the_side(&self, verb: &'static str, of: &str) -> Result<()> {
+        let (this, of) = (self.clone(), of.to_owned());
+        tokio::task::spawn_blocking(move || this.run(&[verb, &of])).await??;
+        Ok(())
+    }
+
+    /// Breaks something until it is mended.
+    async fn breaks(&self, verb: &'static str, of: &str, mend: &'static str) -> Result<Broken> {
+        let broken = Broken { cluster: self.clone(), mend: Some((mend, of.to_owned())) };
+        self.on_the_side(verb, of).await?;
+        Ok(broken)
+    }
+
+    /// Takes a node off the network.
+    pub async fn cut(&self, node: &str) -> Result<Broken> {
+        self.breaks("cut", node, "heal").await
+    }
+
+    /// Loses a node with all that runs on it.
+    pub async fn kill(&self, node: &str) -> Result<Broken> {
+        self.breaks("kill", node, "start").await
+    }
+
+    /// Stops the API server without ending it.
+    pub async fn stop_api_server(&self) -> Result<Broken> {
+        self.breaks("freeze", "apiserver", "thaw").await
+    }
+}
+
+impl Broken {
+    /// Mends it, and waits until all nodes are ready.
+    pub async fn mend(mut self, client: &Client) -> Result<()> {
+        if let Some((verb, of)) = self.mend.take() {
+            self.cluster.on_the_side(verb, &of).await?;
+        }
+        eventually("all nodes are ready", LONG, async || {
+            for node in Api::<Node>::all(client.clone()).list(&ListParams::default()).await? {
+                let conditions = node.status.as_ref().and_then(|s| s.conditions.as_deref()).unwrap_or_default();
+                let ready = conditions.iter().any(|c| c.type_ == "Ready" && c.status == "True");
+                ensure(ready, || format!("{} is not", node.name_any()))?;
+            }
+            Ok(())
+        })
+        .await
+    }
+}
+
+impl Drop for Broken {
+    fn drop(&mut self) {
+        if let Some((verb, of)) = self.mend.take()
+            && let Err(error) = self.cluster.run(&[verb, &of])
+        {
+            println!("{verb} {of}: {error:#}");
+        }
+    }
+}

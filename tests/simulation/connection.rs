@@ -1,0 +1,205 @@
+//! What an operator's connections tell it, and when: the facts that src/redis/link.rs and src/operator/observe.rs gather.
+
+use std::{collections::BTreeMap, net::IpAddr};
+
+use redis_replication_operator::{
+    redis::{FollowState, Info, MasterSide, ReplicaSide, Role as InfoRole, SlaveState},
+    replication::{Contact, Former, Member, Observation, Pod, Server},
+};
+
+use super::{
+    operator::Watched,
+    redis::{Link, Redis, Role, Time},
+    world::{OPERATOR, World, moment, name},
+};
+
+/// Questions are asked so often.
+pub const PING_EVERY: Time = 250;
+/// The whole state is asked for so often.
+const INFO_EVERY: Time = 1000;
+/// How long an attempt to connect may take.
+const CONNECT_TIMEOUT: Time = 1000;
+
+impl World {
+    /// The state of a process as INFO tells it.
+    fn info(&self, r: &Redis) -> Info {
+        let role = match &r.role {
+            Role::Master => InfoRole::Master(MasterSide {
+                slaves: r
+                    .attached
+                    .iter()
+                    .map(|a| SlaveState {
+                        ip: ip(a.replica).to_string(),
+                        state: if a.online { "online" } else { "send_bulk" }.into(),
+                        offset: a.acked,
+                        lag: (self.fleet.now / 1000).saturating_sub(a.acked_at / 1000),
+                    })
+                    .collect(),
+            }),
+            Role::Replica { of, link, .. } => InfoRole::Replica(ReplicaSide {
+                master_host: of.map_or("127.0.0.1".into(), |m| ip(m).to_string()),
+                master_port: if of.is_some() { 6379 } else { 1 },
+                follow: match link {
+                    Link::Down => FollowState::Connecting,
+                    Link::Receiving { .. } | Link::Loading { .. } => FollowState::Syncing(None),
+                    Link::Online { .. } => FollowState::Online,
+                },
+            }),
+        };
+        Info {
+            run_id: r.run.to_string(),
+            version: String::new(),
+            replication_id: r.id.to_string(),
+            previous_replication_id: r.id2.map(|(id, _)| id.to_string()),
+            previous_offset: r.id2.map_or(0, |(_, valid)| valid),
+            offset: r.offset,
+            loading: r.is_loading(),
+            loading_percent: None,
+            keys: r.data.count_ones().into(),
+            full_syncs: r.full_syncs,
+            min_replicas: r.min_replicas,
+            role,
+        }
+    }
+
+    /// One look at a connection, and an answer over it if it is time for one or `fresh` asks for it.
+    pub fn poll(&mut self, i: usize, fresh: bool) {
+        let Some(mut l) = self.operator.links.remove(&i) else { return };
+        let (now, at) = (self.fleet.now, moment(self.fleet.now));
+        let (there, back) = (self.fleet.path(OPERATOR, l.host), self.fleet.path(l.host, OPERATOR));
+        let process = self.fleet.redis(l.host);
+        if let Some(run) = l.run {
+            let same = process.is_some_and(|r| r.run == run);
+            if !same && back {
+                (l.run, l.contact, l.silent_since) = (None, Contact::Closed { since: at }, None);
+            } else if !(there && back) {
+                let since = *l.unacknowledged.get_or_insert(now);
+                l.silent_since.get_or_insert(at);
+                if u128::from(now - since) >= self.settings.unreachable_after.as_millis() {
+                    (l.run, l.contact, l.silent_since) = (None, Contact::HostSilent { since: moment(since) }, None);
+                }
+            }
+        }
+        if l.run.is_none() && there && back {
+            match process {
+                Some(r) => {
+                    l.run = Some(r.run);
+                    (l.contact, l.info, l.silent_since) = (Contact::Up, None, Some(at));
+                }
+                None => match l.contact {
+                    Contact::Closed { since } | Contact::HostSilent { since } => {
+                        l.contact = Contact::Refused { since };
+                    }
+                    _ => {}
+                },
+            }
+        } else if l.run.is_none() {
+            let began = *l.unacknowledged.get_or_insert(now);
+            if l.contact == Contact::None && now - began >= CONNECT_TIMEOUT {
+                l.contact = Contact::HostSilent { since: moment(began) };
+            }
+        }
+        if there && back {
+            l.unacknowledged = None;
+            match process {
+                Some(r) if l.run == Some(r.run) && !r.stopped => {
+                    let age = l.info.as_ref().map(|(asked, _)| at.saturating_sub(*asked));
+                    if fresh || age.is_none_or(|age| age.as_millis() >= INFO_EVERY.into()) {
+                        l.info = Some((at, self.info(r)));
+                    }
+                    l.silent_since = None;
+                }
+                Some(_) if l.run.is_some() => drop(l.silent_since.get_or_insert(at)),
+                _ => {}
+            }
+        }
+        self.operator.links.insert(i, l);
+    }
+
+    /// Keeps the connections to the pods that there are, as `Observer::connect` does. Returns the pod that the connection is
+    /// about.
+    fn connect(&mut self, i: usize) -> Option<Pod> {
+        let pod = self.pods.get(&i).map(|p| Pod {
+            uid: p.host.to_string(),
+            ip: Some(ip(p.host)),
+            leaving: p.leaving,
+            leaving_since: p.leaving_since,
+            running: self.fleet.redis(p.host).is_some() || !self.kubelet_reaches(p.host),
+            ready: self.fleet.redis(p.host).is_some_and(|r| !r.is_loading() && (r.is_master() || r.is_online())),
+            outdated: p.outdated,
+            role: p.label,
+            failure: None,
+        });
+        if let Some(l) = self.operator.links.get(&i) {
+            let (host, up) = (l.host, l.contact == Contact::Up);
+            let same = pod.as_ref().is_some_and(|p| p.uid == host.to_string());
+            let ended = pod.as_ref().is_some_and(|p| p.leaving && !p.running);
+            if same && (up || !ended) {
+                return pod;
+            }
+            if up {
+                let old =
+                    Pod { uid: host.to_string(), ip: Some(ip(host)), leaving: true, running: true, ..Pod::default() };
+                return Some(old);
+            }
+            let former = match l.contact {
+                Contact::HostSilent { .. } => Former::Silent,
+                Contact::Closed { .. } | Contact::Refused { .. } => Former::Ended,
+                Contact::None | Contact::Up => Former::Unknown,
+            };
+            self.operator.former.insert(host.to_string(), former);
+            self.operator.links.remove(&i);
+        }
+        let pod = pod?;
+        if !pod.leaving || pod.running {
+            let host = self.pods[&i].host;
+            let link = Watched {
+                host,
+                run: None,
+                contact: Contact::None,
+                info: None,
+                silent_since: None,
+                unacknowledged: None,
+            };
+            self.operator.links.insert(i, link);
+            self.poll(i, true);
+        }
+        Some(pod)
+    }
+
+    /// What the operator believes at this moment.
+    pub fn observe(&mut self) -> Observation {
+        let mut members = BTreeMap::new();
+        let names =
+            (0..self.settings.replicas).chain(self.pods.keys().copied()).chain(self.operator.links.keys().copied());
+        for i in names.collect::<std::collections::BTreeSet<_>>() {
+            let pod = self.connect(i);
+            let server = self.operator.links.get(&i).map(|l| Server {
+                contact: l.contact,
+                info: l.info.clone(),
+                silent_since: l.silent_since,
+                problem: None,
+            });
+            let claim_may_hold_data = self.settings.persistent && self.operator.record.epoch > 0;
+            if pod.is_some() || claim_may_hold_data || i < self.settings.replicas {
+                let recorded = self.operator.record.members.get(&name(i)).and_then(|m| m.uid.as_ref());
+                let former = recorded.and_then(|uid| self.operator.former.get(uid)).copied().unwrap_or_default();
+                let server = server.unwrap_or_default();
+                members.insert(name(i), Member { pod, server, claim_may_hold_data, former });
+            }
+        }
+        Observation {
+            now: moment(self.fleet.now),
+            settings: self.settings.clone(),
+            record: self.operator.record.clone(),
+            members,
+            stirred_at: moment(self.stirred_at),
+            route: Some(self.route.map(name)),
+            memory: self.operator.memory.clone(),
+        }
+    }
+}
+
+pub fn ip(host: usize) -> IpAddr {
+    IpAddr::from([10, 0, u8::try_from(host / 256).unwrap(), u8::try_from(host % 256).unwrap()])
+}

@@ -1,0 +1,175 @@
+//! Rules that chance seldom needs: a history made for each, which holds with the rule and breaks without it.
+
+use std::time::Duration;
+
+use redis_replication_operator::{
+    api::FailoverPolicy::{Availability, Consistency},
+    redis::{ReplicaSide, Role},
+    replication::{Contact, Frozen, Hold, Observation, Settings, Step},
+};
+
+use super::{
+    histories::History,
+    world::{
+        Event::{self, *},
+        Shape, Tampering,
+    },
+};
+
+const ROUND: Event = Round { cut_after: usize::MAX };
+const WAIT: Event = Write { wait: true };
+
+/// Three members under Consistency with k = 1, or under Availability.
+fn history(consistent: bool, parts: &[&[Event]]) -> History {
+    let policy = if consistent { Consistency } else { Availability };
+    let wait_replicas = usize::from(consistent);
+    let settings = Settings { name: "shop".into(), replicas: 3, policy, wait_replicas, ..Settings::default() };
+    History { shape: Shape { settings, appendonly: false, backlog: 64 }, events: parts.concat() }
+}
+
+fn breaks(history: &History, tampering: Tampering, invariant: &str) {
+    let end = |ends_early| Tampering { ends_early, ..Tampering::default() };
+    assert_eq!(history.run(end(true)).0, None, "it must hold with the rule:\n{}", history.tell(end(true)));
+    let tampering = Tampering { ends_early: true, ..tampering };
+    let broken = history.run(tampering).0.map(|(v, _)| v.invariant);
+    assert_eq!(broken, Some(invariant), "{}", history.tell(tampering));
+}
+
+/// The master is cut off, and another is chosen in the end.
+const FAILOVER: [Event; 12] = [
+    Isolate { member: 0 },
+    Later { ms: 3000 },
+    ROUND,
+    ROUND,
+    Later { ms: 5000 },
+    ROUND,
+    ROUND,
+    ROUND,
+    ROUND,
+    ReceiveAll,
+    ReceiveAll,
+    ROUND,
+];
+
+/// The confirmed write is on one replica, and that one cannot be asked.
+#[test]
+fn without_the_quorum() {
+    fn facts(o: &mut Observation) {
+        o.record.wait_replicas = o.record.members.len(); // as if one replica were always enough
+    }
+    let confirm = [Isolate { member: 2 }, WAIT, Receive { member: 1, count: 9 }];
+    let lose = [PowerOff { member: 0 }, PowerOff { member: 1 }, Heal, Later { ms: 3000 }, ROUND, ROUND];
+    let wait = [Later { ms: 5000 }, ROUND, ROUND, ROUND, ROUND];
+    breaks(&history(true, &[&confirm, &lose, &wait]), Tampering { facts, ..Tampering::default() }, "I4");
+}
+
+/// A replica that still follows the former master finds it again, and confirms what it writes.
+#[test]
+fn without_the_freeze() {
+    fn facts(o: &mut Observation) {
+        let lost = |m: &redis_replication_operator::replication::Member| {
+            matches!(m.server.contact, Contact::HostSilent { .. })
+        };
+        if !o.members.values().any(lost) {
+            return;
+        }
+        for (name, member) in &mut o.members {
+            if let Some((_, info)) = &mut member.server.info
+                && let Role::Replica(side) = &mut info.role
+            {
+                *side = ReplicaSide {
+                    master_host: "127.0.0.1".into(),
+                    master_port: 1,
+                    follow: redis_replication_operator::redis::FollowState::Connecting,
+                };
+                let frozen = Frozen { run_id: info.run_id.clone(), since: Duration::ZERO };
+                o.memory.frozen.insert(name.clone(), frozen);
+            }
+        }
+    }
+    fn steps(_: &Observation, steps: &mut Vec<Step>) {
+        steps.retain(|s| !matches!(s, Step::Detach { .. } | Step::Follow { .. }));
+    }
+    let found = [Heal, Cut { from: None, to: Some(0) }, Cut { from: Some(0), to: None }, ReceiveAll, ReceiveAll];
+    let confirm = [Later { ms: 1100 }, Later { ms: 1100 }, WriteTo { member: 0, wait: true }];
+    let history = history(true, &[&FAILOVER[..8], &found, &confirm]);
+    breaks(&history, Tampering { facts, steps, ..Tampering::default() }, "I6");
+}
+
+/// The former master is ahead by what nobody needs, and lacks what was confirmed since.
+#[test]
+fn without_the_lineage() {
+    fn facts(o: &mut Observation) {
+        let Some(id) = o.record.replication_id.clone() else { return };
+        for (_, info) in o.members.values_mut().filter_map(|m| m.server.info.as_mut()) {
+            info.replication_id.clone_from(&id);
+        }
+    }
+    let ahead = [Later { ms: 5000 }, Later { ms: 5000 }, ROUND, ROUND, WAIT, ReceiveAll, ReceiveAll];
+    let lose = [Kill { member: 1 }, Heal, Later { ms: 300 }, ReceiveAll, ROUND, ROUND, ROUND, ROUND];
+    breaks(&history(true, &[&FAILOVER, &ahead, &lose]), Tampering { facts, ..Tampering::default() }, "I4");
+}
+
+/// Somebody made a second master by hand.
+#[test]
+fn without_the_demotion_of_rivals() {
+    fn facts(o: &mut Observation) {
+        let granted = o.record.transition.as_ref().map(|t| t.to.clone()).or(o.record.master.clone());
+        for (_, member) in o.members.iter_mut().filter(|(n, _)| Some(*n) != granted.as_ref()) {
+            if let Some((_, info)) = &mut member.server.info
+                && info.is_master()
+            {
+                let follow = redis_replication_operator::redis::FollowState::Connecting;
+                info.role = Role::Replica(ReplicaSide { master_host: "127.0.0.1".into(), master_port: 1, follow });
+            }
+        }
+    }
+    let by_hand = [Kill { member: 0 }, ReceiveAll, PromoteByHand { member: 2 }, Later { ms: 300 }];
+    let rounds = [ROUND, ROUND, ROUND, Later { ms: 300 }, ROUND, ROUND, ROUND];
+    breaks(&history(false, &[&by_hand, &rounds]), Tampering { facts, ..Tampering::default() }, "I3");
+}
+
+/// A new member follows before the record knows it.
+#[test]
+fn without_the_record_of_members() {
+    fn facts(o: &mut Observation) {
+        let there: Vec<_> = o.members.iter().filter(|(_, m)| m.pod.is_some()).map(|(n, _)| n.clone()).collect();
+        for n in there {
+            o.record.members.entry(n).or_default();
+        }
+    }
+    let grow = [Scale { replicas: 4 }, Kubelet, Start { member: 3 }, ROUND, ROUND, ROUND];
+    breaks(&history(true, &[&grow]), Tampering { facts, ..Tampering::default() }, "I11");
+}
+
+/// A write is accepted between the comparison of the offsets and the demotion.
+#[test]
+fn without_the_hold() {
+    fn facts(o: &mut Observation) {
+        if let Some(from) = o.record.transition.as_ref().and_then(|t| t.from.clone())
+            && let Some((_, info)) = o.members.get(&from).and_then(|m| m.server.info.as_ref())
+        {
+            let (run_id, until) = (info.run_id.clone(), o.now + Duration::from_secs(2));
+            o.memory.hold = Some(Hold { member: from, run_id, since: Duration::ZERO, until });
+        }
+    }
+    let begin = [Delete { member: 0 }, Later { ms: 5000 }, ReceiveAll, Poll { member: 0 }, Poll { member: 1 }, ROUND];
+    let confirm = [WAIT, Receive { member: 2, count: 99 }, ROUND, ROUND, ROUND];
+    breaks(&history(true, &[&begin, &confirm]), Tampering { facts, ..Tampering::default() }, "I4");
+}
+
+/// **The known exception of I6.** A stopped master that is cut off is replaced; when it goes on it acknowledges what lay in
+/// its socket buffers. The bound: those writes and no other, and no `WAIT` confirms one of them.
+#[test]
+fn a_resumed_master_acknowledges_what_had_been_sent_to_it_and_no_more() {
+    let queued = [Stop { member: 0 }, WriteTo { member: 0, wait: true }, WriteTo { member: 0, wait: true }];
+    let more = [Continue { member: 0 }, WriteTo { member: 0, wait: true }, Later { ms: 300 }, ReceiveAll];
+    let history = history(true, &[&queued, &FAILOVER, &more]);
+    let (broken, world) = history.run(Tampering { ends_early: true, ..Tampering::default() });
+    assert_eq!(broken, None);
+    assert_eq!(world.facts.buffered, 2, "both queued writes were acknowledged, and the one after them was not");
+    let (_, before) =
+        self::history(true, &[&queued, &FAILOVER]).run(Tampering { ends_early: true, ..Tampering::default() });
+    assert_eq!(world.facts.confirmed, before.facts.confirmed, "WAIT confirmed none of them");
+    assert_eq!(history.run(Tampering::default()).0, None, "and afterwards all is well");
+}

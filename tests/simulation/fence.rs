@@ -1,0 +1,101 @@
+//! `min-replicas-to-write`, the fence of a master that nobody reaches: how long does it take writes whose replicas have
+//! fallen silent?
+
+use std::{
+    thread,
+    time::{Duration, Instant},
+};
+
+use super::{fleet::Fleet, real::Server, redis::Time};
+
+const LAG: u64 = 1;
+const PAIRS: u64 = 12;
+/// What the machine may add: a cron is late, a thread sleeps.
+const NOISE: Time = 300;
+
+/// When the simulated master last took a write, counted from the moment when its replica fell silent.
+fn simulated(master_cron: Time, replica_cron: Time, silent_at: Time) -> Time {
+    let mut f = Fleet::new(2, 100, false);
+    (f.hosts[0].cron, f.hosts[1].cron) = (master_cron, replica_cron);
+    (0..2).for_each(|i| f.start(i));
+    f.promote(0);
+    let master = f.redis_mut(0).unwrap();
+    (master.min_replicas, master.max_lag) = (1, LAG);
+    f.follow(1, Some(0));
+    (0..4).for_each(|_| f.receive(1, 100));
+    f.advance(3000 + silent_at);
+    f.redis_mut(1).unwrap().stopped = true;
+    let from = f.now;
+    while f.write(0, 0).is_ok() {
+        assert!(f.now < from + 10_000, "it takes writes for ever");
+        f.advance(10);
+    }
+    f.now - from
+}
+
+/// The same with real servers.
+fn measured(pair: u64) -> Time {
+    let arguments = format!("--min-replicas-to-write 1 --min-replicas-max-lag {LAG}");
+    let arguments: Vec<_> = arguments.split(' ').collect();
+    let mut master = Server::new(&arguments);
+    thread::sleep(Duration::from_millis(pair * 1000 / PAIRS)); // another phase of its cron
+    let mut replica = Server::new(&[]);
+    master.ask::<()>("REPLICAOF NO ONE").unwrap();
+    replica.ask::<()>(&format!("REPLICAOF 127.0.0.1 {}", master.port)).unwrap();
+    let deadline = Instant::now() + Duration::from_secs(10);
+    while master.write("k").is_err() {
+        assert!(Instant::now() < deadline, "it never takes a write");
+        thread::sleep(Duration::from_millis(10));
+    }
+    thread::sleep(Duration::from_millis(1000 + pair * 370 % 1000));
+    replica.signal("STOP");
+    let stopped = Instant::now();
+    let mut last = Duration::ZERO;
+    while stopped.elapsed() < Duration::from_millis(LAG * 1000 + 2500) {
+        match master.write("k") {
+            Ok(()) => last = stopped.elapsed(),
+            Err(code) => assert_eq!(code, "NOREPLICAS"),
+        }
+        thread::sleep(Duration::from_millis(5));
+    }
+    replica.signal("CONT");
+    last.as_millis().try_into().unwrap()
+}
+
+/// The latest and the earliest of all phases.
+fn bounds() -> (Time, Time) {
+    let phases = || (0..1000).step_by(90);
+    let all = phases().flat_map(|m| phases().flat_map(move |r| phases().map(move |s| simulated(m, r, s))));
+    all.fold((Time::MAX, 0), |(low, high), t| (low.min(t), high.max(t)))
+}
+
+#[test]
+fn a_master_whose_replicas_fall_silent_takes_writes_for_less_than_its_lag_and_two_seconds() {
+    let (earliest, latest) = bounds();
+    assert!(latest <= LAG * 1000 + 2000, "the fence of failover.md would be too short: {latest} ms");
+    assert!(latest > LAG * 1000 + 1500, "{latest} ms: the phases of the crons must matter");
+    let measured: Vec<Time> = thread::scope(|scope| {
+        let pairs: Vec<_> = (0..PAIRS).map(|pair| scope.spawn(move || measured(pair))).collect();
+        pairs.into_iter().map(|p| p.join().unwrap()).collect()
+    });
+    println!("last write after {measured:?} ms; simulated {earliest} to {latest} ms");
+    for ms in measured {
+        assert!(ms + NOISE >= earliest && ms <= latest + NOISE, "{ms} ms, expected {earliest} to {latest} ms");
+    }
+}
+
+#[test]
+fn a_closed_connection_is_noticed_at_once() {
+    let mut master = Server::new(&["--min-replicas-to-write", "1", "--min-replicas-max-lag", "2"]);
+    let mut replica = Server::new(&[]);
+    master.ask::<()>("REPLICAOF NO ONE").unwrap();
+    replica.ask::<()>(&format!("REPLICAOF 127.0.0.1 {}", master.port)).unwrap();
+    let deadline = Instant::now() + Duration::from_secs(10);
+    while master.write("k").is_err() {
+        assert!(Instant::now() < deadline, "it never takes a write");
+        thread::sleep(Duration::from_millis(10));
+    }
+    replica.ask::<()>("REPLICAOF 127.0.0.1 1").unwrap();
+    thread::sleep(Duration::from_millis(100));
+    assert_eq!(master.write("k"), Err("NOREPLICAS".to_owned()));
+}

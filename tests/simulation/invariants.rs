@@ -1,0 +1,279 @@
+//! What must always hold, one function for each. `docs/simulation.md` says which hold under which policy.
+
+use std::collections::BTreeMap;
+
+use redis_replication_operator::{
+    api::{FailoverPolicy, TransitionKind},
+    redis::FollowState,
+    replication::{Observation, Record, Verdict, verdict},
+};
+
+use super::{
+    redis::{Id, Writes},
+    world::{Waiting, World, index, name},
+};
+
+/// An invariant that did not hold.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Violation {
+    pub invariant: &'static str,
+    pub words: String,
+}
+
+/// What has been decided and promised so far.
+#[derive(Clone, Debug, Default)]
+pub struct Facts {
+    /// Who was recorded as the target of each epoch.
+    pub granted: BTreeMap<i64, String>,
+    /// Which process was promoted in each epoch.
+    pub promoted: BTreeMap<i64, (usize, Id)>,
+    /// The process that was promoted last.
+    pub last: Option<(usize, Id)>,
+    /// Writes that enough replicas confirmed.
+    pub confirmed: Writes,
+    /// A person took the decision; what is lost then is on their head.
+    pub forced: bool,
+    /// One has decided at some time.
+    pub decided: bool,
+    /// Those that a failover found alive, with all that could be known of them.
+    pub survivors: Vec<(usize, Id)>,
+    pub full_syncs: u32,
+    pub failovers: u32,
+    pub switchovers: u32,
+    /// Writes that a process acknowledged from its socket buffers after it was resumed, though it was no longer master.
+    pub buffered: u32,
+}
+
+impl World {
+    pub fn violated(&mut self, invariant: &'static str, words: String) {
+        self.broken.get_or_insert(Violation { invariant, words });
+    }
+
+    fn consistent(&self) -> bool {
+        self.settings.policy == FailoverPolicy::Consistency
+    }
+
+    /// The member that may accept writes, by the record.
+    fn granted(&self, member: &str) -> bool {
+        let t = self.record.transition.as_ref();
+        t.is_some_and(|t| t.to == member) || self.record.master.as_deref() == Some(member)
+    }
+
+    /// **I1**, both policies: epochs only grow, one by one, and a target never changes within one.
+    pub fn check_record(&mut self, next: &Record) {
+        let before = self.record.epoch;
+        if next.epoch != before && next.epoch != before + 1 {
+            self.violated("I1", format!("epoch {before} is followed by {}", next.epoch));
+        }
+        if let Some(t) = &next.transition {
+            let first = self.facts.granted.entry(t.epoch).or_insert_with(|| t.to.clone()).clone();
+            if first != t.to {
+                self.violated("I1", format!("epoch {} was {first}'s and becomes {}'s", t.epoch, t.to));
+            }
+        }
+    }
+
+    /// **I5**, both policies: of those that answered and have lost nothing, the one with the most is chosen. **I13**: never
+    /// an empty one while another has data, unless it is known to have lost nothing.
+    pub fn check_begin(&mut self, o: &Observation, kind: TransitionKind, to: &str) {
+        match kind {
+            TransitionKind::Switchover => self.facts.switchovers += 1,
+            _ => self.facts.failovers += 1,
+        }
+        self.facts.survivors.clear();
+        if kind == TransitionKind::Switchover || self.facts.forced {
+            return;
+        }
+        let (Some(id), Some(chosen)) =
+            (o.record.replication_id.clone(), o.members.get(to).and_then(|m| m.server.info.as_ref()))
+        else {
+            return;
+        };
+        let chosen = &chosen.1;
+        let survivors = o.members.iter().filter_map(|(n, m)| match verdict(o, m) {
+            Verdict::Alive(i) => {
+                let whole = !i.loading && !i.replica().is_some_and(|r| matches!(r.follow, FollowState::Syncing(_)));
+                (whole && o.is_recorded_process(n, i) && i.descends_from(&id)).then_some((n, i))
+            }
+            _ => None,
+        });
+        let survivors: Vec<_> = survivors.collect();
+        let alone = o.record.fence == 0; // nobody was known to follow closely: the last master's own data may be more
+        for (n, i) in &survivors {
+            if !alone && (!chosen.descends_from(&id) || i.offset > chosen.offset) {
+                let words = format!("{to} at {} was chosen, and {n} is at {}", chosen.offset, i.offset);
+                return self.violated("I5", words);
+            }
+        }
+        let data = o.members.values().any(|m| matches!(verdict(o, m), Verdict::Alive(i) if i.keys > 0 && !i.loading));
+        let whole = survivors.iter().any(|(n, _)| *n == to);
+        if chosen.keys == 0 && data && !whole {
+            return self.violated("I13", format!("{to} is empty and was chosen, and another has data"));
+        }
+        let fresh = |n: &str| {
+            o.members[n].server.info.as_ref().is_some_and(|(at, i)| {
+                i.replica().is_none_or(|r| r.follow == FollowState::Connecting)
+                    && *at >= o.memory.masterless_since.unwrap_or(o.now)
+            })
+        };
+        self.facts.survivors = survivors
+            .iter()
+            .filter(|(n, _)| fresh(n))
+            .filter_map(|(n, i)| {
+                let host = self.operator.links.get(&index(n))?.host;
+                Some((host, i.run_id.parse().ok()?))
+            })
+            .collect();
+    }
+
+    /// **I1** (one process for each epoch), **I2** (only what the record grants), **I3** (the former master takes no more
+    /// writes), both policies; **I4** (every confirmed write is in its data), under Consistency.
+    pub fn check_promotion(&mut self, host: usize, epoch: i64, late: bool) {
+        let Some(r) = self.fleet.redis(host) else { return };
+        let (run, data) = (r.run, r.data);
+        let member = self.pods.iter().find(|(_, p)| p.host == host).map(|(i, _)| name(*i));
+        let granted = self.facts.granted.get(&epoch).cloned();
+        if member.is_some() && granted != member {
+            self.violated("I2", format!("{member:?} is promoted in epoch {epoch}, which is {granted:?}'s"));
+        }
+        let before = *self.facts.promoted.entry(epoch).or_insert((host, run));
+        if before.0 != host {
+            self.violated("I1", format!("hosts {} and {host} are promoted in epoch {epoch}", before.0));
+        }
+        if late && epoch < self.record.epoch {
+            return; // it is no master for anybody; whether it can do harm shows elsewhere
+        }
+        for other in 1..self.fleet.hosts.len() {
+            if other == host || self.facts.forced {
+                continue;
+            }
+            if let Some(old) = self.fleet.redis(other)
+                && old.refuses(self.fleet.now).is_none()
+            {
+                let words = format!("host {host} is promoted in epoch {epoch}, and host {other} still takes writes");
+                self.violated("I3", words);
+            }
+        }
+        let lost = self.facts.confirmed & !data;
+        if self.consistent() && !self.facts.forced && lost != 0 {
+            self.violated("I4", format!("host {host} is promoted in epoch {epoch} without {}", list(lost)));
+        }
+        if self.facts.forced {
+            self.facts.confirmed &= data;
+            self.facts.forced = false;
+        }
+        self.facts.last = Some((host, run));
+    }
+
+    /// **I4**, under Consistency: a write that enough replicas confirmed is in the data of every later master.
+    pub fn confirmed(&mut self, w: Waiting, count: usize) {
+        if count < self.record.wait_replicas.max(1) {
+            return; // less than what is promised
+        }
+        self.facts.confirmed |= 1 << w.write;
+        let Some((host, run)) = self.facts.last.filter(|(h, _)| *h != w.host) else { return };
+        let later = self.fleet.redis(host).filter(|r| r.run == run);
+        if self.consistent() && later.is_some_and(|r| r.is_master() && r.data & (1 << w.write) == 0) {
+            let words = format!("host {} confirms {}, and host {host} has been promoted without it", w.host, w.write);
+            self.violated("I4", words);
+        }
+    }
+
+    /// **I6**, under Consistency: a process that is not the recorded master has fewer than k replicas to confirm a write.
+    /// What a resumed process finds in its socket buffers is the known exception.
+    pub fn check_write(&mut self, host: usize, write: u8, buffered: bool) {
+        let Some(r) = self.fleet.redis(host) else { return };
+        let latest = self.facts.last.is_none_or(|last| last == (host, r.run));
+        if latest {
+            return;
+        }
+        if buffered {
+            self.facts.buffered += 1;
+            return;
+        }
+        // replicas that would acknowledge: their end of the connection is still there
+        let live = r.attached.iter().filter(|a| {
+            let other = self.fleet.redis(a.replica);
+            other.is_some_and(|o| o.is_online() && o.follows() == Some(host)) && self.fleet.path(a.replica, host)
+        });
+        let (live, k) = (live.count(), self.record.wait_replicas.max(1));
+        if self.consistent() && live >= k {
+            self.violated("I6", format!("host {host} is no master any more, takes {write}, and has {live} replicas"));
+        }
+    }
+
+    /// **I7**, both policies: the master Service names the recorded master, or the recorded target. A write to the Service that
+    /// comes late is not held up by anything; it lasts until the present operator looks again.
+    pub fn check_route(&mut self, to: &str, late: bool) {
+        if !late && !self.granted(to) {
+            self.violated("I7", format!("the Service names {to}, whom nobody recorded"));
+        }
+    }
+
+    /// **I8**, both policies: a member is made to follow the recorded master or target only. **I11**: and only a recorded
+    /// member.
+    pub fn check_follow(&mut self, member: &str, master: &str, late: bool) {
+        if late {
+            return;
+        }
+        if !self.granted(master) {
+            self.violated("I8", format!("{member} is to follow {master}, whom nobody recorded"));
+        }
+        if !self.record.members.contains_key(member) {
+            self.violated("I11", format!("{member} is to follow, and is not recorded as a member"));
+        }
+    }
+
+    /// **I10**, both policies: a survivor of a failover, and the former master after a switchover, continue without a full
+    /// copy. **I13**: a member with data never follows an empty one.
+    pub fn check_full_sync(&mut self, host: usize, data: Writes, claim: Option<(Id, u64)>) {
+        self.facts.full_syncs += 1;
+        let Some(r) = self.fleet.redis(host) else { return };
+        let run = r.run;
+        let Some(m) = r.follows().and_then(|m| self.fleet.redis(m)) else { return };
+        let id2 = m.id2;
+        if m.data == 0 && data != 0 && self.pods.values().any(|p| p.host == host) {
+            return self.violated("I13", format!("host {host} has data and copies an empty one"));
+        }
+        let ahead = claim.is_some_and(|(mine, have)| id2.is_some_and(|(id2, valid)| mine == id2 && have > valid));
+        if ahead && self.facts.survivors.contains(&(host, run)) {
+            self.violated("I10", format!("host {host} survived and is ahead of the new master: {claim:?}, {id2:?}"));
+        }
+    }
+
+    /// **I12**, both policies: when all is well again there is one master, the recorded one, which all others follow, the
+    /// Service names it, and nothing is left to do.
+    pub fn check_calm(&mut self) {
+        let hosts = || self.pods.values().map(|p| p.host);
+        let masters: Vec<_> = (1..self.fleet.hosts.len())
+            .filter(|h| self.fleet.redis(*h).is_some_and(super::redis::Redis::is_master))
+            .collect();
+        let recorded = self.record.master.as_ref().and_then(|m| self.host(index(m)));
+        let waits: Vec<_> = self.waits.iter().map(|w| w.text.as_str()).collect();
+        let trouble = if recorded.is_none() || masters != Vec::from_iter(recorded) {
+            Some(format!("masters {masters:?}, recorded {recorded:?}; waits: {waits:?}"))
+        } else if let Some(h) = hosts().find(|h| {
+            Some(*h) != recorded && !self.fleet.redis(*h).is_some_and(|r| r.is_online() && r.follows() == recorded)
+        }) {
+            Some(format!("host {h} does not follow; waits: {waits:?}"))
+        } else if self.route.map(name) != self.record.master {
+            Some(format!("the Service names {:?}", self.route))
+        } else if self.record.transition.is_some() {
+            Some(format!("a transition is left; waits: {waits:?}"))
+        } else {
+            None
+        };
+        if let Some(words) = trouble {
+            return self.violated("I12", words);
+        }
+        let lost = recorded.and_then(|h| self.fleet.redis(h)).map_or(0, |r| self.facts.confirmed & !r.data);
+        if self.consistent() && !self.facts.forced && lost != 0 {
+            self.violated("I4", format!("in the end the master lacks {}", list(lost)));
+        }
+    }
+}
+
+pub fn list(writes: Writes) -> String {
+    let all: Vec<_> = (0..128).filter(|w| writes & (1 << w) != 0).map(|w: u32| w.to_string()).collect();
+    format!("confirmed writes {}", all.join(", "))
+}

@@ -1,0 +1,151 @@
+//! Each rule of the protocol taken away, and the invariant that breaks without it. A rule whose loss nothing notices would be
+//! a rule that nothing needs, or a hole in the simulation.
+
+use redis_replication_operator::{
+    api::TransitionKind,
+    replication::{Contact, Observation, Recorded, Step},
+};
+
+use super::{
+    histories::{self, Faults},
+    world::Tampering,
+};
+
+/// So many histories at most until it shows.
+const HISTORIES: u64 = 20_000;
+
+/// Without this rule one of these invariants breaks, in a bounded number of histories.
+fn breaks(rule: &str, tampering: Tampering, invariants: &[&str]) {
+    let found = |t: &histories::Tally| t.broken.keys().any(|i| invariants.contains(i));
+    let ends_early = !invariants.contains(&"I12");
+    let tally = histories::run(0..HISTORIES, Faults::Usual, Tampering { ends_early, ..tampering }, found);
+    println!("without {rule}: {:?} in {} histories", tally.broken, tally.histories);
+    assert!(
+        found(&tally),
+        "nothing notices that {rule} is missing, in {} histories: {:?}",
+        tally.histories,
+        tally.broken
+    );
+}
+
+/// A pod whose Redis starts as a master, as it does without `replicaof`: empty, it takes writes and wipes its replicas.
+#[test]
+fn without_the_boot_rule() {
+    breaks("the boot rule", Tampering { boots_as_master: true, ..Tampering::default() }, &["I3", "I13"]);
+}
+
+/// Every process counts as the one that the record knows.
+#[test]
+fn without_the_amnesia_rule() {
+    fn facts(o: &mut Observation) {
+        for (name, member) in &o.members {
+            if let (Some((_, info)), Some(recorded)) = (&member.server.info, o.record.members.get_mut(name)) {
+                let uid = member.pod.as_ref().map(|p| p.uid.clone());
+                *recorded = Recorded { run_id: Some(info.run_id.clone()), uid };
+            }
+        }
+    }
+    breaks("the amnesia rule", Tampering { facts, ..Tampering::default() }, &["I4", "I13"]);
+}
+
+/// The target is promoted beside the write that should come first.
+#[test]
+fn without_the_record_before_the_promotion() {
+    fn steps(o: &Observation, steps: &mut Vec<Step>) {
+        let begun = steps.iter().find_map(|s| match s {
+            Step::Begin { to, fence, kind: TransitionKind::Failover, .. } => Some((to.clone(), *fence)),
+            _ => None,
+        });
+        if let Some((member, min_replicas)) = begun
+            && o.record.epoch > 0
+        {
+            steps.insert(0, Step::Promote { member, min_replicas });
+        }
+    }
+    breaks("the record before the promotion", Tampering { steps, ..Tampering::default() }, &["I2"]);
+}
+
+/// Replicas seem to have been frozen for ever.
+#[test]
+fn without_the_wait_for_the_fence() {
+    fn facts(o: &mut Observation) {
+        o.memory.frozen.values_mut().for_each(|f| f.since = std::time::Duration::ZERO);
+    }
+    breaks("the wait for the fence", Tampering { facts, ..Tampering::default() }, &["I3"]);
+}
+
+/// Nobody is promoted with a fence.
+#[test]
+fn without_min_replicas() {
+    fn steps(_: &Observation, steps: &mut Vec<Step>) {
+        for step in steps {
+            if let Step::Promote { min_replicas, .. } | Step::Fence { min_replicas, .. } = step {
+                *min_replicas = 0;
+            }
+        }
+    }
+    breaks("min-replicas-to-write", Tampering { steps, ..Tampering::default() }, &["I3"]);
+}
+
+/// Whoever is first by name is chosen, not whoever has the most.
+#[test]
+fn without_the_offsets() {
+    fn facts(o: &mut Observation) {
+        if o.memory.masterless_since.is_some() {
+            o.members.values_mut().filter_map(|m| m.server.info.as_mut()).for_each(|(_, i)| i.offset = 1);
+        }
+    }
+    breaks("the comparison of offsets", Tampering { facts, ..Tampering::default() }, &["I4", "I10"]);
+}
+
+/// A connection that ended is the proof of death by itself, and so is silence.
+#[test]
+fn without_the_proof_of_death() {
+    fn facts(o: &mut Observation) {
+        let now = o.now;
+        for m in o.members.values_mut() {
+            if matches!(m.server.contact, Contact::Closed { .. } | Contact::HostSilent { .. }) {
+                m.server.contact = Contact::Refused { since: now };
+            }
+        }
+    }
+    breaks("the proof of death", Tampering { facts, ..Tampering::default() }, &["I3"]);
+}
+
+/// A hung master is not ended before another is chosen.
+#[test]
+fn without_the_end_of_a_hung_process() {
+    fn steps(_: &Observation, steps: &mut Vec<Step>) {
+        steps.retain(|s| !matches!(s, Step::Kill { .. }));
+    }
+    fn facts(o: &mut Observation) {
+        let (now, after) = (o.now, o.settings.unresponsive_after);
+        for m in o.members.values_mut() {
+            if m.server.silent_since.is_some_and(|since| now >= since + after) {
+                m.server.contact = Contact::Refused { since: now };
+            }
+        }
+    }
+    breaks("the end of a hung process", Tampering { facts, steps, ..Tampering::default() }, &["I3", "I6"]);
+}
+
+/// The Service is pointed at the master that is hoped for.
+#[test]
+fn without_the_recorded_route() {
+    fn steps(o: &Observation, steps: &mut Vec<Step>) {
+        if o.memory.masterless_since.is_some()
+            && let Some(n) = o.members.keys().next_back()
+        {
+            steps.push(Step::Route { to: n.clone() });
+        }
+    }
+    breaks("the recorded route", Tampering { steps, ..Tampering::default() }, &["I7"]);
+}
+
+/// An untouched world is the measure of all these.
+#[test]
+fn with_all_rules_nothing_breaks() {
+    let tally = histories::run(0..2000, Faults::Usual, Tampering::default(), |_| false);
+    assert!(tally.broken.is_empty(), "{:?}", tally.broken);
+    assert!(tally.failovers > 1000 && tally.switchovers > 100 && tally.confirmed > 1000, "{tally:?}");
+}
