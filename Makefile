@@ -28,7 +28,7 @@ export CLUSTER IMAGE
 NAME := redis-replication-operator
 NAMESPACE := redis-replication-system
 BINARY = $(CARGO_TARGET_DIR)/$(PROFILE:dev=debug)/$(NAME)
-TESTS := $(filter-out e2e,$(patsubst tests/%.rs,%,$(wildcard tests/*.rs)) $(patsubst tests/%/main.rs,%,$(wildcard tests/*/main.rs)))
+TESTS := $(filter-out e2e simulation,$(patsubst tests/%.rs,%,$(wildcard tests/*.rs)) $(patsubst tests/%/main.rs,%,$(wildcard tests/*/main.rs)))
 
 .NOTPARALLEL:
 .PHONY: help setup tools build plugin image crd fmt lint advisories unit test-unit simulate chart kubesphere cluster-up cluster-down install test-e2e test demo clean
@@ -78,10 +78,11 @@ advisories: ## known vulnerabilities in dependencies (needs the internet)
 
 unit: ## all tests that need no cluster
 	cargo test --locked --workspace --lib --bins --example bench $(TESTS:%=--test %)
+	cargo test --locked --profile simulation --test simulation
 test-unit: unit
 
 simulate: ## a million random histories of the failover protocol
-	SIMULATION_HISTORIES=1000000 cargo test --locked --test simulation any_history -- --nocapture
+	SIMULATION_HISTORIES=1000000 cargo test --locked --profile simulation --test simulation any_history -- --nocapture
 
 chart: ## the checks of the Helm charts, the plain manifests and the packages for KubeSphere
 	tests/chart.sh

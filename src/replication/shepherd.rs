@@ -90,7 +90,7 @@ fn follow(o: &Observation, name: &str, info: &Info, master: &str, truth: &Info, 
     // a member with data is never made to follow an empty one: its copy may be the last
     if truth.keys == 0 && info.keys > 0 && !truth.contains(info) {
         let text = format!(
-            "{name} has data of another history and the master {master} has none: {name} is left alone, lest the last copy is lost; it follows once something is written to {master}"
+            "{name} has data of another history and the master {master} has none: {name} is left alone, lest the last copy is lost; it follows once something is written to {master}; if its data is not needed, delete its pod (and its claim)"
         );
         return p.wait(Topic::Kinship, text);
     }

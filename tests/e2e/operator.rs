@@ -72,7 +72,7 @@ fn the_leader_is_killed_and_then_the_master_dies() {
 #[test]
 fn the_leader_dies_during_failovers() {
     scenario_alone("kill-leader-amid", async |scene| {
-        let ages = [0, 5, 10, 20, 40, 80].map(Duration::from_millis);
+        let ages = [0, 10, 20, 40, 80, 160].map(Duration::from_millis);
         let names: Vec<_> = ages.iter().map(|age| format!("cache-{}", age.as_millis())).collect();
         let caches = try_join_all(names.iter().map(|name| scene.ready(name, "{replicas: 2}"))).await?;
         try_join_all(caches.iter().map(|cache| cache.populate(100))).await?;

@@ -53,8 +53,9 @@ impl World {
                 self.a_person_decides();
             }
         }
-        // what a person chose may have less than another, which is then left alone until a person decides about it too
-        if self.facts.decided && self.waits.iter().any(|w| w.topic == Topic::Kinship) {
+        // a member with data whose master has none is left alone until something is written, or a person decides about it;
+        // under Consistency nothing can be written while it does not follow
+        if self.waits.iter().any(|w| w.topic == Topic::Kinship) {
             return;
         }
         if quiet <= CALM_ROUNDS {
