@@ -196,7 +196,7 @@ pub fn run(
 /// An operator that sends after it has lost its lease does no harm that the record cannot mend.
 #[test]
 fn a_stale_operator_keeps_the_invariants() {
-    let count = number("SIMULATION_HISTORIES", 10_000);
+    let count = number("SIMULATION_HISTORIES", 20_000);
     let tally = run(0..count, Faults::Stale, Tampering::default(), |_| false);
     println!("{tally:?}");
     expect_whole(&tally, Faults::Stale);
