@@ -101,7 +101,7 @@ case ${1:-} in
   freeze) daemon STOP "$2" ;;
   thaw) daemon CONT "$2" ;;
   down) if docker info >/dev/null 2>&1 && command -v kind >/dev/null; then kind delete cluster --name "$NAME"; fi
-    engine_stop; rm -f "$KUBECONFIG" ;;
+    engine_stop; rm -rf "$KUBECONFIG" "$STATE"/{loaded,dockerd.log}; rmdir "$STATE" 2>/dev/null || true ;;
   image) engine; operator_image "${@:2}" ;;
   docker) engine ;;
   docker-stop) engine_stop ;;
