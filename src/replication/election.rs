@@ -4,7 +4,7 @@ use std::{cmp::Reverse, time::Duration};
 
 use super::{
     lost,
-    observation::{Member, Observation},
+    observation::Observation,
     promises,
     suspicion::{Verdict, verdict},
 };
@@ -184,14 +184,12 @@ fn cost(o: &Observation, lost: Option<&str>) -> String {
     format!("only {} of its {replicas} replicas could be asked: writes that {k} confirmed may be lost", counted.len())
 }
 
-/// The replicas of `lost` that have answered since the loss, follow nobody alive, and have lost nothing; and how many it had.
+/// The replicas of `lost` that answer, follow nobody alive, and have lost nothing; and how many it had.
 fn counted<'a>(o: &'a Observation, lost: &str) -> (Vec<&'a str>, usize) {
-    let since = o.memory.masterless_since.unwrap_or(o.now);
     let replicas = o.record.members.keys().filter(|n| *n != lost).count();
-    let counts = |n: &str, m: &Member| match verdict(o, m) {
+    let counts = |n: &str, m| match verdict(o, m) {
         Verdict::Alive(i) => {
             n != lost
-                && m.server.info.as_ref().is_some_and(|(at, _)| *at >= since)
                 && o.record.members.contains_key(n)
                 && o.is_recorded_process(n, i)
                 && lineage(o, i) != Lineage::Foreign
