@@ -14,7 +14,8 @@
 #   cluster.sh build              compile Kubernetes, CoreDNS, Helm and the provisioner (12 minutes on 2 cores, cached)
 #   cluster.sh images             pack the images of the tests from Debian's packages (a minute, cached)
 #   cluster.sh packages           install the Debian packages that are missing
-set -euo pipefail
+set -Eeuo pipefail
+trap 'echo "cluster: failed (exit $?) at ${BASH_SOURCE[0]##*/} line $LINENO: $BASH_COMMAND" >&2' ERR # never without a word
 HERE=$(cd "$(dirname "$0")" && pwd)
 CACHE=${CLUSTER_CACHE:-$HOME/.cache/redis-replication-cluster}         # survives `down`
 STATE=${CLUSTER_STATE:-/var/tmp/redis-replication-cluster}             # does not

@@ -14,8 +14,6 @@ network() {
 RULES=("FORWARD -i $BRIDGE -j ACCEPT" "FORWARD -o $BRIDGE -j ACCEPT" "INPUT -i $BRIDGE -j ACCEPT")
 
 no_network() {
-  # kubelets and containerds watch many files; the usual 128 instances are too few for some nodes more
-  [ "$(cat /proc/sys/fs/inotify/max_user_instances)" -ge 1024 ] || sysctl -qw fs.inotify.max_user_instances=1024 || true
   local rule; for rule in "${RULES[@]}"; do while iptables -w -D $rule 2>/dev/null; do :; done; done
   no_namespace rrc-services
   ip link del $BRIDGE 2>/dev/null || true # and the routes over it
@@ -23,19 +21,22 @@ no_network() {
 
 pki() {
   mkdir -p "$STATE/pki"; cd "$STATE/pki"; [ -f complete ] && return
-  openssl req -x509 -newkey rsa:2048 -nodes -keyout ca.key -out ca.crt -days 3650 -subj /CN=rrc-ca 2>/dev/null
-  openssl genrsa -out sa.key 2048 2>/dev/null; openssl rsa -in sa.key -pubout -out sa.pub 2>/dev/null
+  ssl req -x509 -newkey rsa:2048 -nodes -keyout ca.key -out ca.crt -days 3650 -subj /CN=rrc-ca
+  ssl genrsa -out sa.key 2048; ssl rsa -in sa.key -pubout -out sa.pub
   identity api /CN=kube-apiserver "IP:$GATEWAY,IP:10.96.0.1,DNS:kubernetes,DNS:kubernetes.default,DNS:kubernetes.default.svc"
   identity admin "/O=system:masters/CN=admin"; identity kcm /CN=system:kube-controller-manager
   identity sched /CN=system:kube-scheduler; identity proxy /CN=system:kube-proxy
   touch complete
 }
 
+ssl() { openssl "$@" 2>>"$STATE/log/openssl.log" || die "openssl $1 failed; see $STATE/log/openssl.log"; }
+
+# The serial numbers are openssl's random ones: a file of them would be shared by nodes that boot side by side.
 identity() { # NAME SUBJECT [SAN] : a certificate, and a kubeconfig that uses it
   local name=$1 conf=(kubectl config --kubeconfig="$1.conf")
-  openssl req -newkey rsa:2048 -nodes -keyout "$name.key" -out "$name.csr" -subj "$2" 2>/dev/null
-  openssl x509 -req -in "$name.csr" -CA ca.crt -CAkey ca.key -CAcreateserial -days 3650 -out "$name.crt" \
-    -extfile <(printf 'subjectAltName=%s\nextendedKeyUsage=clientAuth,serverAuth\n' "${3:-DNS:localhost}") 2>/dev/null
+  ssl req -newkey rsa:2048 -nodes -keyout "$name.key" -out "$name.csr" -subj "$2"
+  ssl x509 -req -in "$name.csr" -CA ca.crt -CAkey ca.key -days 3650 -out "$name.crt" \
+    -extfile <(printf 'subjectAltName=%s\nextendedKeyUsage=clientAuth,serverAuth\n' "${3:-DNS:localhost}")
   { "${conf[@]}" set-cluster rrc --server="https://$GATEWAY:6443" --certificate-authority=ca.crt --embed-certs
     "${conf[@]}" set-credentials "$name" --client-certificate="$name.crt" --client-key="$name.key" --embed-certs
     "${conf[@]}" set-context rrc --cluster=rrc --user="$name"

@@ -120,7 +120,7 @@ lose() { # NODE : its network, its daemons, its containers; the disk stays
     id=$(basename "$container"); groups=(/sys/fs/cgroup/k8s.io/"$id" /sys/fs/cgroup/*/k8s.io/"$id") # of version 2, of version 1
     kill_all "$(cat "${groups[@]/%//cgroup.procs}" 2>/dev/null | sort -u | tr '\n' ' ')"
     rmdir "${groups[@]}" 2>/dev/null || true
-    sed 's,^unix://,,' "$container/address" 2>/dev/null | xargs -r rm -f # the shim's socket, which is elsewhere
+    { sed 's,^unix://,,' "$container/address" 2>/dev/null || true; } | xargs -r rm -f # the shim's socket, which is elsewhere
   done
   unmount "$STATE/$n" "$RUN/$n"; no_namespace "$n"
   rm -rf "${RUN:?}/$n" "$RUN/$n".sock* "$STATE/$n/ipam"
