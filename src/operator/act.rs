@@ -174,10 +174,8 @@ impl Actor<'_> {
                     reason: reason.clone(),
                 });
                 o.record.fence = *fence;
-                let there =
-                    o.members.iter().filter(|(_, m)| m.pod.is_some()).map(|(n, _)| n.clone()).collect::<Vec<_>>();
-                for name in there {
-                    o.record.members.entry(name).or_default();
+                for (name, _) in o.members.iter().filter(|(_, m)| m.pod.is_some()) {
+                    o.record.members.entry(name.clone()).or_default();
                 }
                 if let Some(member) = o.members.get(to)
                     && let Some((_, info)) = &member.server.info
@@ -225,12 +223,7 @@ impl Actor<'_> {
                 Ok(Effect::None)
             }
             Step::Kill { member, reason } => {
-                let Some(uid) = o.members.get(member).and_then(|m| m.pod.as_ref()).map(|p| p.uid.clone()) else {
-                    return Ok(Effect::None);
-                };
-                let params = DeleteParams { grace_period_seconds: Some(1), ..this_one(&uid) };
-                let api: Api<KubePod> = Api::namespaced(self.ctx.client.clone(), &namespace);
-                limited("delete", "Pod", member, api.delete(member, &params)).await?;
+                let Some(uid) = self.delete_pod(o, member, Some(1)).await? else { return Ok(Effect::None) };
                 tracing::info!(resource = %name, %namespace, member, reason, "hung process is ended");
                 let note = format!("{member} is deleted, so that its hung process takes no more writes: {reason}");
                 self.say(Severity::Warning, "HungMasterDeleted", "Fence", &note);
@@ -336,11 +329,7 @@ impl Actor<'_> {
                 Ok(Effect::Labelled(pod.uid().unwrap_or_default(), *role))
             }
             Step::Restart { member, reason } => {
-                let Some(uid) = o.members.get(member).and_then(|m| m.pod.as_ref()).map(|p| p.uid.clone()) else {
-                    return Ok(Effect::None);
-                };
-                let api: Api<KubePod> = Api::namespaced(self.ctx.client.clone(), &namespace);
-                limited("delete", "Pod", member, api.delete(member, &this_one(&uid))).await?;
+                let Some(uid) = self.delete_pod(o, member, None).await? else { return Ok(Effect::None) };
                 tracing::info!(resource = %name, %namespace, member, reason, "pod is replaced");
                 self.say(Severity::Normal, "PodReplaced", "Replace", &format!("{member} is made anew: {reason}"));
                 Ok(Effect::Restarted(uid))
@@ -412,6 +401,19 @@ impl Actor<'_> {
         Ok(apply::status(&self.ctx.client, self.resource, &status).await?)
     }
 
+    /// Deletes the pod that was observed, and no other of that name; returns its identity. `grace` is in seconds; the pod's
+    /// own if it is not given.
+    async fn delete_pod(&self, o: &Observation, member: &str, grace: Option<u32>) -> Result<Option<String>, Error> {
+        let Some(pod) = o.members.get(member).and_then(|m| m.pod.as_ref()) else { return Ok(None) };
+        let this_one = Preconditions { uid: Some(pod.uid.clone()), resource_version: None };
+        let params =
+            DeleteParams { grace_period_seconds: grace, preconditions: Some(this_one), ..DeleteParams::default() };
+        let namespace = self.resource.namespace().unwrap_or_default();
+        let api: Api<KubePod> = Api::namespaced(self.ctx.client.clone(), &namespace);
+        limited("delete", "Pod", member, api.delete(member, &params)).await?;
+        Ok(Some(pod.uid.clone()))
+    }
+
     fn without_other_keys(&self, mut body: serde_json::Value, service: &str) -> serde_json::Value {
         for key in self.observer.selector_keys(service) {
             if key != names::POD_NAME_LABEL {
@@ -432,12 +434,6 @@ impl Actor<'_> {
     fn say(&self, severity: Severity, reason: &str, action: &str, note: &str) {
         self.ctx.events.publish(severity, reason, action, note, self.resource.object_ref(&()));
     }
-}
-
-/// Only the pod with this identity.
-fn this_one(uid: &str) -> DeleteParams {
-    let this_one = Preconditions { uid: Some(uid.to_owned()), resource_version: None };
-    DeleteParams { preconditions: Some(this_one), ..DeleteParams::default() }
 }
 
 fn on(member: &str) -> impl Fn(CommandError) -> Error {

@@ -134,7 +134,7 @@ fn member(o: &Observation, name: &str, m: &Member, serving: Option<(&str, &Info)
 
 /// Its link is up by its own word, and nothing comes over it. Redis notices that after `repl-timeout`, which is minutes.
 fn is_deaf(o: &Observation, name: &str, info: &Info) -> bool {
-    let online = info.replica().is_some_and(|r| r.follow == FollowState::Online);
+    let online = info.is_online();
     let heard = o.memory.heard.get(name).filter(|h| h.run_id == info.run_id);
     online && heard.is_some_and(|h| o.now.saturating_sub(h.since) >= DEAF_AFTER)
 }

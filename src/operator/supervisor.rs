@@ -17,6 +17,7 @@ use super::{
 use crate::{
     api::{ConditionType, Reason, RedisReplication},
     kubernetes::{apply, events::Severity, stores::Key},
+    redis::NOTICEABLE,
     replication::{Member, Memory, Observation, Plan, Step, Topic, plan},
 };
 
@@ -24,8 +25,6 @@ use crate::{
 const AT_REST: Duration = Duration::from_millis(500);
 /// The same while something is under way that is bound to time.
 const UNDER_WAY: Duration = Duration::from_millis(10);
-/// A silence that a verdict may come of.
-const NOTICEABLE: Duration = Duration::from_millis(300);
 /// Between two writes of the status that announce no decision.
 const STATUS_SPACING: Duration = Duration::from_millis(200);
 /// So long nothing is said of a master that seems to be missing: connections come about, failovers begin.

@@ -172,6 +172,11 @@ impl Info {
         self.replica().is_some_and(|r| (r.master_host.as_str(), r.master_port) == NOBODY)
     }
 
+    /// Does it follow the stream of a master's commands?
+    pub fn is_online(&self) -> bool {
+        self.replica().is_some_and(|r| r.follow == FollowState::Online)
+    }
+
     /// Is all that the other has a part of this one's history?
     pub fn contains(&self, other: &Self) -> bool {
         let id = other.replication_id.as_str();

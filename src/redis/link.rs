@@ -32,7 +32,7 @@ const INFO_EVERY: u32 = 4;
 /// How long a host may take to accept a connection.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
 /// An answer that takes so long is worth a look at the others.
-const NOTICEABLE: Duration = Duration::from_millis(300);
+pub const NOTICEABLE: Duration = Duration::from_millis(300);
 /// How long an answer may take before the question counts as unanswered. The connection stays: slow is not dead.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(1);
 /// The first pause before another attempt to connect: a restarted container is back within a second.
@@ -414,10 +414,14 @@ impl Shared {
         let asked = Instant::now();
         let cmd = redis::cmd("PING");
         let result = self.answered(asked, cmd.query_async::<Value>(connection)).await?;
-        if result.is_ok() && matches!(self.report.borrow().problem, Some(Problem::Writes(_))) {
-            self.update(|r| r.problem = None);
+        match &result {
+            Ok(_) => self.update(|r| {
+                r.silent_since = None;
+                r.problem.take_if(|p| matches!(p, Problem::Writes(_))); // it takes writes again
+            }),
+            Err(e) => self.take_in_error(e),
         }
-        self.take_in(result.map(drop))
+        Ok(result.map(drop)?)
     }
 
     async fn ask(&self, connection: &mut MultiplexedConnection) -> Result<Info, CommandError> {
@@ -440,29 +444,26 @@ impl Shared {
                     Err(e.into())
                 }
             },
-            Err(e) => self.take_in(Err(e)).and(Err(CommandError::NoAnswer)),
+            Err(e) => {
+                self.take_in_error(&e);
+                Err(e.into())
+            }
         }
     }
 
-    /// An answer without content, or an error: one that the server itself sent is an answer too.
-    fn take_in(&self, result: RedisResult<()>) -> Result<(), CommandError> {
-        match &result {
-            Ok(()) => self.update(|r| r.silent_since = None),
-            Err(e) => {
-                let problem = match (refused(e), reply(e)) {
-                    (Refusal::Password(words), _) => Some(Problem::Password(words)),
-                    (_, Some(Reply::Busy)) => None,
-                    (_, Some(Reply::RefusesWrites)) => Some(Problem::Writes(e.to_string())),
-                    (_, Some(Reply::Other)) => Some(Problem::Answer(e.to_string())),
-                    (_, None) => return Ok(result?),
-                };
-                self.update(|r| {
-                    r.silent_since = None;
-                    r.problem = problem;
-                });
-            }
-        }
-        Ok(result?)
+    /// An error: one that the server itself sent is an answer too.
+    fn take_in_error(&self, e: &RedisError) {
+        let problem = match (refused(e), reply(e)) {
+            (Refusal::Password(words), _) => Some(Problem::Password(words)),
+            (_, Some(Reply::Busy)) => None,
+            (_, Some(Reply::RefusesWrites)) => Some(Problem::Writes(e.to_string())),
+            (_, Some(Reply::Other)) => Some(Problem::Answer(e.to_string())),
+            (_, None) => return,
+        };
+        self.update(|r| {
+            r.silent_since = None;
+            r.problem = problem;
+        });
     }
 
     /// Changes the report, and wakes the supervisor if that could change a decision (a mere offset does not).

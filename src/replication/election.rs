@@ -86,9 +86,8 @@ pub fn elect(o: &Observation, lost: Option<&str>) -> Election {
         match verdict(o, member) {
             Verdict::Alive(info) if info.loading => loading.push(name.as_str()),
             Verdict::Alive(info) => {
-                let at = member.server.info.as_ref().map(|(at, _)| *at).unwrap_or_default();
                 // an answer from before the loss may lack what has arrived since, in a copy or in the stream
-                let old = at < since && lost != Some(name);
+                let old = member.asked_at() < since && lost != Some(name);
                 if old {
                     unsettled.push(name.as_str());
                 }
@@ -97,7 +96,7 @@ pub fn elect(o: &Observation, lost: Option<&str>) -> Election {
                 }
                 let worth = worth(o, name, info);
                 let knows = worth.lineage != Lineage::Foreign && o.is_recorded_process(name, info);
-                if knows && !old && follows_live(info) {
+                if knows && !old && info.is_online() {
                     unsettled.push(name.as_str());
                 }
                 if best.as_ref().is_none_or(|(b, _)| *b < worth) {
@@ -241,10 +240,6 @@ fn lineage(o: &Observation, info: &Info) -> Lineage {
 
 fn syncing(info: &Info) -> bool {
     info.replica().is_some_and(|r| matches!(r.follow, FollowState::Syncing(_)))
-}
-
-fn follows_live(info: &Info) -> bool {
-    info.replica().is_some_and(|r| r.follow == FollowState::Online)
 }
 
 pub(super) fn list(names: &[&str]) -> String {

@@ -27,7 +27,7 @@ const KILL_PATIENCE: Duration = Duration::from_secs(6);
 /// For how long nothing is said of members that hear a master that the operator does not.
 const ISOLATED_AFTER: Duration = Duration::from_secs(3);
 
-/// The recorded process of `lost` does not serve. `from` is the master before, as the next transition will name it.
+/// The recorded process of `lost`, who is master or was chosen as one, does not serve.
 pub(super) fn lost(o: &Observation, lost: &str, p: &mut Plan) {
     match fate(o, lost) {
         Fate::Gone(evidence) => elect_another(o, lost, &evidence, p),

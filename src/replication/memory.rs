@@ -1,17 +1,14 @@
 //! What this operator process has seen and done and no single answer of Redis tells. Losing it (with the operator) costs
 //! time, never safety: everything that safety rests on is in the record.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    time::Duration,
-};
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
     observation::{Moment, Observation},
     promises, shepherd,
     suspicion::{Verdict, verdict},
 };
-use crate::redis::{FollowState, Info};
+use crate::redis::Info;
 
 /// What is remembered from one look to the next.
 #[derive(Clone, Debug, Default)]
@@ -86,15 +83,40 @@ pub struct Heard {
     pub since: Moment,
 }
 
+/// What the master had at some time after `seen`. An older answer of it may lack what a replica had confirmed, and has lost
+/// since.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Goal {
+    /// When it was set.
+    pub seen: Moment,
+    /// The history and the offset that the master had after that; `None` until it has been asked.
+    pub needed: Option<(String, u64)>,
+}
+
+impl Goal {
+    pub(super) fn since(now: Moment) -> Self {
+        Self { seen: now, needed: None }
+    }
+
+    /// Takes what the master says, and anew when its history has changed.
+    pub(super) fn set(&mut self, asked: Moment, truth: &Info) {
+        if asked > self.seen && self.needed.as_ref().is_none_or(|(id, _)| *id != truth.replication_id) {
+            self.needed = Some((truth.replication_id.clone(), truth.offset));
+        }
+    }
+
+    pub(super) fn is_reached_by(&self, info: &Info) -> bool {
+        self.needed.as_ref().is_some_and(|(id, offset)| *id == info.replication_id && info.offset >= *offset)
+    }
+}
+
 /// A process that has to catch up with what the master had when it was first seen.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Joining {
     /// Which.
     pub run_id: String,
-    /// When it was first seen to follow.
-    pub seen: Moment,
-    /// The history and the offset that the master had after that.
-    pub needed: Option<(String, u64)>,
+    /// What it has to have before it counts.
+    pub goal: Goal,
 }
 
 /// What has to be on enough replicas before other promises may be relied on.
@@ -104,10 +126,8 @@ pub struct Mark {
     pub wait_replicas: usize,
     /// Which members there are to be.
     pub members: BTreeSet<String>,
-    /// When the change was first wanted.
-    pub seen: Moment,
-    /// The history and the offset that the master had after that.
-    pub needed: Option<(String, u64)>,
+    /// What they have to have before the change may be relied on.
+    pub goal: Goal,
 }
 
 impl Memory {
@@ -153,29 +173,22 @@ impl Memory {
     fn watch_joining(&mut self, o: &Observation, serving: Option<(&str, &Info)>) {
         let joining = std::mem::take(&mut self.joining);
         let Some((master, truth)) = serving else { return };
-        let asked = o.members.get(master).and_then(|m| m.server.info.as_ref()).map_or(Duration::ZERO, |(at, _)| *at);
+        let asked = o.asked_at(master);
         for (name, member) in o.members.iter().filter(|(n, _)| *n != master) {
             let Verdict::Alive(info) = verdict(o, member) else { continue };
-            let online = info.replica().is_some_and(|r| r.follow == FollowState::Online);
-            if !online || o.is_recorded_process(name, info) {
+            if !info.is_online() || o.is_recorded_process(name, info) {
                 continue;
             }
             let before = joining.get(name).filter(|j| j.run_id == info.run_id).cloned();
-            let mut j = before.unwrap_or(Joining { run_id: info.run_id.clone(), seen: o.now, needed: None });
-            // an older answer of the master may lack what another replica had confirmed and lost since
-            if asked > j.seen && j.needed.as_ref().is_none_or(|(id, _)| *id != truth.replication_id) {
-                j.needed = Some((truth.replication_id.clone(), truth.offset));
-            }
+            let mut j = before.unwrap_or(Joining { run_id: info.run_id.clone(), goal: Goal::since(o.now) });
+            j.goal.set(asked, truth);
             self.joining.insert(name.clone(), j);
         }
     }
 
     /// Is this process, which follows the master, known to have all that the master had when it came?
     pub fn caught_up(&self, name: &str, info: &Info) -> bool {
-        self.joining.get(name).is_some_and(|j| {
-            j.run_id == info.run_id
-                && j.needed.as_ref().is_some_and(|(id, offset)| *id == info.replication_id && info.offset >= *offset)
-        })
+        self.joining.get(name).is_some_and(|j| j.run_id == info.run_id && j.goal.is_reached_by(info))
     }
 
     /// Since when this process has followed nobody.

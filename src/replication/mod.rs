@@ -19,7 +19,7 @@ mod switchover;
 mod transition;
 
 pub use lost::FENCE;
-pub use memory::{Demotion, Frozen, Heard, Hold, Joining, Mark, Memory, serving_master};
+pub use memory::{Demotion, Frozen, Goal, Heard, Hold, Joining, Mark, Memory, serving_master};
 pub use observation::{
     Contact, Failure, Former, Member, Moment, Observation, Pending, Pod, Record, Recorded, Request, RoleLabel, Server,
     Settings,

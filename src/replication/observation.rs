@@ -274,6 +274,11 @@ impl Observation {
         }
     }
 
+    /// When the member was asked for the state that is known.
+    pub fn asked_at(&self, pod: &str) -> Moment {
+        self.members.get(pod).map(Member::asked_at).unwrap_or_default()
+    }
+
     /// The member's process when it last had all data.
     pub fn recorded_run_id(&self, pod: &str) -> Option<&str> {
         self.record.members.get(pod).and_then(|m| m.run_id.as_deref())
@@ -284,6 +289,11 @@ impl Member {
     /// Is its pod being deleted?
     pub fn leaving(&self) -> bool {
         self.pod.as_ref().is_some_and(|p| p.leaving)
+    }
+
+    /// When it was asked for the state that is known: what is known was true then or later.
+    pub fn asked_at(&self) -> Moment {
+        self.server.info.as_ref().map(|(at, _)| *at).unwrap_or_default()
     }
 
     /// The address of its pod.

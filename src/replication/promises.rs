@@ -10,14 +10,14 @@
 use std::{collections::BTreeSet, time::Duration};
 
 use super::{
-    memory::{Mark, Memory},
+    memory::{Goal, Mark, Memory},
     observation::{Observation, Settings},
     steps::{Plan, Step},
     suspicion::{Verdict, verdict},
 };
 use crate::{
     api::FailoverPolicy,
-    redis::{FollowState, Info, MAX_LAG},
+    redis::{Info, MAX_LAG},
 };
 
 /// Under `Availability` a reachable master is let go on alone after so long: a replica that was just repointed is back in
@@ -115,13 +115,13 @@ fn allowed_wait_replicas(o: &Observation, master: &str) -> usize {
 
 /// Have as many replicas as are to confirm a write all that was written before the change?
 fn settled(o: &Observation, master: &str) -> bool {
-    let Some(mark) = o.memory.mark.as_ref().filter(|m| is_for(o, master, m)) else { return false };
-    let Some((id, offset)) = &mark.needed else { return false };
+    let asked = |m: &&Mark| m.goal.needed.is_some() && is_for(o, master, m);
+    let Some(mark) = o.memory.mark.as_ref().filter(asked) else { return false };
     let holders = o.members.iter().filter(|(n, m)| {
         *n != master
             && mark.members.contains(*n)
             && matches!(verdict(o, m), Verdict::Alive(i)
-                if o.is_recorded_process(n, i) && online(i) && i.replication_id == *id && i.offset >= *offset)
+                if o.is_recorded_process(n, i) && online(i) && mark.goal.is_reached_by(i))
     });
     let replicas = mark.members.iter().filter(|n| *n != master).count();
     // k of them, so that any N-k+1 have one among them; without a k there is nothing to hold
@@ -140,17 +140,14 @@ pub(super) fn mark(o: &Observation, before: Option<&Mark>, serving: Option<(&str
     if !fewer && o.settings.wait_replicas <= o.record.wait_replicas {
         return None;
     }
-    let fresh = || Mark { wait_replicas: o.settings.wait_replicas, members, seen: o.now, needed: None };
+    let fresh = || Mark { wait_replicas: o.settings.wait_replicas, members, goal: Goal::since(o.now) };
     let mut mark = before.filter(|m| is_for(o, master, m)).cloned().unwrap_or_else(fresh);
-    let asked = o.members.get(master).and_then(|m| m.server.info.as_ref()).map(|(at, _)| *at).unwrap_or_default();
-    if asked > mark.seen && mark.needed.as_ref().is_none_or(|(id, _)| *id != truth.replication_id) {
-        mark.needed = Some((truth.replication_id.clone(), truth.offset));
-    }
+    mark.goal.set(o.asked_at(master), truth);
     Some(mark)
 }
 
 fn online(info: &Info) -> bool {
-    !info.loading && info.replica().is_some_and(|r| r.follow == FollowState::Online)
+    !info.loading && info.is_online()
 }
 
 /// Is there something that a fresh answer decides, lest it takes until the next question?

@@ -5,7 +5,6 @@ use super::{
     steps::{Plan, Step, Topic},
     suspicion::{Verdict, verdict},
 };
-use crate::redis::FollowState;
 
 /// Outdated pods that do not run keep nothing going: they are replaced at once, so that a mended spec heals them.
 pub(super) fn replace_broken(o: &Observation, p: &mut Plan) {
@@ -51,7 +50,7 @@ fn missing(o: &Observation, master: &str) -> Option<String> {
 /// Does the member follow a master, with all data?
 pub(super) fn online(o: &Observation, name: &str) -> bool {
     o.members.get(name).is_some_and(|m| match verdict(o, m) {
-        Verdict::Alive(i) => !i.loading && !m.leaving() && i.replica().is_some_and(|r| r.follow == FollowState::Online),
+        Verdict::Alive(i) => !i.loading && !m.leaving() && i.is_online(),
         _ => false,
     })
 }

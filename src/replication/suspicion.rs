@@ -106,7 +106,7 @@ pub fn fate(o: &Observation, name: &str) -> Fate {
 /// Does this replica hear its master?
 pub fn hears(o: &Observation, name: &str, info: &Info) -> bool {
     let linked = info.replica().is_some_and(|r| matches!(r.follow, FollowState::Online | FollowState::Syncing(_)));
-    let at = o.members.get(name).and_then(|m| m.server.info.as_ref()).map(|(at, _)| *at).unwrap_or_default();
+    let at = o.asked_at(name);
     let since = o.memory.heard.get(name).filter(|h| h.run_id == info.run_id).map(|h| h.since);
     linked && since.is_none_or(|since| at.saturating_sub(since) < HEARS_WITHIN)
 }

@@ -69,7 +69,7 @@ fn requested(o: &Observation, master: &str, truth: &Info, request: &Request, p: 
     }
 }
 
-pub(super) fn refuse_request(o: &Observation, note: &str, p: &mut Plan) {
+fn refuse_request(o: &Observation, note: &str, p: &mut Plan) {
     if let Some(request) = &o.settings.request {
         p.steps.push(Step::Dismiss { request: request.kind, answer: Answer::Refused, note: note.to_owned() });
     }

@@ -115,7 +115,7 @@ fn key(w: &World) -> u64 {
     m.demoted.iter().for_each(|(n, d)| (n, age(d.at), d.offset, d.dropped).hash(&mut h));
     m.frozen.iter().for_each(|(n, f)| (n, age(f.since), names.of(&f.run_id)).hash(&mut h));
     m.heard.iter().for_each(|(n, x)| (n, age(x.since), x.offset).hash(&mut h));
-    m.joining.iter().for_each(|(n, j)| (n, j.needed.as_ref().map(|(_, at)| at), names.of(&j.run_id)).hash(&mut h));
+    m.joining.iter().for_each(|(n, j)| (n, j.goal.needed.as_ref().map(|(_, at)| at), names.of(&j.run_id)).hash(&mut h));
     m.killed.iter().for_each(|(n, at)| (n, age(*at)).hash(&mut h));
     for (host, run, command) in &w.delayed {
         (host, names.of(&run), format!("{command:?}")).hash(&mut h);

@@ -33,13 +33,8 @@ fn simulated(master_cron: Time, replica_cron: Time, silent_at: Time) -> Time {
     f.now - from
 }
 
-/// The same with real servers.
-fn measured(pair: u64) -> Time {
-    let arguments = format!("--min-replicas-to-write 1 --min-replicas-max-lag {LAG}");
-    let arguments: Vec<_> = arguments.split(' ').collect();
-    let mut master = Server::new(&arguments);
-    thread::sleep(Duration::from_millis(pair * 1000 / PAIRS)); // another phase of its cron
-    let mut replica = Server::new(&[]);
+/// Makes one the master of the other, and waits until it takes writes.
+fn attach(master: &mut Server, replica: &mut Server) {
     master.ask::<()>("REPLICAOF NO ONE").unwrap();
     replica.ask::<()>(&format!("REPLICAOF 127.0.0.1 {}", master.port)).unwrap();
     let deadline = Instant::now() + Duration::from_secs(10);
@@ -47,6 +42,16 @@ fn measured(pair: u64) -> Time {
         assert!(Instant::now() < deadline, "it never takes a write");
         thread::sleep(Duration::from_millis(10));
     }
+}
+
+/// The same with real servers.
+fn measured(pair: u64) -> Time {
+    let arguments = format!("--min-replicas-to-write 1 --min-replicas-max-lag {LAG}");
+    let arguments: Vec<_> = arguments.split(' ').collect();
+    let mut master = Server::new(&arguments);
+    thread::sleep(Duration::from_millis(pair * 1000 / PAIRS)); // another phase of its cron
+    let mut replica = Server::new(&[]);
+    attach(&mut master, &mut replica);
     thread::sleep(Duration::from_millis(1000 + pair * 370 % 1000));
     replica.signal("STOP");
     let stopped = Instant::now();
@@ -88,13 +93,7 @@ fn a_master_whose_replicas_fall_silent_takes_writes_for_less_than_its_lag_and_tw
 fn a_closed_connection_is_noticed_at_once() {
     let mut master = Server::new(&["--min-replicas-to-write", "1", "--min-replicas-max-lag", "2"]);
     let mut replica = Server::new(&[]);
-    master.ask::<()>("REPLICAOF NO ONE").unwrap();
-    replica.ask::<()>(&format!("REPLICAOF 127.0.0.1 {}", master.port)).unwrap();
-    let deadline = Instant::now() + Duration::from_secs(10);
-    while master.write("k").is_err() {
-        assert!(Instant::now() < deadline, "it never takes a write");
-        thread::sleep(Duration::from_millis(10));
-    }
+    attach(&mut master, &mut replica);
     replica.ask::<()>("REPLICAOF 127.0.0.1 1").unwrap();
     thread::sleep(Duration::from_millis(100));
     assert_eq!(master.write("k"), Err("NOREPLICAS".to_owned()));
