@@ -8,7 +8,7 @@ cache=${CLIENTS_CACHE:-$HOME/.cache/redis-replication-operator/clients}
 [ $# -gt 0 ] || set -- jedis lettuce redis-py node-redis ioredis go-redis redis-rs
 ns=clients-$$ rr=quickstart tmp=$(mktemp -d) running=
 k() { kubectl -n "$ns" "$@"; }
-trap '[ -z "$running" ] || kill "$running" 2>/dev/null; rm -r "$tmp"; kubectl delete namespace "$ns" --wait=false >/dev/null' EXIT
+trap '[ -z "$running" ] || kill "$running" 2>/dev/null || true; rm -r "$tmp"; kubectl delete namespace "$ns" --wait=false >/dev/null' EXIT
 
 command_of() {
   case $1 in
@@ -36,7 +36,7 @@ round() {
   healthy
   load=$(cut -d' ' -f1 /proc/loadavg)
   # shellcheck disable=SC2046,SC2086
-  (cd "$cache/$client" && set -f && exec env SECONDS="${DURATION:-30}" $(command_of "$client")) >"$tmp/out" 2>"$tmp/err" &
+  (cd "$cache/$client" && set -f && exec env SECONDS="${DURATION:-30}" timeout $((${DURATION:-30} + 60)) $(command_of "$client")) >"$tmp/out" 2>"$tmp/err" &
   running=$!
   until_true is_writing
   former=$(master) crash=$(now)

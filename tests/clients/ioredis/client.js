@@ -14,17 +14,16 @@ const client = new Redis({
   port: Number(REDIS_PORT),
   password,
   connectTimeout: 500, // ms; a SYN to a pod that is gone gets no answer: rather try anew
-  socketTimeout: 1000, // a connection that owes an answer for so long is given up; commandTimeout alone would keep it
+  socketTimeout: 1000, // a connection that owes an answer for so long is given up
   retryStrategy: (retries) => Math.min(20 * 2 ** retries, 500) * (0.5 + Math.random() / 2),
   reconnectOnError: (error) => error.message.startsWith('READONLY'), // this connection leads to the former master
-  autoResendUnfulfilledCommands: false, // or a WAIT could be sent again without the write that it is about
-  maxRetriesPerRequest: 3, // how many reconnections a command that was not sent yet may wait for
+  maxRetriesPerRequest: 3, // a command is sent again after so many attempts to reconnect, or fails
 });
 client.on('error', () => {}); // it reconnects by itself; the commands fail, and their callers are told
 
 async function write(number) {
   if (!wait) return client.zadd(KEY, number, String(number));
-  // One connection for both: WAIT is about the writes of its connection. It must end before socketTimeout.
+  // Sent, and sent again, together: WAIT is about the writes of its connection. It must end before socketTimeout.
   const [[failure], [waitFailure, replicas]] = await client.pipeline().zadd(KEY, number, String(number)).wait(wait, 500).exec();
   if (failure ?? waitFailure) throw failure ?? waitFailure;
   if (replicas < wait) throw new Error(`${replicas} of ${wait} replicas have it`);
