@@ -129,6 +129,13 @@ test: tools lint unit cluster-up chart test-e2e ## everything, from a machine wi
 demo: install ## watch a failover
 	tests/demo/demo.sh
 
+.PHONY: clients
+CLIENTS ?=# only these, by the names of their folders in tests/clients
+clients: install ## how the usual client libraries live through a failover (docs/clients.md)
+	tests/clients/setup.sh $(CLIENTS)
+	tests/clients/faults.py $(CLIENTS)
+	tests/clients/run.sh $(CLIENTS)
+
 .PHONY: bench bench-report
 bench: install ## measure outages and losses (hours; ROUNDS, FAULTS, VARIANTS, SUBJECTS, RESULTS: see docs/benchmark.md)
 	cargo run --locked --release --example bench -- run

@@ -54,3 +54,28 @@ fn every_guarantee_names_tests_that_exist() {
         assert!(test.is_empty() || source.contains(&format!("fn {test}(")), "{file} has no test {test}");
     }
 }
+
+/// The code in docs/clients.md is that of the programs that `make clients` runs, but for its indentation.
+#[test]
+fn every_client_snippet_is_of_its_program() {
+    let code = |text: &str| text.lines().map(str::trim).collect::<Vec<_>>().join("\n");
+    let programs = [
+        ("Jedis", include_str!("clients/jedis/Client.java")),
+        ("Lettuce", include_str!("clients/lettuce/Client.java")),
+        ("redis-py", include_str!("clients/redis-py/client.py")),
+        ("node-redis", include_str!("clients/node-redis/client.js")),
+        ("ioredis", include_str!("clients/ioredis/client.js")),
+        ("go-redis", include_str!("clients/go-redis/main.go")),
+        ("redis-rs", include_str!("clients/redis-rs/src/main.rs")),
+    ];
+    let mut sections = include_str!("../docs/clients.md").split("\n## ");
+    for (client, program) in programs {
+        let section = sections.find(|section| section.starts_with(&format!("{client}\n"))).unwrap();
+        let blocks: Vec<_> =
+            section.split("```").skip(1).step_by(2).map(|block| block.split_once('\n').unwrap().1).collect();
+        assert!(!blocks.is_empty(), "docs/clients.md shows nothing of {client}");
+        for block in blocks {
+            assert!(code(program).contains(code(block).trim()), "not in the program for {client}:\n{block}");
+        }
+    }
+}

@@ -2,6 +2,7 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.time.Duration;
 import java.util.Properties;
+import java.util.concurrent.ThreadLocalRandom;
 import redis.clients.jedis.ConnectionPoolConfig;
 import redis.clients.jedis.DefaultJedisClientConfig;
 import redis.clients.jedis.HostAndPort;
@@ -73,7 +74,8 @@ public class Client {
                 write(client, writes + 1); // the same write until it is acknowledged: repeating it changes nothing
             } catch (JedisException error) {
                 errors++;
-                Thread.sleep(20L << Math.min(failures++, 4));
+                long pause = 20L << Math.min(failures++, 4);
+                Thread.sleep(ThreadLocalRandom.current().nextLong(pause / 2, pause)); // not all clients in step
                 continue;
             }
             long gap = now() - last;

@@ -102,7 +102,8 @@ async fn main() -> Result<(), Box<dyn Error>> {
         // The same write until it is acknowledged: repeating it changes nothing.
         if master.write(writes + 1).await.is_err() {
             errors += 1;
-            tokio::time::sleep(Duration::from_millis(20 << failures.min(4))).await;
+            let pause = 20 << failures.min(4);
+            tokio::time::sleep(Duration::from_millis(fastrand::u64(pause / 2..=pause))).await; // not all clients in step
             failures += 1;
             continue;
         }
