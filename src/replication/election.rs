@@ -77,6 +77,8 @@ pub fn elect(o: &Observation, lost: Option<&str>) -> Election {
     let forced = lost::forced(o);
     let since = o.memory.masterless_since.unwrap_or(o.now);
     let waited = o.now.saturating_sub(since);
+    // it may have been silent for long: until its end, bytes of it were on their way
+    let ended = o.memory.gone_since.unwrap_or(since);
     let asked_for = o.settings.request.as_ref().filter(|_| forced).and_then(|r| r.to.as_deref());
     let mut best: Option<(Worth, &str)> = None;
     let mut unsettled = Vec::new(); // survivors whose last word is still to come
@@ -88,7 +90,7 @@ pub fn elect(o: &Observation, lost: Option<&str>) -> Election {
             Verdict::Alive(info) => {
                 let at = member.server.info.as_ref().map(|(at, _)| *at).unwrap_or_default();
                 // an answer from before the loss may lack what has arrived since, in a copy or in the stream
-                let old = at < since && lost != Some(name);
+                let old = at < ended && lost != Some(name);
                 if old {
                     unsettled.push(name.as_str());
                 }
@@ -128,7 +130,7 @@ pub fn elect(o: &Observation, lost: Option<&str>) -> Election {
     if forced {
         return elected("a person decided so".into());
     }
-    if !unsettled.is_empty() && waited < SURVIVORS_PATIENCE {
+    if !unsettled.is_empty() && o.now < ended + SURVIVORS_PATIENCE {
         return Election::Wait(format!("waiting for the last word of {}", list(&unsettled)));
     }
     if !worth.survivor {

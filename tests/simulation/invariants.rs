@@ -149,6 +149,7 @@ impl World {
             }
             if let Some(old) = self.fleet.redis(other)
                 && old.refuses(self.fleet.now).is_none()
+                && (self.consistent() || !self.has_company_beyond_reach(other))
             {
                 let words = format!("host {host} is promoted in epoch {epoch}, and host {other} still takes writes");
                 self.violated("I3", words);
@@ -163,6 +164,15 @@ impl World {
             self.facts.forced = false;
         }
         self.facts.last = Some((host, run));
+    }
+
+    /// Does a replica follow this master that the operator cannot freeze? Under Availability a failover does not wait for it.
+    fn has_company_beyond_reach(&self, master: usize) -> bool {
+        let attached = self.fleet.redis(master).map(|r| r.attached.as_slice()).unwrap_or_default();
+        attached.iter().any(|a| {
+            let watched = self.operator.links.values().any(|l| l.host == a.replica && l.run.is_some());
+            !watched || !self.kubelet_reaches(a.replica)
+        })
     }
 
     /// **I4**, under Consistency: a write that enough replicas confirmed is in the data of every later master.

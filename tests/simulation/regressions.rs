@@ -31,6 +31,13 @@ fn a_copy_that_arrived_a_moment_ago_counts() {
     holds(3, Availability, 0, &[&begin[..], &middle[..], &[ReceiveAll]].concat());
 }
 
+/// A master that was silent for long before it was known to be dead: its replicas get their time from then on.
+#[test]
+fn the_last_words_are_waited_for_from_the_proof_of_death_on() {
+    let begin = [Isolate { member: 0 }, Write { wait: true }, Crash, ROUND, Kill { member: 0 }, Heal];
+    holds(5, Consistency, 2, &[&begin[..], &[Later { ms: 1100 }, ROUND, ROUND]].concat());
+}
+
 /// A pod of the same name that ended says nothing of its predecessor, which lives on without a pod.
 #[test]
 fn the_end_of_a_later_pod_is_not_that_of_the_master() {
