@@ -7,7 +7,7 @@ WORKDIR /src
 COPY . .
 RUN --mount=type=cache,target=/usr/local/cargo/registry \
     --mount=type=cache,target=/target \
-    cargo build --release --locked --bin redis-replication-operator --target-dir "/target/$TARGETARCH" && \
+    cargo build --release --locked --package redis-replication-operator --bins --target-dir "/target/$TARGETARCH" && \
     cp "/target/$TARGETARCH/release/redis-replication-operator" /usr/local/bin/
 
 FROM gcr.io/distroless/cc-debian12:nonroot

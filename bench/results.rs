@@ -192,7 +192,7 @@ pub mod tests {
         log.0.write_all(br#"{"line":"round","subj"#)?;
 
         let (mut log, results) = Log::resume(&path, &Setting { commit: "same code".into(), ..setting.clone() })?;
-        assert_eq!(results.rounds, [one.clone()]);
+        assert_eq!(results.rounds, std::slice::from_ref(&one));
         log.append(&Line::Round(one.clone()))?;
         let results = Results::read(&path)?;
         assert_eq!((results.rounds, results.setting), (vec![one.clone(), one], Some(setting)));

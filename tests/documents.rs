@@ -1,6 +1,6 @@
 //! The documents say what the code does: every reason and every event that there is has its line.
 
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, clippy::panic)]
 
 const OPERATIONS: &str = include_str!("../docs/operations.md");
 

@@ -3,7 +3,11 @@
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
-use kube::Client;
+use k8s_openapi::api::core::v1::{Node, Pod};
+use kube::{
+    Api, Client, ResourceExt,
+    api::{DeleteParams, ListParams},
+};
 
 use crate::harness::{LONG, Replication, cluster::Cluster, ensure, operator, scenario_alone};
 
@@ -14,11 +18,22 @@ const APART: &str = "podOverrides: {spec: {topologySpreadConstraints: [{maxSkew:
     whenUnsatisfiable: DoNotSchedule, labelSelector: {matchLabels: {app.kubernetes.io/instance: cache, \
     app.kubernetes.io/name: redis-replication}}}]}}";
 
-/// Moves the master to a node where the operator's leader is, or is not; returns the node of the leader and of the master.
+/// Moves the master to a node where the operator's leader is, or is not, and which is not the control plane's own, as there
+/// is one in kind; returns the node of the leader and of the master.
 async fn place(client: &Client, cache: &Replication, with_leader: bool) -> Result<(String, String)> {
-    let leader =
-        operator::leader(client).await?.spec.and_then(|spec| spec.node_name).context("the leader has no node")?;
-    let fits = |node: &str| (node == leader) == with_leader;
+    let control_plane = ListParams::default().labels("node-role.kubernetes.io/control-plane");
+    let control_plane: Vec<_> =
+        Api::<Node>::all(client.clone()).list(&control_plane).await?.iter().map(ResourceExt::name_any).collect();
+    let mut leader = leaders_node(client).await?;
+    if with_leader && control_plane.contains(&leader) {
+        let former = operator::leader(client).await?.name_any();
+        let pods: Api<Pod> = Api::namespaced(client.clone(), operator::NAMESPACE);
+        pods.delete(&former, &DeleteParams::default()).await?;
+        operator::another_leader(client, &former, LONG).await?;
+        operator::rolled_out(client, LONG).await?;
+        leader = leaders_node(client).await?;
+    }
+    let fits = |node: &String| (*node == leader) == with_leader && !control_plane.contains(node);
     let master = cache.master().await?;
     let node = cache.node(&master).await?;
     if fits(&node) {
@@ -32,6 +47,10 @@ async fn place(client: &Client, cache: &Replication, with_leader: bool) -> Resul
         }
     }
     bail!("no member is where it should be: the leader is on {leader}")
+}
+
+async fn leaders_node(client: &Client) -> Result<String> {
+    operator::leader(client).await?.spec.and_then(|spec| spec.node_name).context("the leader has no node")
 }
 
 /// Nobody can know whether it is dead: the replicas leave it, and it refuses writes when it has none.
@@ -83,7 +102,7 @@ fn the_masters_node_dies_with_the_leader_on_it() {
 #[test]
 fn the_master_dies_while_there_is_no_api_server() {
     scenario_alone("no-api-server", async |scene| {
-        let Some(cluster) = Cluster::with_api_server("no-api-server")? else { return Ok(()) };
+        let Some(cluster) = Cluster::of_ours("no-api-server")? else { return Ok(()) };
         let cache = scene.ready("cache", "replicas: 3").await?;
         cache.populate(1000).await?;
         let (former, copies, epoch) = (cache.master().await?, cache.copies().await?, cache.status().await?.epoch);

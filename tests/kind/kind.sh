@@ -9,6 +9,7 @@
 #   kind.sh kubeconfig            where `up` wrote the kubeconfig: a file of its own, not ~/.kube/config
 #   kind.sh cut NODE | heal NODE      take a node off the network, and bring it back
 #   kind.sh kill NODE | start NODE    lose a node with all that runs on it, and boot it again
+#   kind.sh freeze apiserver | thaw apiserver    stop the API server without ending it, and let it go on
 #   kind.sh down                  delete the cluster, and stop the engine if it was started here
 #   kind.sh image [ARCHIVE]       build the Dockerfile as $IMAGE, and save it
 #   kind.sh docker | docker-stop  start an engine if none runs; stop the one started so
@@ -86,6 +87,7 @@ link() { # -A|-D NODE : drop what crosses the node's border, the pods' packets t
   docker exec "$2" iptables -w -t mangle "$1" PREROUTING -i eth0 -j DROP
   docker exec "$2" iptables -w -t mangle "$1" POSTROUTING -o eth0 -j DROP
 }
+daemon() { docker exec "$NAME-control-plane" pkill "-$1" -x "kube-$2"; } # SIGNAL apiserver
 heal() { while link -D "$1" 2>/dev/null; do :; done; }
 
 case ${1:-} in
@@ -96,11 +98,13 @@ case ${1:-} in
   heal) heal "$2" ;;
   kill) link -A "$2"; docker kill "$2" >/dev/null ;; # the cable first, so that nobody hears a goodbye
   start) docker start "$2" >/dev/null ;;
+  freeze) daemon STOP "$2" ;;
+  thaw) daemon CONT "$2" ;;
   down) if docker info >/dev/null 2>&1 && command -v kind >/dev/null; then kind delete cluster --name "$NAME"; fi
-    engine_stop; rm -f "$KUBECONFIG" ;;
+    engine_stop; rm -rf "$KUBECONFIG" "$STATE"/{loaded,dockerd.log}; rmdir "$STATE" 2>/dev/null || true ;;
   image) engine; operator_image "${@:2}" ;;
   docker) engine ;;
   docker-stop) engine_stop ;;
   build) engine; kind_tools; node_image ;;
-  *) sed -n '2,19p' "$0"; exit 2 ;;
+  *) sed -n '2,/^set/{/^set/d;s/^# \{0,1\}//;p}' "$0"; exit 2 ;;
 esac

@@ -127,7 +127,8 @@ impl World {
     }
 
     /// **I1** (one process for each epoch), **I2** (only what the record grants), **I3** (the former master takes no more
-    /// writes), both policies; **I4** (every confirmed write is in its data), under Consistency.
+    /// writes; under Availability, unless a replica is out of reach together with it), both policies; **I4** (every confirmed
+    /// write is in its data), under Consistency.
     pub fn check_promotion(&mut self, host: usize, epoch: i64, late: bool) {
         let Some(r) = self.fleet.redis(host) else { return };
         let (run, data) = (r.run, r.data);

@@ -177,8 +177,8 @@ impl World {
                 let Some(target) = self.operator.links.get(&super::world::index(master)).map(|l| l.host) else {
                     return;
                 };
-                self.check_follow(member, master, late);
                 let info = o.members.get(member).and_then(|m| m.server.info.as_ref()).map(|(_, i)| i);
+                self.check_follow(member, master, late);
                 if let Some(run_id) = self.command(member, Command::Follow(Some(target)))
                     && let Some(info) = info.filter(|i| i.is_master())
                 {

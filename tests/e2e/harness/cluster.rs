@@ -38,15 +38,6 @@ impl Cluster {
         Ok(Some(cluster))
     }
 
-    /// The same, where the API server can be stopped.
-    pub fn with_api_server(scenario: &str) -> Result<Option<Self>> {
-        let found = Self::of_ours(scenario)?.filter(|cluster| cluster.script.ends_with("cluster.sh"));
-        if found.is_none() {
-            println!("{scenario}: SKIPPED: the API server can be stopped in tests/cluster only");
-        }
-        Ok(found)
-    }
-
     fn run(&self, arguments: &[&str]) -> Result<String> {
         let output = Command::new(&self.script).args(arguments).output().context("the cluster's script")?;
         if !output.status.success() {

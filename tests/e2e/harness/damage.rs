@@ -8,7 +8,7 @@ use k8s_openapi::api::core::v1::Pod;
 use kube::api::DeleteParams;
 use tokio::time::Instant;
 
-use super::{LONG, Replication, ensure, hand, poll::eventually};
+use super::{LONG, Replication, SHORT, ensure, hand, poll::eventually};
 
 const WRITE: &str = "for i = 1, ARGV[1] do redis.call('SET', 'key:' .. i, i) end";
 const COUNT: &str = "local n = 0; for i = 1, ARGV[1] do \
@@ -18,7 +18,11 @@ impl Replication {
     /// Writes so many keys, and waits until all members have them.
     pub async fn populate(&self, keys: u32) -> Result<()> {
         let master = self.master().await?;
-        self.cli(&master, &["EVAL", WRITE, "0", &keys.to_string()]).await?;
+        // A replica that acknowledges late does not count, and the master refuses writes for a moment.
+        eventually(&format!("{}: {keys} keys are written", self.name), SHORT, async || {
+            self.cli(&master, &["EVAL", WRITE, "0", &keys.to_string()]).await
+        })
+        .await?;
         self.holds(keys).await.context("after writing them")
     }
 

@@ -31,5 +31,8 @@ engine_stop() { # only an engine that engine() started; its images stay in /var/
   for t in nat filter; do
     as_root iptables-save -t $t | grep -v -e DOCKER -e docker0 -e '172\.30\.' | as_root iptables-restore -w -T $t
   done
+  # and its control groups and sockets
+  as_root find /sys/fs/cgroup -depth -type d \( -path '*/docker' -o -path '*/docker/*' \) -exec rmdir {} + 2>/dev/null || true
+  as_root rm -rf /run/docker
   rm -f "$STATE"/{dockerd.pid,daemon.json}
 }
