@@ -63,6 +63,27 @@ fn without_the_quorum() {
     breaks(&history(true, &[&confirm, &lose, &wait]), Tampering { facts, ..Tampering::default() }, "I4");
 }
 
+/// The second master was promoted without `min-replicas-to-write`, is cut off, and nothing stops it.
+#[test]
+fn without_min_replicas() {
+    fn facts(o: &mut Observation) {
+        let infos = o.members.values_mut().filter_map(|m| m.server.info.as_mut());
+        infos.filter(|(_, i)| i.is_master()).for_each(|(_, i)| i.min_replicas = 1); // as if it had one
+    }
+    fn steps(_: &Observation, steps: &mut Vec<Step>) {
+        for step in steps {
+            if let Step::Promote { min_replicas, .. } | Step::Fence { min_replicas, .. } = step {
+                *min_replicas = 0;
+            }
+        }
+    }
+    let first = [Kill { member: 0 }, ReceiveAll, Later { ms: 300 }, ROUND, ROUND, ROUND, ROUND, ReceiveAll, ROUND];
+    let settle = [Later { ms: 1100 }, ReceiveAll, ROUND, Later { ms: 1100 }, ROUND, ROUND, Isolate { member: 1 }];
+    let second = [Later { ms: 3000 }, ROUND, ROUND, Later { ms: 5000 }, ROUND, ROUND, ROUND, ROUND];
+    let history = history(false, &[&first, &settle, &second]);
+    breaks(&history, Tampering { facts, steps, ..Tampering::default() }, "I3");
+}
+
 /// A replica that still follows the former master finds it again, and confirms what it writes.
 #[test]
 fn without_the_freeze() {

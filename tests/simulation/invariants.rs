@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use redis_replication_operator::{
     api::{FailoverPolicy, TransitionKind},
-    redis::FollowState,
+    redis::{FollowState, Info},
     replication::{Observation, Record, Verdict, verdict},
 };
 
@@ -37,6 +37,8 @@ pub struct Facts {
     pub decided: bool,
     /// Those that a failover found alive, with all that could be known of them.
     pub survivors: Vec<(usize, Id)>,
+    /// Those that were told to follow, and had answered last that they have no data.
+    pub unseen: Vec<(usize, Id)>,
     pub full_syncs: u32,
     pub failovers: u32,
     pub switchovers: u32,
@@ -126,6 +128,13 @@ impl World {
             .collect();
     }
 
+    /// Does a replica follow it that the operator does not reach, or whose pod is gone, so that nobody can make it leave?
+    fn has_company_out_of_reach(&self, master: usize) -> bool {
+        let follows = |h: usize| self.fleet.redis(h).is_some_and(|r| r.follows() == Some(master));
+        let reached = |h: usize| self.kubelet_reaches(h) && self.pods.values().any(|p| p.host == h);
+        (1..self.fleet.hosts.len()).any(|h| follows(h) && !reached(h))
+    }
+
     /// **I1** (one process for each epoch), **I2** (only what the record grants), **I3** (the former master takes no more
     /// writes; under Availability, unless a replica is out of reach together with it), both policies; **I4** (every confirmed
     /// write is in its data), under Consistency.
@@ -150,7 +159,7 @@ impl World {
             }
             if let Some(old) = self.fleet.redis(other)
                 && old.refuses(self.fleet.now).is_none()
-                && (self.consistent() || !self.has_company_beyond_reach(other))
+                && (self.consistent() || !self.has_company_out_of_reach(other))
             {
                 let words = format!("host {host} is promoted in epoch {epoch}, and host {other} still takes writes");
                 self.violated("I3", words);
@@ -165,15 +174,6 @@ impl World {
             self.facts.forced = false;
         }
         self.facts.last = Some((host, run));
-    }
-
-    /// Does a replica follow this master that the operator cannot freeze? Under Availability a failover does not wait for it.
-    fn has_company_beyond_reach(&self, master: usize) -> bool {
-        let attached = self.fleet.redis(master).map(|r| r.attached.as_slice()).unwrap_or_default();
-        attached.iter().any(|a| {
-            let watched = self.operator.links.values().any(|l| l.host == a.replica && l.run.is_some());
-            !watched || !self.kubelet_reaches(a.replica)
-        })
     }
 
     /// **I4**, under Consistency: a write that enough replicas confirmed is in the data of every later master.
@@ -223,7 +223,13 @@ impl World {
 
     /// **I8**, both policies: a member is made to follow the recorded master or target only. **I11**: and only a recorded
     /// member.
-    pub fn check_follow(&mut self, member: &str, master: &str, late: bool) {
+    pub fn check_follow(&mut self, member: &str, master: &str, seen: Option<&Info>, late: bool) {
+        let host = self.host(super::world::index(member));
+        if let Some((host, r)) = host.and_then(|h| Some((h, self.fleet.redis(h)?)))
+            && seen.is_none_or(|i| i.keys == 0)
+        {
+            self.facts.unseen.push((host, r.run));
+        }
         if late {
             return;
         }
@@ -236,14 +242,15 @@ impl World {
     }
 
     /// **I10**, both policies: a survivor of a failover, and the former master after a switchover, continue without a full
-    /// copy. **I13**: a member with data never follows an empty one.
+    /// copy. **I13**: a member with data never follows an empty one, as far as its last answer told.
     pub fn check_full_sync(&mut self, host: usize, data: Writes, claim: Option<(Id, u64)>) {
         self.facts.full_syncs += 1;
         let Some(r) = self.fleet.redis(host) else { return };
         let run = r.run;
         let Some(m) = r.follows().and_then(|m| self.fleet.redis(m)) else { return };
         let id2 = m.id2;
-        if m.data == 0 && data != 0 && self.pods.values().any(|p| p.host == host) {
+        let seen = !self.facts.unseen.contains(&(host, run));
+        if m.data == 0 && data != 0 && seen && self.pods.values().any(|p| p.host == host) {
             return self.violated("I13", format!("host {host} has data and copies an empty one"));
         }
         let ahead = claim.is_some_and(|(mine, have)| id2.is_some_and(|(id2, valid)| mine == id2 && have > valid));

@@ -178,7 +178,7 @@ impl World {
                     return;
                 };
                 let info = o.members.get(member).and_then(|m| m.server.info.as_ref()).map(|(_, i)| i);
-                self.check_follow(member, master, late);
+                self.check_follow(member, master, info, late);
                 if let Some(run_id) = self.command(member, Command::Follow(Some(target)))
                     && let Some(info) = info.filter(|i| i.is_master())
                 {
