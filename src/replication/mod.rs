@@ -31,6 +31,9 @@ pub use suspicion::{SILENT_AFTER, Verdict, verdict};
 pub use transition::HOLD;
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod election_tests;
+#[cfg(test)]
 mod fixture;
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
