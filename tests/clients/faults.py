@@ -108,6 +108,9 @@ def run(client, fault, wait):
                 process.kill()
                 process.wait()
     account = json.loads(lines[-1])
+    if "lost" not in account:
+        print(f"FAILED {client:12}{fault.__name__:10}WAIT {wait}  does not go on: {account}", flush=True)
+        return False
     went_on = account["writes"] > json.loads(lines[-2])["writes"]
     good = went_on and account["longestGapMs"] < WITHIN and account["lost"] == 0
     print(f"{'ok' if good else 'FAILED':7}{client:12}{fault.__name__:10}WAIT {wait}  gap {account['longestGapMs']:5} ms  "

@@ -22,7 +22,7 @@ now() { date +%s%3N; }
 master() { k get rr $rr -o jsonpath='{.status.master}'; }
 until_true() { for _ in {1..240}; do ! "$@" || return 0; sleep 0.5; done; echo "in vain: $*" >&2; return 1; }
 moved_from() { [ "$(master)" != "$1" ]; }
-is_writing() { grep -q '"at"' "$tmp/out" || ! kill -0 "$running"; }
+is_writing() { grep -qs '"at"' "$tmp/out" || ! kill -0 "$running"; }
 healthy() { k wait rr/$rr --for=condition=Ready --timeout=3m >/dev/null && sleep 3; }
 kill_master() {
   local node id
@@ -48,7 +48,8 @@ round() {
   until_true moved_from "$former"
   wait "$running" || { cat "$tmp/err" >&2; return 1; }
   running=
-  ./report.py round "$tmp/out" "$crash" "$switchover" "$load" | tee -a "$tmp/rounds"
+  ./report.py round "$tmp/out" "$crash" "$switchover" "$load" | tee -a "$tmp/rounds" ||
+    { echo "$client $load: killed at $crash, switchover at $switchover" >&2; cat "$tmp/out" "$tmp/err" >&2; return 1; }
 }
 
 kubectl create namespace "$ns" >/dev/null

@@ -85,6 +85,7 @@ func main() {
 		}
 		// The same write until it is acknowledged: repeating it changes nothing.
 		if err := write(writes + 1); err != nil {
+			fmt.Fprintln(os.Stderr, time.Now().UnixMilli(), err)
 			errors++
 			time.Sleep(backoff)
 			backoff = min(2*backoff, 500*time.Millisecond)

@@ -40,7 +40,8 @@ while (performance.now() < end) {
   }
   try {
     await write(writes + 1); // the same write until it is acknowledged: repeating it changes nothing
-  } catch {
+  } catch (error) {
+    console.error(Date.now(), error.message);
     errors++;
     await sleep(Math.min(20 * 2 ** failures++, 500));
     continue;

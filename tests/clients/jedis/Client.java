@@ -74,6 +74,7 @@ public class Client {
                 write(client, writes + 1); // the same write until it is acknowledged: repeating it changes nothing
             } catch (JedisException error) {
                 errors++;
+                System.err.println(System.currentTimeMillis() + " " + error);
                 long pause = 20L << Math.min(failures++, 4);
                 Thread.sleep(ThreadLocalRandom.current().nextLong(pause / 2, pause)); // not all clients in step
                 continue;

@@ -97,6 +97,7 @@ public class Client {
                 write(writes + 1); // the same write until it is acknowledged: repeating it changes nothing
             } catch (RedisException error) {
                 errors++;
+                System.err.println(System.currentTimeMillis() + " " + error);
                 Thread.sleep(20L << Math.min(failures++, 4));
                 continue;
             }

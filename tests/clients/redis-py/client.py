@@ -2,6 +2,7 @@
 
 import json
 import os
+import sys
 import time
 
 import redis
@@ -56,7 +57,8 @@ def main():
             line, longest_of_line = now, 0.0
         try:
             write(writes + 1)  # the same write until it is acknowledged: repeating it changes nothing
-        except RedisError:
+        except RedisError as error:
+            print(int(time.time() * 1000), repr(error), file=sys.stderr)
             errors += 1
             failures += 1
             time.sleep(0.02 * 2 ** min(failures, 5))

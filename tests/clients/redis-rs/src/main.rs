@@ -100,7 +100,8 @@ async fn main() -> Result<(), Box<dyn Error>> {
             (line, longest_of_line) = (Instant::now(), Duration::ZERO);
         }
         // The same write until it is acknowledged: repeating it changes nothing.
-        if master.write(writes + 1).await.is_err() {
+        if let Err(error) = master.write(writes + 1).await {
+            eprintln!("{error}");
             errors += 1;
             let pause = 20 << failures.min(4);
             tokio::time::sleep(Duration::from_millis(fastrand::u64(pause / 2..=pause))).await; // not all clients in step
