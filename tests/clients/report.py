@@ -17,6 +17,8 @@ def part(lines, name):
 def round_(output, crash, switchover, load):
     lines = [json.loads(line) for line in open(output)]
     account = lines.pop()
+    if not any(line["at"] <= int(crash) for line in lines):
+        sys.exit("the master was killed before the client wrote")
     first = [line for line in lines if int(crash) < line["at"] <= int(switchover)]
     second = [line for line in lines if int(switchover) < line["at"]]
     account |= {"crash": part(first, "crash"), "switchover": part(second, "switchover"), "load": float(load)}

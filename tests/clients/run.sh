@@ -34,6 +34,7 @@ kill_master() {
 round() {
   local client=$1 former crash switchover load
   healthy
+  rm -f "$tmp/out" # is_writing must not see what the last one wrote
   load=$(cut -d' ' -f1 /proc/loadavg)
   # shellcheck disable=SC2046,SC2086
   (cd "$cache/$client" && set -f && exec env SECONDS="${DURATION:-30}" timeout $((${DURATION:-30} + 60)) $(command_of "$client")) >"$tmp/out" 2>"$tmp/err" &
