@@ -20,9 +20,9 @@ use tokio::{
 };
 
 use super::{
-    errors::{Reply, reply},
+    errors::{Reply, reply, words},
     info::{Info, NOBODY, ParseError},
-    stream::{HostSilent, Stream, is_silence},
+    stream::{Ending, Stream, is_silence},
 };
 
 /// How often a server is asked whether it is there, when nothing happens.
@@ -41,6 +41,8 @@ const RETRY_FIRST: Duration = Duration::from_millis(20);
 pub const MAX_LAG: Duration = Duration::from_secs(2);
 /// The longest pause before another attempt to connect.
 const RETRY_LONGEST: Duration = Duration::from_millis(500);
+/// A connection that ended sooner is not tried anew at once: a server that closes each would keep the operator busy.
+const LASTING: Duration = Duration::from_millis(250);
 /// Puts back what [`Link::hold_writes`] puts off.
 static PING_REPLICAS: std::sync::LazyLock<Cmd> = std::sync::LazyLock::new(|| {
     let mut cmd = redis::cmd("CONFIG");
@@ -118,7 +120,7 @@ pub enum CommandError {
     #[error("no answer within {} ms", ANSWER_TIMEOUT.as_millis())]
     NoAnswer,
     /// Redis refused, or the connection broke.
-    #[error("{0}")]
+    #[error("{}", words(.0))]
     Redis(#[from] RedisError),
     /// It answered something that cannot be understood.
     #[error("{0}")]
@@ -271,10 +273,12 @@ async fn watch(target: Target, password: String, unreachable_after: Duration, sh
     loop {
         let began = Instant::now();
         match shared.connect(target, &password, unreachable_after).await {
-            Ok((connection, driver, host_silent)) => {
-                pause = RETRY_FIRST;
-                shared.attend(connection, driver, &host_silent).await;
-                continue; // at once: a refusal is the proof of death
+            Ok((connection, driver, ending)) => {
+                shared.attend(connection, driver, &ending).await;
+                if began.elapsed() >= LASTING {
+                    pause = RETRY_FIRST;
+                    continue; // at once: a refusal is the proof of death
+                }
             }
             Err(Refusal::Refused) => shared.update(|r| {
                 if let Health::Lost { how, .. } = &mut r.health {
@@ -325,7 +329,7 @@ async fn log_in(stream: Stream, password: &str) -> Result<(MultiplexedConnection
 }
 
 fn refused(e: &RedisError) -> Refusal {
-    let words = e.to_string();
+    let words = words(e);
     if e.kind() == ErrorKind::AuthenticationFailed || words.contains("WRONGPASS") || words.contains("NOAUTH") {
         Refusal::Password(words)
     } else {
@@ -341,9 +345,9 @@ impl Shared {
         target: Target,
         password: &str,
         unreachable_after: Duration,
-    ) -> Result<(MultiplexedConnection, Driver, HostSilent), Refusal> {
+    ) -> Result<(MultiplexedConnection, Driver, Ending), Refusal> {
         let address = SocketAddr::new(target.ip, target.port);
-        let (stream, host_silent) = match timeout(CONNECT_TIMEOUT, Stream::connect(address, unreachable_after)).await {
+        let (stream, ending) = match timeout(CONNECT_TIMEOUT, Stream::connect(address, unreachable_after)).await {
             Ok(Ok(connected)) => connected,
             Ok(Err(e)) if e.kind() == std::io::ErrorKind::ConnectionRefused => return Err(Refusal::Refused),
             Ok(Err(e)) if is_silence(&e) => return Err(Refusal::HostSilent),
@@ -357,18 +361,21 @@ impl Shared {
             r.info = None; // it may be another process
         });
         let login = log_in(stream, password).await;
-        login.map(|(connection, driver)| (connection, driver, host_silent.clone())).map_err(|refusal| {
-            let silent = host_silent.is_set();
+        login.map(|(connection, driver)| (connection, driver, ending.clone())).map_err(|refusal| {
+            let silent = ending.host_silent();
             self.update(|r| {
                 let since = r.silent_since.take().unwrap_or_else(Instant::now);
                 r.health = if silent { Health::Lost { since, how: Loss::HostSilent } } else { before };
+                if let Some(excess) = ending.excess() {
+                    r.problem = Some(Problem::Answer(excess.to_string()));
+                }
             });
             if silent { Refusal::HostSilent } else { refusal }
         })
     }
 
     /// Watches over one connection until it ends.
-    async fn attend(&self, connection: MultiplexedConnection, mut driver: Driver, host_silent: &HostSilent) {
+    async fn attend(&self, connection: MultiplexedConnection, mut driver: Driver, ending: &Ending) {
         self.connection.lock().unwrap_or_else(PoisonError::into_inner).replace(connection.clone());
         let mut connection = connection;
         let mut ticks = interval(PING_EVERY);
@@ -389,7 +396,10 @@ impl Shared {
         self.update(|r| {
             let asked = r.silent_since.take();
             let now = Instant::now();
-            r.health = if host_silent.is_set() {
+            if let Some(excess) = ending.excess() {
+                r.problem = Some(Problem::Answer(excess.to_string()));
+            }
+            r.health = if ending.host_silent() {
                 Health::Lost { since: asked.unwrap_or(now), how: Loss::HostSilent }
             } else {
                 Health::Lost { since: now, how: Loss::Closed }
@@ -456,8 +466,8 @@ impl Shared {
         let problem = match (refused(e), reply(e)) {
             (Refusal::Password(words), _) => Some(Problem::Password(words)),
             (_, Some(Reply::Busy)) => None,
-            (_, Some(Reply::RefusesWrites)) => Some(Problem::Writes(e.to_string())),
-            (_, Some(Reply::Other)) => Some(Problem::Answer(e.to_string())),
+            (_, Some(Reply::RefusesWrites)) => Some(Problem::Writes(words(e))),
+            (_, Some(Reply::Other)) => Some(Problem::Answer(words(e))),
             (_, None) => return,
         };
         self.update(|r| {

@@ -31,7 +31,7 @@ pub use suspicion::{SILENT_AFTER, Verdict, verdict};
 pub use transition::HOLD;
 
 #[cfg(test)]
-mod fixture;
+pub(crate) mod fixture;
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod rules_tests;
