@@ -62,6 +62,8 @@ crd: ## write crds/, and what is made from it, anew from the Rust types
 	@mkdir -p crds $(CARGO_TARGET_DIR)
 	cargo run --locked --bin $(NAME) -- crd >$(CARGO_TARGET_DIR)/crd.yaml
 	mv $(CARGO_TARGET_DIR)/crd.yaml crds/redisreplications.yaml
+	cargo run --locked --bin $(NAME) -- reference >$(CARGO_TARGET_DIR)/reference.md
+	mv $(CARGO_TARGET_DIR)/reference.md docs/reference.md
 	manifests/generate.sh
 
 fmt: ## format the source

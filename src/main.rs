@@ -29,6 +29,8 @@ enum Command {
     Run(RunArgs),
     /// Print the custom resource definition.
     Crd,
+    /// Print the page that explains its fields.
+    Reference,
     /// Write to a replication, remember every acknowledgement, and tell how long writes were refused and what was lost.
     Drill(DrillArgs),
 }
@@ -51,6 +53,7 @@ fn main() -> anyhow::Result<ExitCode> {
             let crd = serde_saphyr::to_string(&api::crd())?;
             std::io::stdout().write_all(crd.as_bytes())?;
         }
+        Command::Reference => std::io::stdout().write_all(api::reference().as_bytes())?,
         Command::Drill(args) => {
             if let Err(error) = runtime.block_on(drill::run(args)) {
                 eprintln!("drill: {error}");
