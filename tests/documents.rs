@@ -54,3 +54,21 @@ fn every_guarantee_names_tests_that_exist() {
         assert!(test.is_empty() || source.contains(&format!("fn {test}(")), "{file} has no test {test}");
     }
 }
+
+/// Whatever docs/comparison.md says of others has a source, and every source is used.
+#[test]
+fn every_source_of_the_comparison_is_there_and_used() {
+    let page = include_str!("../docs/comparison.md");
+    let (text, list) = page.split_once("## Sources").unwrap();
+    let mut cited = std::collections::BTreeSet::new();
+    for part in text.split('[').skip(1) {
+        let (numbers, _) = part.split_once(']').unwrap();
+        cited.extend(numbers.split(", ").filter_map(|n| n.parse::<usize>().ok()));
+    }
+    let sources: Vec<_> = list.lines().filter(|l| l.contains(". https://")).collect();
+    assert!(sources.len() > 20, "{sources:?}");
+    for (i, source) in sources.iter().enumerate() {
+        assert!(source.starts_with(&format!("{}. ", i + 1)), "{source}");
+    }
+    assert_eq!(cited, (1..=sources.len()).collect());
+}

@@ -9,7 +9,7 @@ use super::RedisReplication;
 
 /// Fields that have Kubernetes' own types. Their documentation is Kubernetes' too, and long: with it the definition comes
 /// near to what `kubectl apply` can keep in its annotation (256 KiB). Ours, on the field itself, stays.
-const KUBERNETES_TYPES: [(&str, &str); 6] = [
+pub(super) const KUBERNETES_TYPES: [(&str, &str); 6] = [
     ("spec", "affinity"),
     ("spec", "imagePullSecrets"),
     ("spec", "resources"),
@@ -106,6 +106,26 @@ mod tests {
             }
         });
         assert_eq!(missing, Vec::<String>::new());
+    }
+
+    /// A person who changes a field wants to know beforehand what that does to the pods.
+    #[test]
+    fn every_field_of_the_spec_says_what_a_change_does() {
+        let mut silent = Vec::new();
+        let mut told: Vec<String> = Vec::new();
+        walk("", &schema(), &mut |path, schema| {
+            let text = schema["description"].as_str().unwrap_or_default();
+            if ["restart", "an't be changed", "an't be\nadded"].iter().any(|words| text.contains(words)) {
+                told.push(format!("{path}."));
+                return;
+            }
+            let above = told.iter().any(|p| path.starts_with(p.as_str()));
+            let section = ["", ".spec", ".spec.auth", ".spec.persistence"].contains(&path);
+            if path.starts_with(".spec") && !path.contains('[') && !above && !section {
+                silent.push(path.to_owned());
+            }
+        });
+        assert_eq!(silent, Vec::<String>::new());
     }
 
     #[test]

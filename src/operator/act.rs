@@ -11,8 +11,9 @@ use kube::{
 };
 use serde_json::json;
 use tokio::time::{Instant, timeout};
+use tracing::Instrument;
 
-use super::{context::Context, observe::Observer, registry::ObjectsReport, status};
+use super::{context::Context, observe::Observer, registry::ObjectsReport, status, trace};
 use crate::{
     api::{CompletedTransition, Outcome, RedisReplication, TransitionKind},
     kubernetes::{
@@ -85,7 +86,7 @@ pub struct Actor<'a> {
 impl Actor<'_> {
     /// Takes the steps of a plan side by side; returns whether all went well.
     pub async fn carry_out(mut self, o: &Observation, p: &Plan) -> bool {
-        let results = join_all(p.steps.iter().map(|step| self.take(o, p, step))).await;
+        let results = join_all(p.steps.iter().map(|step| self.take(o, p, step).instrument(trace::step(step)))).await;
         let mut well = true;
         for (step, result) in p.steps.iter().zip(results) {
             match result {

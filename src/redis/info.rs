@@ -8,6 +8,9 @@ use std::collections::HashMap;
 /// What a replica of nobody follows: a loopback port on which nothing listens.
 pub const NOBODY: (&str, u16) = ("127.0.0.1", 1);
 
+/// The longest id of a process or a history, in characters. They have 40.
+const LONGEST_ID: usize = 64;
+
 /// The facts of one observation of a server.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Info {
@@ -127,11 +130,11 @@ impl Info {
             }),
             other => return Err(malformed("role", other)),
         };
-        let previous = fields.text("master_replid2").ok().filter(|id| id.chars().any(|c| c != '0'));
+        let previous = fields.id("master_replid2").ok().filter(|id| id.chars().any(|c| c != '0'));
         Ok(Self {
-            run_id: fields.text("run_id")?.to_owned(),
-            version: fields.text("redis_version").unwrap_or_default().to_owned(),
-            replication_id: fields.text("master_replid")?.to_owned(),
+            run_id: fields.id("run_id")?.to_owned(),
+            version: fields.text("redis_version").unwrap_or_default().chars().take(LONGEST_ID).collect(),
+            replication_id: fields.id("master_replid")?.to_owned(),
             previous_offset: previous
                 .and(fields.number::<u64>("second_repl_offset").ok())
                 .map_or(0, |o| o.saturating_sub(1)),
@@ -195,6 +198,13 @@ struct Fields<'a>(HashMap<&'a str, &'a str>);
 impl<'a> Fields<'a> {
     fn text(&self, field: &'static str) -> Result<&'a str, ParseError> {
         self.0.get(field).copied().ok_or(ParseError::Missing(field))
+    }
+
+    /// Of a process or a history: 40 hexadecimal digits. It goes into the status, so no other server may say just anything.
+    fn id(&self, field: &'static str) -> Result<&'a str, ParseError> {
+        let value = self.text(field)?;
+        let sound = (1..=LONGEST_ID).contains(&value.len()) && value.bytes().all(|b| b.is_ascii_graphic());
+        if sound { Ok(value) } else { Err(malformed(field, value)) }
     }
 
     fn number<T: std::str::FromStr>(&self, field: &'static str) -> Result<T, ParseError> {

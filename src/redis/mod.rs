@@ -1,6 +1,7 @@
 //! One Redis server over its own connection: what it says of itself, and the few commands that change its role.
 
 mod errors;
+mod guard;
 mod info;
 mod link;
 mod stream;

@@ -34,7 +34,7 @@ pub use transition::HOLD;
 #[allow(clippy::unwrap_used)]
 mod election_tests;
 #[cfg(test)]
-mod fixture;
+pub(crate) mod fixture;
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod rules_tests;
