@@ -94,6 +94,7 @@ impl Supervisor {
         if removed && self.farewell(&o) {
             return false;
         }
+        self.ctx.metrics.observed(&self.key, &o, &self.resource);
         let p = plan(&o);
         self.log(&p);
         let mut well = true;
@@ -179,6 +180,7 @@ impl Supervisor {
             return false;
         }
         self.ctx.registry.leave(&self.key);
+        self.ctx.metrics.forget(&self.key);
         true
     }
 
