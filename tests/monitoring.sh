@@ -34,4 +34,18 @@ check "the address of the handbook comes from the values" renders 'runbook_url: 
 check "nothing of it unless asked for" renders 'kind: Deployment' 'kind: (PrometheusRule|PodMonitor|ServiceMonitor|ConfigMap)'
 check "a PodMonitor for the exporters" renders 'port: metrics' nothing --set metrics.podMonitor.enabled=true
 check "a PodMonitor for one namespace" renders 'matchNames: \[team\]' 'any: true' --set metrics.podMonitor.enabled=true,watchNamespace=team
+
+the_dashboard() { # arrives in the ConfigMap as it is in its file
+  render -s templates/metrics.yaml --set metrics.dashboard.enabled=true | sed -n 's/^    //p' | sed -n '/^{/,/^}/p' >"$tmp/dashboard.json" &&
+    python3 -c 'import json, sys; a, b = (json.load(open(f)) for f in sys.argv[1:]); sys.exit(a != b)' "$tmp/dashboard.json" $chart/files/dashboard.json
+}
+metrics_of_ours() { # in the dashboard and the alerts are ones that docs/monitoring.md lists, and so the operator has
+  local metric known; known=$(sed -n 's/^| `\(redis_replication_[a-z_]*\).*/\1/p' docs/monitoring.md)
+  for metric in $(grep -ohE 'redis_replication_[a-z_]+' "$rules" $chart/files/dashboard.json | sort -u); do
+    grep -qxE "$(sed -E 's/_(bucket|sum|count)$//' <<<"$metric")" <<<"$known" || { echo "$metric is not in docs/monitoring.md"; return 1; }
+  done
+}
+check "the dashboard in the chart is the file" the_dashboard
+check "the dashboard for Grafana's sidecar" renders 'grafana_dashboard: "1"' nothing --set metrics.dashboard.enabled=true
+check "dashboard and alerts speak of metrics that there are" metrics_of_ours
 summary
