@@ -37,7 +37,7 @@ kubectl get pods -A -o json | tests/monitoring/targets.py "$proxy" "$ns" "$tmp"
 promtool check config "$tmp/prometheus.yaml" >"$tmp/config.log"
 prometheus --config.file="$tmp/prometheus.yaml" --storage.tsdb.path="$tmp/data" --web.listen-address="$prometheus" \
   >"$tmp/prometheus.log" 2>&1 & pids+=($!)
-until_true 20 "Prometheus is ready" curl -sf "http://$prometheus/-/ready"
+until_true 20 "Prometheus is ready" curl -sf "http://$prometheus/-/ready"; began=$SECONDS
 
 # Something to see: writes, and a change of master under them.
 load() {
@@ -54,7 +54,7 @@ say "10 to 20 s of writes, and a switchover"
 
 python3 tests/monitoring/check.py "http://$prometheus" "$ns" shop 30
 if [ $# -gt 0 ]; then
-  python3 tests/monitoring/picture.py "http://$prometheus" "$ns" shop $((SECONDS - started + 5)) >"$tmp/picture"
+  python3 tests/monitoring/picture.py "http://$prometheus" "$ns" shop $((SECONDS - began)) >"$tmp/picture"
   mv "$tmp/picture" "$1"; say "drew $1"
 fi
 say "all is as it should be"

@@ -24,7 +24,7 @@ def number(value, unit):
     if unit in ("bytes", "Bps"):
         for prefix in ("", "Ki", "Mi", "Gi"):
             if abs(value) < 1024 or prefix == "Gi":
-                return f"{value:.3g} {prefix}B" + ("/s" if unit == "Bps" else "")
+                return (f"{value:.3g}" if value < 1000 else f"{value:.0f}") + f" {prefix}B" + ("/s" if unit == "Bps" else "")
             value /= 1024
     suffix = {"s": " s", "percent": " %", "ops": "/s", "reqps": "/s"}.get(unit, "")
     return f"{value:.3g}{suffix}" if value < 1000 else f"{value:.0f}{suffix}"
@@ -49,11 +49,11 @@ def stat(prometheus, panel, targets, x, y, width):
 
 
 def graph(prometheus, panel, targets, x, y, width, height, span):
-    end = time.time()
+    end, step = time.time(), max(1, span // 200)
     unit = panel["fieldConfig"]["defaults"]["unit"]
     series = []
     for expression, template in targets:
-        for found in prometheus.query_range(expression, end - span, end, max(1, span // 200)):
+        for found in prometheus.query_range(expression, end - span, end, step):
             points = [(t, float(v)) for t, v in found["values"] if math.isfinite(float(v))]
             if points:
                 series.append((label(template, found["metric"]), points))
@@ -63,9 +63,12 @@ def graph(prometheus, panel, targets, x, y, width, height, span):
     out = [f'<path d="M{left:.0f} {bottom:.0f}H{right:.0f}" stroke="#ccc"/>', text(right, top - 2, number(largest, unit), 9, "#888", "end")]
     for i, (name, points) in enumerate(series[:8]):
         colour = COLOURS[i % len(COLOURS)]
-        path = " ".join(
-            f"{left + (t - end + span) / span * (right - left):.1f},{bottom - v / largest * (bottom - top - 4):.1f}" for t, v in points)
-        out.append(f'<polyline points="{path}" fill="none" stroke="{colour}" stroke-width="1.5"/>')
+        path, before = "", -math.inf
+        for t, v in points:  # nothing is drawn where nothing was measured
+            spot = f"{left + (t - end + span) / span * (right - left):.1f} {bottom - v / largest * (bottom - top - 4):.1f}"
+            path += ("L" if t - before < 1.5 * step else "M") + spot
+            before = t
+        out.append(f'<path d="{path}" fill="none" stroke="{colour}" stroke-width="1.5"/>')
         spot = (left + (i % 2) * (right - left) / 2, bottom + LINE * (1 + i // 2))
         out.append(text(*spot, f"{name[:30]}  {number(points[-1][1], unit)}", 9, colour))
     return out

@@ -37,6 +37,21 @@ pub enum Cause {
 }
 
 impl Cause {
+    /// What each kind of change can be due to, as far as one process sees it from its beginning to its end.
+    pub const KNOWN: [(TransitionKind, Self); 11] = [
+        (TransitionKind::Election, Self::FirstMaster),
+        (TransitionKind::Election, Self::AllRestarted),
+        (TransitionKind::Failover, Self::ProcessEnded),
+        (TransitionKind::Failover, Self::Hung),
+        (TransitionKind::Failover, Self::Unreachable),
+        (TransitionKind::Failover, Self::Forced),
+        (TransitionKind::Switchover, Self::PodDeleted),
+        (TransitionKind::Switchover, Self::ScaledDown),
+        (TransitionKind::Switchover, Self::RollingUpdate),
+        (TransitionKind::Switchover, Self::Requested),
+        (TransitionKind::Switchover, Self::Preferred),
+    ];
+
     /// What makes the master change, by what is known when it begins.
     pub fn of(o: &Observation, kind: TransitionKind) -> Self {
         match kind {

@@ -34,7 +34,9 @@ const RESOURCE_GAUGES: [(&str, &str, OfResource); 7] = [
 const MEMBER_GAUGES: [(&str, &str, OfMember); 9] = [
     ("member_master", "1 for a member that calls itself master", |m, _| m.master.map(one_if)),
     ("member_offset_bytes", "Position in the replication stream", |m, _| m.offset.map(float)),
-    ("member_lag_bytes", "Bytes of the master's stream that the replica has not acknowledged", |m, _| m.lag.map(float)),
+    ("member_lag_bytes", "Bytes that the replica is behind the master, by what each has last said", |m, _| {
+        m.lag.map(float)
+    }),
     (
         "member_heard_seconds",
         "Since the replica's offset last moved; a master that it hears moves it every second",

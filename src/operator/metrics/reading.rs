@@ -119,16 +119,16 @@ fn member(o: &Observation, name: &str, m: &Member, master: Option<(&str, &Info)>
     }
 }
 
-/// Bytes that the replica has not acknowledged, by the master's own word: both figures are of one moment. Of one that the
-/// master does not count among its replicas, the difference of what both say; of one with another history, nothing.
+/// How far it is behind the master, by the better of two words: what it says itself, if it has the master's history, and
+/// what the master says that it has acknowledged, which is nothing until its first acknowledgement.
 fn lag(m: &Member, info: &Info, truth: &Info) -> Option<u64> {
     if info.is_master() {
         return None;
     }
     let ip = m.ip().map(|ip| ip.to_string());
     let slaves = truth.master().map(|side| side.slaves.as_slice()).unwrap_or_default();
-    let seen = slaves.iter().find(|s| Some(&s.ip) == ip.as_ref() && s.state == "online");
-    let same_history = info.replication_id == truth.replication_id;
-    let offset = seen.map(|s| s.offset).or(same_history.then_some(info.offset))?;
+    let seen = slaves.iter().find(|s| Some(&s.ip) == ip.as_ref() && s.state == "online" && s.offset > 0);
+    let own = (info.replication_id == truth.replication_id).then_some(info.offset);
+    let offset = seen.map(|s| s.offset).max(own)?;
     Some(truth.offset.saturating_sub(offset))
 }

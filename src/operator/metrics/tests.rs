@@ -181,6 +181,36 @@ fn a_transition_that_another_process_began_has_an_unknown_reason() {
     assert!(text.contains(r#"kind="Switchover",reason="Unknown",outcome="Abandoned"} 1"#), "{text}");
 }
 
+/// A replica that has just come to the master has acknowledged nothing yet.
+#[test]
+fn lag_is_by_the_better_of_two_words() {
+    for (acknowledged, own, behind) in [(0, 130, "10.0"), (120, 130, "10.0"), (135, 130, "5.0"), (150, 150, "0.0")] {
+        let mut o = observation();
+        let of = |o: &mut Observation, i: usize| o.members.get_mut(&name(i)).unwrap().server.info.take().unwrap();
+        let (at, mut master) = of(&mut o, 0);
+        if let Role::Master(side) = &mut master.role {
+            side.slaves[0].offset = acknowledged;
+        }
+        o.members.get_mut(&name(0)).unwrap().server.info = Some((at, master));
+        let (at, mut replica) = of(&mut o, 1);
+        replica.offset = own;
+        o.members.get_mut(&name(1)).unwrap().server.info = Some((at, replica));
+        let metrics = Metrics::default();
+        metrics.observed(&key("shop"), &o, &resource());
+        let lag = series(&metrics.text(), "redis_replication_member_lag_bytes{");
+        assert!(lag.len() == 1 && lag[0].ends_with(&format!(" {behind}")), "{acknowledged} {own}: {lag:?}");
+    }
+}
+
+#[test]
+fn counts_begin_at_zero() {
+    let metrics = Metrics::default();
+    metrics.observed(&key("shop"), &observation(), &resource());
+    let counts = series(&metrics.text(), "redis_replication_transitions_total{");
+    assert_eq!(counts.len(), 16);
+    assert!(counts.iter().all(|line| line.ends_with(" 0")), "{counts:?}");
+}
+
 #[rstest]
 #[case::first(TransitionKind::Election, "FirstMaster", |o: &mut Observation| o.record.master = None)]
 #[case::restarted(TransitionKind::Election, "AllRestarted", |_: &mut Observation| {})]
