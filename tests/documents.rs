@@ -55,6 +55,12 @@ fn every_alert_is_explained() {
     assert!(alerts.len() > 8, "{alerts:?}");
     let anchors = alerts.iter().map(|a| format!("docs/operations.md#{}", a.to_lowercase()));
     assert_eq!(links, anchors.collect::<Vec<_>>());
+    let listed: Vec<_> = include_str!("../docs/monitoring.md")
+        .lines()
+        .filter_map(|l| l.strip_prefix("| `RedisReplication")?.split('`').next())
+        .map(|rest| format!("RedisReplication{rest}"))
+        .collect();
+    assert_eq!(listed, alerts);
     let headings: Vec<_> = OPERATIONS.lines().filter_map(|l| l.strip_prefix("### Redis")).collect();
     assert_eq!(headings, alerts.iter().map(|a| a.trim_start_matches("Redis")).collect::<Vec<_>>(), "in the same order");
 }

@@ -39,18 +39,21 @@ prometheus --config.file="$tmp/prometheus.yaml" --storage.tsdb.path="$tmp/data" 
   >"$tmp/prometheus.log" 2>&1 & pids+=($!)
 until_true 20 "Prometheus is ready" curl -sf "http://$prometheus/-/ready"; began=$SECONDS
 
-# Something to see: writes, and a change of master under them.
-load() {
-  kubectl -n "$ns" exec "$(master)" -c redis -- sh -c \
-    'export REDISCLI_AUTH=$(cat /etc/redis-auth/password); timeout 8 redis-benchmark -a "$REDISCLI_AUTH" -t set -c 1 -d 100 -r 100000 -n 10000000 -q'
+# Something to see: writes, a switchover and a failover under them.
+in_master() { kubectl -n "$ns" exec "$(master)" -c redis -- sh -c "$1"; }
+load() { # until the time is up
+  in_master 'timeout 5 redis-benchmark -a "$(cat /etc/redis-auth/password)" -t set -c 1 -d 100 -r 100000 -n 10000000 -q' >>"$tmp/load.log" 2>&1 || true
 }
-load >"$tmp/load.log" 2>&1 || true
-before=$(master)
+changed_from() { [ "$(master)" != "$1" ]; }
+load; before=$(master)
 kubectl -n "$ns" annotate rr shop redis.replication.dev/switchover-to=any >/dev/null
-changed() { [ "$(master)" != "$before" ]; }
-until_true 30 "the master has changed" changed
-load >>"$tmp/load.log" 2>&1 || true
-say "10 to 20 s of writes, and a switchover"
+until_true 30 "the switchover is over" changed_from "$before"
+load; before=$(master)
+in_master 'kill -9 $(cat /run/redis/server.pid)' >>"$tmp/load.log" 2>&1 || true
+until_true 30 "the failover is over" changed_from "$before"
+load
+kubectl -n "$ns" wait rr/shop --for=condition=Ready --timeout=1m >/dev/null
+say "writes, a switchover, a failover"
 
 python3 tests/monitoring/check.py "http://$prometheus" "$ns" shop 30
 if [ $# -gt 0 ]; then

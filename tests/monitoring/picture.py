@@ -57,10 +57,14 @@ def graph(prometheus, panel, targets, x, y, width, height, span):
             points = [(t, float(v)) for t, v in found["values"] if math.isfinite(float(v))]
             if points:
                 series.append((label(template, found["metric"]), points))
+    lanes = panel["type"] == "state-timeline"
+    if lanes:
+        series = [(name, [(t, len(series) - i) for t, _ in points]) for i, (name, points) in enumerate(series)]
     left, right, top = x + 8, x + width - 8, y + 34
     bottom = y + height - 12 - LINE * math.ceil(min(len(series), 8) / 2)
     largest = max((v for _, points in series for _, v in points), default=0) or 1
-    out = [f'<path d="M{left:.0f} {bottom:.0f}H{right:.0f}" stroke="#ccc"/>', text(right, top - 2, number(largest, unit), 9, "#888", "end")]
+    scale = "" if lanes else number(largest, unit)
+    out = [f'<path d="M{left:.0f} {bottom:.0f}H{right:.0f}" stroke="#ccc"/>', text(right, top - 2, scale, 9, "#888", "end")]
     for i, (name, points) in enumerate(series[:8]):
         colour = COLOURS[i % len(COLOURS)]
         path, before = "", -math.inf
@@ -70,7 +74,7 @@ def graph(prometheus, panel, targets, x, y, width, height, span):
             before = t
         out.append(f'<path d="{path}" fill="none" stroke="{colour}" stroke-width="1.5"/>')
         spot = (left + (i % 2) * (right - left) / 2, bottom + LINE * (1 + i // 2))
-        out.append(text(*spot, f"{name[:30]}  {number(points[-1][1], unit)}", 9, colour))
+        out.append(text(*spot, name[:30] if lanes else f"{name[:30]}  {number(points[-1][1], unit)}", 9, colour))
     return out
 
 
