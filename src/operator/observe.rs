@@ -19,7 +19,7 @@ use crate::{
     api::{ANY_MEMBER, Reason, RedisReplication, RequestKind},
     kubernetes::stores::{self, Key},
     objects::names,
-    redis::{Health, Link, Loss, Problem, Target},
+    redis::{Authority, Health, Link, Loss, Problem, Target},
     replication::{
         Contact, Failure, Former, Member, Memory, Moment, Observation, Pending, Pod, Record, Recorded, Request,
         RoleLabel, Server, Settings,
@@ -53,6 +53,7 @@ pub struct Observer {
     key: Key,
     sources: Sources,
     changed: Arc<Notify>,
+    authority: Authority,
     start: Instant,
     links: BTreeMap<String, Watched>,
     routed: Option<(Instant, String)>,
@@ -77,12 +78,14 @@ struct Watched {
 }
 
 impl Observer {
-    /// For one resource; `changed` is woken when something about a member changes.
-    pub fn new(key: Key, sources: Sources, changed: Arc<Notify>) -> Self {
+    /// For one resource; `changed` is woken when something about a member changes. Members are connected to with
+    /// `authority` only.
+    pub fn new(key: Key, sources: Sources, changed: Arc<Notify>, authority: Authority) -> Self {
         Self {
             key,
             sources,
             changed,
+            authority,
             start: Instant::now(),
             links: BTreeMap::new(),
             routed: None,
@@ -210,7 +213,8 @@ impl Observer {
         if let (Some(ip), Some(password), false) = (pod.ip, password, pod.leaving && !pod.running) {
             let target = Target { ip, port: names::REDIS_PORT };
             let changed = Arc::clone(&self.changed);
-            let link = Link::open(target, password.to_owned(), settings.unreachable_after, changed);
+            let authority = Arc::clone(&self.authority);
+            let link = Link::open(target, password.to_owned(), settings.unreachable_after, changed, authority);
             self.links.insert(name.to_owned(), Watched { pod: pod.clone(), link });
         }
         Some(pod)

@@ -40,7 +40,9 @@ pub async fn supervise(key: Key, handle: Arc<Handle>, ctx: Context) {
         return ctx.registry.leave(&key); // deleted meanwhile: made anew, it must find a supervisor again
     };
     tracing::info!(namespace = key.namespace, resource = key.name, "supervising");
-    let observer = Observer::new(key.clone(), ctx.sources.clone(), Arc::clone(&handle.changed));
+    let leadership = ctx.leadership.clone();
+    let authority = Arc::new(move || leadership.holds());
+    let observer = Observer::new(key.clone(), ctx.sources.clone(), Arc::clone(&handle.changed), authority);
     let mut s = Supervisor {
         key,
         handle,

@@ -48,6 +48,9 @@ static PING_REPLICAS: std::sync::LazyLock<Cmd> = std::sync::LazyLock::new(|| {
     cmd
 });
 
+/// The name of the operator's connections in `CLIENT LIST`.
+const OPERATOR: &str = "redis-replication-operator";
+
 /// Where a server is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Target {
@@ -125,6 +128,9 @@ pub enum CommandError {
     Parse(#[from] ParseError),
 }
 
+/// May this process command servers now?
+pub type Authority = Arc<dyn Fn() -> bool + Send + Sync>;
+
 /// A watched server. Dropping it ends the watching.
 #[derive(Debug)]
 pub struct Link {
@@ -137,6 +143,7 @@ struct Shared {
     report: watch::Sender<Report>,
     connection: Mutex<Option<MultiplexedConnection>>,
     changed: Arc<Notify>,
+    authority: Authority,
 }
 
 impl std::fmt::Debug for Shared {
@@ -154,9 +161,19 @@ impl Drop for Link {
 impl Link {
     /// Begins to watch a server; `changed` is woken whenever something about it changes that matters to a decision.
     /// Bytes that its host does not acknowledge for `unreachable_after` end the connection.
-    pub fn open(target: Target, password: String, unreachable_after: Duration, changed: Arc<Notify>) -> Self {
+    ///
+    /// A connection is made only with `authority`, and ends those of other operators before it counts: see
+    /// [`predecessors`].
+    pub fn open(
+        target: Target,
+        password: String,
+        unreachable_after: Duration,
+        changed: Arc<Notify>,
+        authority: Authority,
+    ) -> Self {
         let report = Report { health: Health::Connecting, info: None, silent_since: None, problem: None };
-        let shared = Arc::new(Shared { report: watch::Sender::new(report), connection: Mutex::new(None), changed });
+        let report = watch::Sender::new(report);
+        let shared = Arc::new(Shared { report, connection: Mutex::new(None), changed, authority });
         let task = tokio::spawn(watch(target, password, unreachable_after, Arc::clone(&shared)));
         Self { target, shared, task }
     }
@@ -269,6 +286,10 @@ async fn within<T>(answer: impl Future<Output = T>) -> Result<T, CommandError> {
 async fn watch(target: Target, password: String, unreachable_after: Duration, shared: Arc<Shared>) {
     let mut pause = RETRY_FIRST;
     loop {
+        if !(shared.authority)() {
+            sleep(RETRY_LONGEST).await;
+            continue;
+        }
         let began = Instant::now();
         match shared.connect(target, &password, unreachable_after).await {
             Ok((connection, driver, host_silent)) => {
@@ -315,7 +336,7 @@ async fn log_in(stream: Stream, password: &str) -> Result<(MultiplexedConnection
     let mut driver: Driver = Box::pin(driver);
     // a name for CLIENT LIST, and never evicted; an old server may not know the latter
     let mut hello = redis::pipe();
-    hello.cmd("CLIENT").arg("SETNAME").arg("redis-replication-operator").ignore();
+    hello.cmd("CLIENT").arg("SETNAME").arg(OPERATOR).ignore();
     hello.cmd("CLIENT").arg("NO-EVICT").arg("on").ignore();
     tokio::select! {
         () = &mut driver => return Err(Refusal::Other),
@@ -369,11 +390,17 @@ impl Shared {
 
     /// Watches over one connection until it ends.
     async fn attend(&self, connection: MultiplexedConnection, mut driver: Driver, host_silent: &HostSilent) {
-        self.connection.lock().unwrap_or_else(PoisonError::into_inner).replace(connection.clone());
         let mut connection = connection;
         let mut ticks = interval(PING_EVERY);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let asking = async {
+            while !self.end_predecessors(&mut connection).await {
+                ticks.tick().await;
+            }
+            if !(self.authority)() {
+                return;
+            }
+            self.connection.lock().unwrap_or_else(PoisonError::into_inner).replace(connection.clone());
             for n in (0..INFO_EVERY).cycle() {
                 ticks.tick().await;
                 // what it means is in the report
@@ -408,6 +435,34 @@ impl Shared {
         }
         self.changed.notify_one();
         within(answer).await
+    }
+
+    /// Closes the connections of other operators, and of this one before. Returns whether that is done; a server that runs
+    /// a script for long refuses to.
+    async fn end_predecessors(&self, connection: &mut MultiplexedConnection) -> bool {
+        let mut pipe = Pipeline::new();
+        pipe.cmd("CLIENT").arg("ID").cmd("CLIENT").arg("LIST").arg("TYPE").arg("normal");
+        let listed = self.answered(Instant::now(), pipe.query_async::<(u64, String)>(connection)).await;
+        let result = match listed {
+            Ok(Ok((own, clients))) => {
+                let mut kill = Pipeline::new();
+                for id in predecessors(&clients, own) {
+                    kill.cmd("CLIENT").arg("KILL").arg("ID").arg(id).ignore();
+                }
+                if kill.is_empty() {
+                    return true;
+                }
+                self.answered(Instant::now(), kill.query_async::<()>(connection)).await
+            }
+            Ok(Err(e)) => Ok(Err(e)),
+            Err(e) => Err(e),
+        };
+        match result {
+            Ok(Ok(())) => return true,
+            Ok(Err(e)) => self.take_in_error(&e),
+            Err(_) => {} // unanswered: the report says since when
+        }
+        false
     }
 
     async fn ping(&self, connection: &mut MultiplexedConnection) -> Result<(), CommandError> {
@@ -486,6 +541,19 @@ impl Shared {
             self.changed.notify_one();
         }
     }
+}
+
+/// The connections of operators in an answer to `CLIENT LIST`, but for the `own` one.
+///
+/// An operator that was stopped for long goes on with what it was about to do. Its commands would reach servers that
+/// another operator leads by now, and Redis cannot tell old commands from new ones. But they come over a connection that was
+/// there before: so whoever takes over closes those first.
+fn predecessors(clients: &str, own: u64) -> Vec<u64> {
+    let id = |line: &str| {
+        let field = |name: &str| line.split(' ').find_map(|f| f.strip_prefix(name)?.strip_prefix('='));
+        (field("name")? == OPERATOR).then(|| field("id")?.parse().ok()).flatten()
+    };
+    clients.lines().filter_map(id).filter(|id| *id != own).collect()
 }
 
 /// The sections one by one: Redis 6.2 takes a single one in each `INFO`. Returns them, the replica's state as `ROLE` has

@@ -6,4 +6,4 @@ mod link;
 mod stream;
 
 pub use info::{FollowState, Info, MasterSide, MemoryUse, NOBODY, ParseError, ReplicaSide, Role, SlaveState};
-pub use link::{CommandError, Health, Link, Loss, MAX_LAG, NOTICEABLE, Problem, Report, Target};
+pub use link::{Authority, CommandError, Health, Link, Loss, MAX_LAG, NOTICEABLE, Problem, Report, Target};

@@ -4,7 +4,7 @@ use std::{cmp::Reverse, time::Duration};
 
 use super::{
     lost,
-    observation::Observation,
+    observation::{Member, Moment, Observation},
     promises,
     suspicion::{Verdict, verdict},
 };
@@ -77,6 +77,7 @@ pub fn elect(o: &Observation, lost: Option<&str>) -> Election {
     let forced = lost::forced(o);
     let since = o.memory.masterless_since.unwrap_or(o.now);
     let waited = o.now.saturating_sub(since);
+    let ended = ended(o);
     let asked_for = o.settings.request.as_ref().filter(|_| forced).and_then(|r| r.to.as_deref());
     let mut best: Option<(Worth, &str)> = None;
     let mut unsettled = Vec::new(); // survivors whose last word is still to come
@@ -87,7 +88,8 @@ pub fn elect(o: &Observation, lost: Option<&str>) -> Election {
             Verdict::Alive(info) if info.loading => loading.push(name.as_str()),
             Verdict::Alive(info) => {
                 // an answer from before the loss may lack what has arrived since, in a copy or in the stream
-                let old = member.asked_at() < since && lost != Some(name);
+                // an answer from before the loss may lack what has arrived since, in a copy or in the stream
+                let old = member.asked_at() < ended && lost != Some(name);
                 if old {
                     unsettled.push(name.as_str());
                 }
@@ -127,7 +129,7 @@ pub fn elect(o: &Observation, lost: Option<&str>) -> Election {
     if forced {
         return elected("a person decided so".into());
     }
-    if !unsettled.is_empty() && waited < SURVIVORS_PATIENCE {
+    if !unsettled.is_empty() && o.now < ended + SURVIVORS_PATIENCE {
         return Election::Wait(format!("waiting for the last word of {}", list(&unsettled)));
     }
     if !worth.survivor {
@@ -183,12 +185,20 @@ fn cost(o: &Observation, lost: Option<&str>) -> String {
     format!("only {} of its {replicas} replicas could be asked: writes that {k} confirmed may be lost", counted.len())
 }
 
-/// The replicas of `lost` that answer, follow nobody alive, and have lost nothing; and how many it had.
+/// From when on an answer tells all that a replica will ever have of the lost master. It may have been silent for long: until
+/// its end was proven, bytes of it were on their way.
+fn ended(o: &Observation) -> Moment {
+    o.memory.gone_since.or(o.memory.masterless_since).unwrap_or(o.now)
+}
+
+/// The replicas of `lost` that have answered since its end, follow nobody alive, and have lost nothing; and how many it had.
+/// One that hangs may hold the very write that is missing elsewhere.
 fn counted<'a>(o: &'a Observation, lost: &str) -> (Vec<&'a str>, usize) {
     let replicas = o.record.members.keys().filter(|n| *n != lost).count();
-    let counts = |n: &str, m| match verdict(o, m) {
+    let counts = |n: &str, m: &Member| match verdict(o, m) {
         Verdict::Alive(i) => {
             n != lost
+                && m.asked_at() >= ended(o)
                 && o.record.members.contains_key(n)
                 && o.is_recorded_process(n, i)
                 && lineage(o, i) != Lineage::Foreign
@@ -220,7 +230,7 @@ fn worth(o: &Observation, name: &str, info: &Info) -> Worth {
         },
         offset: if lineage == Lineage::Foreign { 0 } else { info.offset },
         keys: if lineage == Lineage::Foreign { info.keys } else { 0 },
-        stays: o.wanted(name) && !o.members.get(name).is_some_and(super::Member::leaving),
+        stays: o.wanted(name) && !o.members.get(name).is_some_and(Member::leaving),
         preferred: o.settings.preferred_master.as_deref() == Some(name),
         first: Reverse(o.ordinal(name)),
     }

@@ -54,13 +54,13 @@ fn hung(o: &Observation, lost: &str, words: &str, p: &mut Plan) {
     let others = alive(o, lost);
     if let Some((name, _)) = others.iter().find(|(n, i)| hears(o, n, i)) {
         look_at_others(o, lost, p);
-        return p
-            .wait(Topic::Isolation, format!("{lost} does not answer the operator, and {name} hears it: no failover"));
+        return p.wait(isolation(o), format!("{lost} does not answer the operator, and {name} hears it: no failover"));
     }
     if !others.iter().any(|(n, i)| o.is_recorded_process(n, i) && !i.loading) {
         return p.wait(Topic::Election, format!("{lost} has hung ({words}), and no replica has its data"));
     }
     if let Some(missing) = election::missing_quorum(o, lost) {
+        look_at_others(o, lost, p);
         return p.wait(Topic::Quorum, format!("{lost} has hung ({words}), and {missing}"));
     }
     p.steps.push(Step::Kill { member: lost.to_owned(), reason: words.to_owned() });
@@ -77,8 +77,7 @@ fn unreachable(o: &Observation, lost: &str, words: &str, p: &mut Plan) {
     }
     if let Some((name, _)) = others.iter().find(|(n, i)| hears(o, n, i)) {
         look_at_others(o, lost, p);
-        return p
-            .wait(Topic::Isolation, format!("{lost} cannot be reached ({words}), and {name} hears it: no failover"));
+        return p.wait(isolation(o), format!("{lost} cannot be reached ({words}), and {name} hears it: no failover"));
     }
     let forced = forced(o);
     if o.record.fence == 0 && !forced {
@@ -88,6 +87,7 @@ fn unreachable(o: &Observation, lost: &str, words: &str, p: &mut Plan) {
         return p.wait(Topic::NotFenced, text);
     }
     if let Some(missing) = election::missing_quorum(o, lost).filter(|_| !forced) {
+        look_at_others(o, lost, p);
         return p.wait(Topic::Quorum, format!("{lost} cannot be reached ({words}), and {missing}"));
     }
     let mut since = Duration::ZERO;

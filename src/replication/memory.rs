@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::{
     observation::{Moment, Observation},
     promises, shepherd,
-    suspicion::{Verdict, verdict},
+    suspicion::{Fate, Verdict, fate, verdict},
 };
 use crate::redis::Info;
 
@@ -19,6 +19,8 @@ pub struct Memory {
     pub demoted: BTreeMap<String, Demotion>,
     /// Since when there has been no usable master.
     pub masterless_since: Option<Moment>,
+    /// Since when it has been proven that the recorded master's process is gone.
+    pub gone_since: Option<Moment>,
     /// When the master Service was last pointed at another pod.
     pub routed_at: Option<Moment>,
     /// When a switchover was last abandoned.
@@ -140,6 +142,9 @@ impl Memory {
             Some(_) => m.masterless_since = None,
             None => drop(m.masterless_since.get_or_insert(o.now)),
         }
+        let recorded = o.record.transition.as_ref().map(|t| &t.to).or(o.record.master.as_ref());
+        let gone = serving.is_none() && recorded.is_some_and(|n| matches!(fate(o, n), Fate::Gone(_)));
+        m.gone_since = gone.then(|| m.gone_since.unwrap_or(o.now));
         m.demoted.retain(|name, d| {
             let same =
                 o.members.get(name).and_then(|m| m.server.info.as_ref()).is_some_and(|(_, i)| i.run_id == d.run_id);

@@ -31,6 +31,9 @@ pub use suspicion::{Fate, SILENT_AFTER, Verdict, fate, verdict};
 pub use transition::HOLD;
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod election_tests;
+#[cfg(test)]
 pub(crate) mod fixture;
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]

@@ -145,9 +145,11 @@ impl World {
     pub fn unstall(&mut self) {
         let Some(stalled) = self.stalled.take() else { return };
         let present = std::mem::replace(&mut self.operator, stalled.operator);
+        self.late = true;
         for step in &stalled.steps {
-            self.take(&stalled.observation, step, true);
+            self.take(&stalled.observation, step);
         }
+        self.late = false;
         self.operator = present;
     }
 }

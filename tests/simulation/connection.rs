@@ -81,7 +81,9 @@ impl World {
                 }
             }
         }
-        if l.run.is_none() && there && back {
+        if l.run.is_none() && self.late {
+            // without the lease it connects to nobody
+        } else if l.run.is_none() && there && back {
             match process {
                 Some(r) => {
                     l.run = Some(r.run);
@@ -100,11 +102,13 @@ impl World {
                 l.contact = Contact::HostSilent { since: moment(began) };
             }
         }
+        let mut first = false;
         if there && back {
             l.unacknowledged = None;
             match process {
                 Some(r) if l.run == Some(r.run) && !r.stopped => {
                     let age = l.info.as_ref().map(|(asked, _)| at.saturating_sub(*asked));
+                    first = l.info.is_none();
                     if fresh || age.is_none_or(|age| age.as_millis() >= INFO_EVERY.into()) {
                         l.info = Some((at, self.info(r)));
                     }
@@ -114,7 +118,18 @@ impl World {
                 _ => {}
             }
         }
+        if first && !self.tampering.spares_predecessors {
+            self.end_predecessors(l.host);
+        }
         self.operator.links.insert(i, l);
+    }
+
+    /// A new connection closes those of operators before, and what was on its way over them is lost.
+    fn end_predecessors(&mut self, host: usize) {
+        self.delayed.retain(|(h, ..)| *h != host);
+        for l in self.stalled.iter_mut().flat_map(|s| s.operator.links.values_mut()).filter(|l| l.host == host) {
+            (l.run, l.info) = (None, None);
+        }
     }
 
     /// Keeps the connections to the pods that there are, as `Observer::connect` does. Returns the pod that the connection is

@@ -36,9 +36,10 @@ fn breaks(history: &History, tampering: Tampering, invariant: &str) {
 }
 
 /// The master is cut off, and another is chosen in the end.
-const FAILOVER: [Event; 12] = [
+const FAILOVER: [Event; 13] = [
     Isolate { member: 0 },
     Later { ms: 3000 },
+    ROUND,
     ROUND,
     ROUND,
     Later { ms: 5000 },
@@ -58,9 +59,30 @@ fn without_the_quorum() {
         o.record.wait_replicas = o.record.members.len(); // as if one replica were always enough
     }
     let confirm = [Isolate { member: 2 }, WAIT, Receive { member: 1, count: 9 }];
-    let lose = [PowerOff { member: 0 }, PowerOff { member: 1 }, Heal, Later { ms: 3000 }, ROUND, ROUND];
+    let lose = [PowerOff { member: 0 }, PowerOff { member: 1 }, Heal, Later { ms: 3000 }, ROUND, ROUND, ROUND];
     let wait = [Later { ms: 5000 }, ROUND, ROUND, ROUND, ROUND];
     breaks(&history(true, &[&confirm, &lose, &wait]), Tampering { facts, ..Tampering::default() }, "I4");
+}
+
+/// The second master was promoted without `min-replicas-to-write`, is cut off, and nothing stops it.
+#[test]
+fn without_min_replicas() {
+    fn facts(o: &mut Observation) {
+        let infos = o.members.values_mut().filter_map(|m| m.server.info.as_mut());
+        infos.filter(|(_, i)| i.is_master()).for_each(|(_, i)| i.min_replicas = 1); // as if it had one
+    }
+    fn steps(_: &Observation, steps: &mut Vec<Step>) {
+        for step in steps {
+            if let Step::Promote { min_replicas, .. } | Step::Fence { min_replicas, .. } = step {
+                *min_replicas = 0;
+            }
+        }
+    }
+    let first = [Kill { member: 0 }, ReceiveAll, Later { ms: 300 }, ROUND, ROUND, ROUND, ROUND, ReceiveAll, ROUND];
+    let settle = [Later { ms: 1100 }, ReceiveAll, ROUND, Later { ms: 1100 }, ROUND, ROUND, Isolate { member: 1 }];
+    let second = [Later { ms: 3000 }, ROUND, ROUND, Later { ms: 5000 }, ROUND, ROUND, ROUND, ROUND];
+    let history = history(false, &[&first, &settle, &second]);
+    breaks(&history, Tampering { facts, steps, ..Tampering::default() }, "I3");
 }
 
 /// A replica that still follows the former master finds it again, and confirms what it writes.
@@ -92,7 +114,7 @@ fn without_the_freeze() {
     }
     let found = [Heal, Cut { from: None, to: Some(0) }, Cut { from: Some(0), to: None }, ReceiveAll, ReceiveAll];
     let confirm = [Later { ms: 1100 }, Later { ms: 1100 }, WriteTo { member: 0, wait: true }];
-    let history = history(true, &[&FAILOVER[..8], &found, &confirm]);
+    let history = history(true, &[&FAILOVER[..9], &found, &confirm]);
     breaks(&history, Tampering { facts, steps, ..Tampering::default() }, "I6");
 }
 
@@ -172,4 +194,16 @@ fn a_resumed_master_acknowledges_what_had_been_sent_to_it_and_no_more() {
         self::history(true, &[&queued, &FAILOVER]).run(Tampering { ends_early: true, ..Tampering::default() });
     assert_eq!(world.facts.confirmed, before.facts.confirmed, "WAIT confirmed none of them");
     assert_eq!(history.run(Tampering::default()).0, None, "and afterwards all is well");
+}
+
+/// An operator that was stopped between the look at its lease and its commands, for longer than a whole failover takes,
+/// would send replicas back to the former master, which then confirms writes again; they are lost when it is demoted.
+#[test]
+fn without_the_end_of_the_former_operators_connections() {
+    let alarm = [Isolate { member: 0 }, Later { ms: 3000 }, ROUND, ROUND, Heal, Later { ms: 1100 }, Poll { member: 0 }];
+    let part = [Heal, Cut { from: None, to: Some(0) }, Cut { from: Some(0), to: None }];
+    let attach = [ReceiveAll, ReceiveAll, ReceiveAll, Later { ms: 1100 }, Later { ms: 1100 }];
+    let confirm = [WriteTo { member: 0, wait: true }, ReceiveAll, ReceiveAll, ROUND, ROUND, ROUND];
+    let late = history(true, &[&alarm, &[Stall], &FAILOVER, &part, &[Unstall], &attach, &confirm]);
+    breaks(&late, Tampering { spares_predecessors: true, ..Tampering::default() }, "I6");
 }

@@ -110,7 +110,7 @@ fn key(w: &World) -> u64 {
         }
     }
     let m = &w.operator.memory;
-    (m.masterless_since.map(age), m.lonely_since.map(age), m.routed_at.map(age)).hash(&mut h);
+    (m.masterless_since.map(age), m.gone_since.map(age), m.lonely_since.map(age), m.routed_at.map(age)).hash(&mut h);
     (m.hold.as_ref().map(|x| (&x.member, age(x.since))), m.abandoned_at.map(age)).hash(&mut h);
     m.demoted.iter().for_each(|(n, d)| (n, age(d.at), d.offset, d.dropped).hash(&mut h));
     m.frozen.iter().for_each(|(n, f)| (n, age(f.since), names.of(&f.run_id)).hash(&mut h));

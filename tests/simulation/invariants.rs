@@ -128,14 +128,16 @@ impl World {
             .collect();
     }
 
-    /// Does a replica follow it whose pod is gone, so that nobody can make it leave?
+    /// Does a replica follow it that the operator does not reach, or whose pod is gone, so that nobody can make it leave?
     fn has_company_out_of_reach(&self, master: usize) -> bool {
         let follows = |h: usize| self.fleet.redis(h).is_some_and(|r| r.follows() == Some(master));
-        (1..self.fleet.hosts.len()).any(|h| follows(h) && self.pods.values().all(|p| p.host != h))
+        let reached = |h: usize| self.kubelet_reaches(h) && self.pods.values().any(|p| p.host == h);
+        (1..self.fleet.hosts.len()).any(|h| follows(h) && !reached(h))
     }
 
     /// **I1** (one process for each epoch), **I2** (only what the record grants), **I3** (the former master takes no more
-    /// writes; under Availability, unless a replica is out of reach together with it), both policies; **I4** (every confirmed write is in its data), under Consistency.
+    /// writes; under Availability, unless a replica is out of reach together with it), both policies; **I4** (every confirmed
+    /// write is in its data), under Consistency.
     pub fn check_promotion(&mut self, host: usize, epoch: i64, late: bool) {
         let Some(r) = self.fleet.redis(host) else { return };
         let (run, data) = (r.run, r.data);

@@ -21,4 +21,5 @@ mod random;
 mod real;
 mod redis;
 mod regressions;
+mod succession;
 mod world;

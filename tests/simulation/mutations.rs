@@ -74,19 +74,6 @@ fn without_the_wait_for_the_fence() {
     breaks("the wait for the fence", Tampering { facts, ..Tampering::default() }, &["I3"]);
 }
 
-/// Nobody is promoted with a fence.
-#[test]
-fn without_min_replicas() {
-    fn steps(_: &Observation, steps: &mut Vec<Step>) {
-        for step in steps {
-            if let Step::Promote { min_replicas, .. } | Step::Fence { min_replicas, .. } = step {
-                *min_replicas = 0;
-            }
-        }
-    }
-    breaks("min-replicas-to-write", Tampering { steps, ..Tampering::default() }, &["I3"]);
-}
-
 /// Whoever is first by name is chosen, not whoever has the most.
 #[test]
 fn without_the_offsets() {

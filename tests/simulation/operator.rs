@@ -77,7 +77,7 @@ impl World {
                 self.take_in_resource();
                 return true;
             }
-            self.take(&o, step, false);
+            self.take(&o, step);
         }
         !only_looks
     }
@@ -111,9 +111,9 @@ impl World {
         }
     }
 
-    /// Carries a step out. One that is `late` was checked against a lease that has been lost since.
-    pub fn take(&mut self, o: &Observation, step: &Step, late: bool) {
-        let now = moment(self.fleet.now);
+    /// Carries a step out.
+    pub fn take(&mut self, o: &Observation, step: &Step) {
+        let (now, late) = (moment(self.fleet.now), self.late);
         match step {
             Step::Look { members } => members.iter().for_each(|m| self.poll(super::world::index(m), true)),
             Step::Begin { epoch, kind, from, to, reason, fence } => {
@@ -243,6 +243,7 @@ impl World {
         let i = super::world::index(member);
         let l = self.operator.links.get(&i)?;
         let (host, run) = (l.host, l.run?);
+        l.info.as_ref()?; // a connection that has ended those before it has an answer
         let process = self.fleet.redis(host).filter(|r| r.run == run)?;
         if !self.fleet.path(OPERATOR, host) || process.stopped {
             self.delayed.push((host, run, command)); // it is on its way, or in a socket buffer

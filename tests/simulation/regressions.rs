@@ -9,7 +9,7 @@ use super::{
     histories::History,
     world::{
         Event::{self, *},
-        Shape, Tampering,
+        Shape, Tampering, World,
     },
 };
 
@@ -29,6 +29,24 @@ fn a_copy_that_arrived_a_moment_ago_counts() {
     let begin = [Outdate, Later { ms: 300 }, ROUND, PowerOff { member: 1 }, Later { ms: 300 }, Kubelet];
     let middle = [ForceDelete { member: 0 }, Start { member: 2 }, Later { ms: 1100 }, ROUND, Later { ms: 300 }];
     holds(3, Availability, 0, &[&begin[..], &middle[..], &[ReceiveAll]].concat());
+}
+
+/// A master that was out of reach for long and then proves dead: its replicas may still have bytes of it to read, and get
+/// their time from the proof on.
+#[test]
+fn the_last_words_are_waited_for_from_the_proof_of_death_on() {
+    let unread =
+        [Isolate { member: 0 }, Write { wait: true }, Crash, ROUND, Kill { member: 0 }, Heal, Later { ms: 1100 }];
+    let settings = Settings { name: "shop".into(), replicas: 3, ..Settings::default() };
+    let mut world = World::new(&Shape { settings, appendonly: false, backlog: 64 }, Tampering::default());
+    for event in unread {
+        world.happen(event);
+    }
+    world.happen(ROUND);
+    assert_eq!(world.record.epoch, 1, "{}", world.picture());
+    world.happen(Later { ms: 310 });
+    world.happen(ROUND);
+    assert_eq!(world.record.epoch, 2, "and no longer than that\n{}", world.picture());
 }
 
 /// A pod of the same name that ended says nothing of its predecessor, which lives on without a pod.

@@ -70,13 +70,15 @@ pub struct Tampering {
     pub steps: fn(&Observation, &mut Vec<Step>),
     /// A container starts as a master.
     pub boots_as_master: bool,
+    /// An operator leaves the connections of the one before it open.
+    pub spares_predecessors: bool,
     /// The history ends as it is: nothing is mended, and nobody looks whether all comes to rest.
     pub ends_early: bool,
 }
 
 impl Default for Tampering {
     fn default() -> Self {
-        Self { facts: |_| (), steps: |_, _| (), boots_as_master: false, ends_early: false }
+        Self { facts: |_| (), steps: |_, _| (), boots_as_master: false, spares_predecessors: false, ends_early: false }
     }
 }
 
@@ -102,6 +104,8 @@ pub struct World {
     pub stirred_at: Time,
     pub operator: Operator,
     pub stalled: Option<Box<Stalled>>,
+    /// It is the stalled one that acts, and its lease is over.
+    pub late: bool,
     /// Commands on their way, or in the socket buffer of a stopped process.
     pub delayed: Vec<(usize, Id, Command)>,
     /// The last plan.
@@ -143,6 +147,7 @@ impl World {
             stirred_at: 0,
             operator: Operator::default(),
             stalled: None,
+            late: false,
             delayed: Vec::new(),
             waits: Vec::new(),
             steps: Vec::new(),

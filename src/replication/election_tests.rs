@@ -1,0 +1,59 @@
+//! Who is chosen, and who is counted.
+
+use std::time::Duration;
+
+use super::{
+    Observation, Step, Topic,
+    election::{Election, elect},
+    fixture::{NOW, consistent, healthy, name},
+    plan,
+};
+
+fn elected(o: &Observation) -> Option<String> {
+    match elect(o, Some(&name(0))) {
+        Election::Elected { to, .. } => Some(to),
+        _ => None,
+    }
+}
+
+/// All have restarted. One names the recorded history and has nothing of it, another has data and names none.
+#[test]
+fn an_empty_member_of_the_recorded_history_comes_after_one_with_data() {
+    let mut o = healthy(3);
+    (0..3).for_each(|i| o.restart(i));
+    (o.info(1).replication_id, o.info(1).offset) = ("history".into(), 0);
+    o.info(2).keys = 1;
+    o.memory.masterless_since = Some(NOW);
+    assert_eq!(elected(&o), Some(name(2)));
+}
+
+/// One that the record does not know may have got a copy after it was asked last.
+#[test]
+fn nobody_is_judged_by_an_answer_from_before_the_proof_of_the_loss() {
+    let mut o = healthy(2);
+    (0..2).for_each(|i| o.restart(i));
+    o.info(1).keys = 10;
+    o.memory.masterless_since = Some(NOW);
+    o.memory.gone_since = Some(NOW + Duration::from_millis(10));
+    o.now += Duration::from_millis(20);
+    assert_eq!(elected(&o), None, "it was asked before");
+    o.member(1).server.info.as_mut().unwrap().0 = o.now;
+    assert_eq!(elected(&o), Some(name(1)));
+}
+
+/// A replica that was stopped a moment before the master died has the confirmed write, and the other one may lack it.
+#[test]
+fn a_replica_that_has_not_answered_since_the_loss_is_not_counted() {
+    let mut o = consistent(3, 1);
+    o.kill(0);
+    o.memory.masterless_since = Some(NOW);
+    o.memory.gone_since = Some(NOW + Duration::from_millis(10));
+    let fresh = |o: &mut Observation, i: usize| o.member(i).server.info.as_mut().unwrap().0 = o.now;
+    o.now += Duration::from_millis(400); // after the time for last words, and before silence is one
+    fresh(&mut o, 1);
+    let p = plan(&o);
+    assert!(!p.steps.iter().any(|s| matches!(s, Step::Begin { .. })), "{:?}", p.steps);
+    assert!(p.waiting_for(Topic::Quorum).unwrap_or_default().contains("1 do (not shop-2)"), "{:?}", p.waits);
+    fresh(&mut o, 2);
+    assert!(plan(&o).steps.iter().any(|s| matches!(s, Step::Begin { .. })), "both have answered");
+}
