@@ -96,7 +96,11 @@ impl Supervisor {
         if removed && self.farewell(&o) {
             return false;
         }
-        self.ctx.metrics.observed(&self.key, &o, &self.resource);
+        if removed {
+            self.ctx.metrics.forget(&self.key); // that it has no master any more is no reason to wake anybody
+        } else {
+            self.ctx.metrics.observed(&self.key, &o, &self.resource);
+        }
         let p = plan(&o);
         self.log(&p);
         let mut well = true;

@@ -23,7 +23,7 @@ def without_data(prometheus, namespace, name):
                 yield f"panel {panel['title']}: no data for {expression}"
 
 
-def faults_of_alerts(prometheus):
+def faults_of_alerts(prometheus, namespace, name):
     rules = [rule for group in prometheus.get("rules", type="alert")["groups"] for rule in group["rules"]]
     if len(rules) < 10:
         yield f"only {len(rules)} alerts are loaded"
@@ -33,8 +33,11 @@ def faults_of_alerts(prometheus):
         for metric in METRIC.findall(rule["query"]):
             if not prometheus.query(metric):
                 yield f"alert {rule['name']}: there is no metric {metric}"
-        if rule["state"] == "firing":
-            yield f"alert {rule['name']} fires, and all is well"
+        for alert in rule["alerts"]:
+            labels = alert["labels"]
+            ours = "name" not in labels or (labels["namespace"], labels["name"]) == (namespace, name)
+            if ours and alert["state"] == "firing":
+                yield f"alert {rule['name']} fires, and all is well"
 
 
 def main():
@@ -42,7 +45,7 @@ def main():
     prometheus, end = Prometheus(url), time.monotonic() + float(seconds)
     asked = sum(len(targets) for _, targets in panels(namespace, name))
     while True:
-        faults = [*without_data(prometheus, namespace, name), *faults_of_alerts(prometheus)]
+        faults = [*without_data(prometheus, namespace, name), *faults_of_alerts(prometheus, namespace, name)]
         if not faults:
             print(f"{asked} expressions of the dashboard have data, and the alerts have their metrics")
             return
