@@ -88,9 +88,10 @@ test-unit: unit
 simulate: ## a million random histories of the failover protocol
 	SIMULATION_HISTORIES=1000000 cargo test --locked --profile simulation --test simulation any_history -- --nocapture
 
-chart: ## the checks of the Helm charts, the plain manifests and the packages for KubeSphere
+chart: ## the checks of the Helm charts, the alerts, the plain manifests and the packages for KubeSphere
 	tests/chart.sh
 	tests/chart-replication.sh
+	tests/monitoring.sh
 	tests/kubesphere.sh
 
 kubesphere: ## build the extension and the app template for KubeSphere, into build/kubesphere
@@ -127,6 +128,7 @@ install: cluster-up image-$(CLUSTER) ## install the operator as it is now
 
 test-e2e: install build ## the end-to-end tests
 	KUBECTL_RR=$(dir $(BINARY))kubectl-rr cargo test --locked --test e2e -- --test-threads=$(E2E_THREADS) $(E2E)
+	$(if $(E2E),,tests/monitoring-live.sh)
 
 test: tools lint unit cluster-up chart test-e2e ## everything, from a machine with nothing but Rust, Go and Debian
 

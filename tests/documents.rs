@@ -41,6 +41,30 @@ fn every_event_is_explained() {
     }
 }
 
+/// Every alert has a section, to which its `runbook_url` leads.
+#[test]
+fn every_alert_is_explained() {
+    let rules = include_str!("../charts/redis-replication-operator/files/rules.yaml");
+    let after = |key: &str| -> Vec<String> {
+        rules
+            .lines()
+            .filter_map(|l| Some(l.trim_start_matches(['-', ' ']).strip_prefix(key)?.trim().to_owned()))
+            .collect()
+    };
+    let (alerts, links) = (after("alert:"), after("runbook_url:"));
+    assert!(alerts.len() > 8, "{alerts:?}");
+    let anchors = alerts.iter().map(|a| format!("docs/operations.md#{}", a.to_lowercase()));
+    assert_eq!(links, anchors.collect::<Vec<_>>());
+    let listed: Vec<_> = include_str!("../docs/monitoring.md")
+        .lines()
+        .filter_map(|l| l.strip_prefix("| `RedisReplication")?.split('`').next())
+        .map(|rest| format!("RedisReplication{rest}"))
+        .collect();
+    assert_eq!(listed, alerts);
+    let headings: Vec<_> = OPERATIONS.lines().filter_map(|l| l.strip_prefix("### Redis")).collect();
+    assert_eq!(headings, alerts.iter().map(|a| a.trim_start_matches("Redis")).collect::<Vec<_>>(), "in the same order");
+}
+
 /// Every test that docs/guarantees.md names is there.
 #[test]
 fn every_guarantee_names_tests_that_exist() {

@@ -12,7 +12,7 @@ pub use crd::crd;
 pub use reference::reference;
 pub use request::{ANY_MEMBER, RequestKind};
 pub use spec::{
-    Auth, ClaimRetention, Durability, Failover, FailoverPolicy, ImagePullPolicy, Persistence, PersistenceMode,
+    Auth, ClaimRetention, Durability, Failover, FailoverPolicy, ImagePullPolicy, Metrics, Persistence, PersistenceMode,
     RESERVED_DIRECTIVES, RedisReplication, RedisReplicationSpec, ServiceSettings, ServiceType, Services,
 };
 pub use status::{

@@ -45,7 +45,7 @@ pub fn reference() -> String {
 fn rows(path: &str, schema: &JSONSchemaProps, page: &mut String) {
     for (name, field) in schema.properties.iter().flatten() {
         let path = format!("{path}.{name}");
-        let own = path.split_once('.').is_none_or(|of| !KUBERNETES_TYPES.contains(&of));
+        let own = !KUBERNETES_TYPES.contains(&path.as_str());
         let required = schema.required.iter().flatten().any(|r| r == name);
         let default = match &field.default {
             Some(value) if value.0 == "" => "`\"\"`".into(),

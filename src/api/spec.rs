@@ -202,6 +202,11 @@ pub struct RedisReplicationSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub services: Option<Services>,
 
+    /// An exporter of Redis' own figures for Prometheus, beside each Redis. A change restarts the pods one by one,
+    /// replicas first.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub metrics: Option<Metrics>,
+
     /// `true`: the operator leaves the Kubernetes objects and the roles of the Redis servers alone, whatever happens,
     /// and only observes. No failover while this is set. Default `false`. A change by itself
     /// restarts nothing.
@@ -379,6 +384,23 @@ pub struct ServiceSettings {
     pub annotations: BTreeMap<String, String>,
 }
 
+/// An exporter beside each Redis.
+#[derive(KubeSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Metrics {
+    /// `true`: each pod gets a container `metrics` that serves the figures on port 9121, path `/metrics`; the Service
+    /// `<name>-headless` gets the port `metrics`. A change restarts the pods one by one, replicas first. Default `false`.
+    #[serde(default)]
+    pub enabled: bool,
+    /// Image of the exporter, a `redis_exporter`. Default `oliver006/redis_exporter:v1.86.0`.
+    #[serde(default = "default_exporter")]
+    #[schemars(length(min = 1))]
+    pub image: String,
+    /// CPU and memory of the exporter's container.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub resources: Option<ResourceRequirements>,
+}
+
 impl RedisReplicationSpec {
     /// What to prefer when data and availability conflict.
     pub fn failover_policy(&self) -> FailoverPolicy {
@@ -442,6 +464,9 @@ fn default_unreachable_after() -> String {
 }
 fn default_unresponsive_after() -> String {
     "5s".into()
+}
+fn default_exporter() -> String {
+    "oliver006/redis_exporter:v1.86.0".into()
 }
 fn default_secret_key() -> String {
     "password".into()

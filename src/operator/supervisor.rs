@@ -100,6 +100,11 @@ impl Supervisor {
         if removed && self.farewell(&o) {
             return false;
         }
+        if removed {
+            self.ctx.metrics.forget(&self.key); // that it has no master any more is no reason to wake anybody
+        } else {
+            self.ctx.metrics.observed(&self.key, &o, &self.resource);
+        }
         let p = plan(&o);
         let span = self.trace.span(&self.key, &o, &p);
         span.in_scope(|| self.log(&p));
@@ -186,6 +191,7 @@ impl Supervisor {
             return false;
         }
         self.ctx.registry.leave(&self.key);
+        self.ctx.metrics.forget(&self.key);
         true
     }
 

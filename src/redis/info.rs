@@ -35,10 +35,21 @@ pub struct Info {
     pub keys: u64,
     /// Full syncs that it has served since it started (`sync_full`).
     pub full_syncs: u64,
+    /// The memory that it uses and may use.
+    pub memory: MemoryUse,
     /// With fewer replicas than this that acknowledge in time it refuses writes, as a master (`min-replicas-to-write`).
     pub min_replicas: usize,
     /// Which side of replication it is on.
     pub role: Role,
+}
+
+/// The memory of a server, in bytes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct MemoryUse {
+    /// `used_memory`; `None` where it was not said.
+    pub used: Option<u64>,
+    /// `maxmemory`; `None` when there is no limit.
+    pub limit: Option<u64>,
 }
 
 /// Which side of replication a server is on.
@@ -144,6 +155,10 @@ impl Info {
             loading_percent: loading.then(|| fields.percent("loading_loaded_perc")).flatten(),
             keys: fields.keys(),
             full_syncs: fields.number("sync_full").unwrap_or(0),
+            memory: MemoryUse {
+                used: fields.number("used_memory").ok(),
+                limit: fields.number("maxmemory").ok().filter(|limit| *limit > 0),
+            },
             min_replicas,
             role,
         })
@@ -287,7 +302,8 @@ mod tests {
     const MASTER: &str = "# Server\r\nredis_version:7.0.15\r\nrun_id:aaaa\r\n# Replication\r\nrole:master\r\nconnected_slaves:2\r\n\
         slave0:ip=10.0.0.3,port=6379,state=online,offset=1400,lag=0\r\nslave1:ip=10.0.0.2,port=6379,state=wait_bgsave,offset=0,lag=0\r\n\
         master_replid:1111\r\nmaster_replid2:0000000000000000000000000000000000000000\r\nmaster_repl_offset:1414\r\n\
-        # Persistence\r\nloading:0\r\n# Keyspace\r\ndb0:keys=3,expires=0,avg_ttl=0\r\ndb12:keys=4,expires=1,avg_ttl=9\r\n# Stats\r\nsync_full:2\r\n";
+        # Persistence\r\nloading:0\r\n# Keyspace\r\ndb0:keys=3,expires=0,avg_ttl=0\r\ndb12:keys=4,expires=1,avg_ttl=9\r\n# Stats\r\nsync_full:2\r\n\
+        # Memory\r\nused_memory:900\r\nmaxmemory:1000\r\n";
     const REPLICA: &str = "run_id:bbbb\r\nrole:slave\r\nmaster_host:10.0.0.1\r\nmaster_port:6379\r\nmaster_link_status:down\r\n\
         master_sync_in_progress:1\r\nmaster_sync_total_bytes:200\r\nmaster_sync_read_bytes:50\r\nmaster_replid:1111\r\n\
         master_replid2:2222\r\nmaster_repl_offset:7\r\nloading:1\r\nloading_loaded_perc:33.40\r\n";
@@ -298,6 +314,9 @@ mod tests {
         assert!(i.is_master() && !i.loading);
         assert_eq!((i.offset, i.keys, i.full_syncs, i.run_id.as_str()), (1414, 7, 2, "aaaa"));
         assert_eq!(i.previous_replication_id, None);
+        assert_eq!(i.memory, MemoryUse { used: Some(900), limit: Some(1000) });
+        let unlimited = Info::parse(&MASTER.replace("maxmemory:1000", "maxmemory:0"), None, 0).unwrap();
+        assert_eq!(unlimited.memory.limit, None);
         let seen: Vec<_> = i.master().unwrap().slaves.iter().map(|s| (s.ip.as_str(), s.state.as_str())).collect();
         assert_eq!(seen, [("10.0.0.2", "wait_bgsave"), ("10.0.0.3", "online")]);
     }

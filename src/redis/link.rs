@@ -550,7 +550,7 @@ impl Shared {
 /// it, and `min-replicas-to-write`.
 async fn query(connection: &mut MultiplexedConnection) -> RedisResult<(String, Option<String>, usize)> {
     let mut pipe = Pipeline::new();
-    for section in ["server", "replication", "persistence", "stats", "keyspace"] {
+    for section in ["server", "memory", "replication", "persistence", "stats", "keyspace"] {
         pipe.cmd("INFO").arg(section);
     }
     pipe.cmd("ROLE");

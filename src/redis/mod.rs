@@ -6,5 +6,5 @@ mod info;
 mod link;
 mod stream;
 
-pub use info::{FollowState, Info, MasterSide, NOBODY, ParseError, ReplicaSide, Role, SlaveState};
+pub use info::{FollowState, Info, MasterSide, MemoryUse, NOBODY, ParseError, ReplicaSide, Role, SlaveState};
 pub use link::{Authority, CommandError, Health, Link, Loss, MAX_LAG, NOTICEABLE, Problem, Report, Target};

@@ -27,7 +27,7 @@ pub use observation::{
 pub use plan::{plan, stateful_set_replicas};
 pub use promises::{Promises, good_replicas};
 pub use steps::{Answer, Plan, Step, Topic, Wait};
-pub use suspicion::{SILENT_AFTER, Verdict, verdict};
+pub use suspicion::{Fate, SILENT_AFTER, Verdict, fate, verdict};
 pub use transition::HOLD;
 
 #[cfg(test)]

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, time::Duration};
 use proptest::prelude::*;
 use redis_replication_operator::{
     api::{FailoverPolicy, Outcome, RequestKind, TransitionKind},
-    redis::{FollowState, Info, MasterSide, NOBODY, ReplicaSide, Role, SlaveState},
+    redis::{FollowState, Info, MasterSide, MemoryUse, NOBODY, ReplicaSide, Role, SlaveState},
     replication::{
         Contact, Former, HOLD, Hold, Member, Memory, Moment, Observation, Pending, Pod, Record, Recorded, Request,
         RoleLabel, Server, Settings, Step, plan, stateful_set_replicas,
@@ -61,6 +61,7 @@ fn info() -> impl Strategy<Value = Info> {
             loading,
             loading_percent: Some(255),
             keys,
+            memory: MemoryUse { used: Some(u64::MAX), limit: Some(0) },
             full_syncs: u64::MAX,
             min_replicas: min,
             role,
