@@ -31,6 +31,8 @@ pub struct Info {
     pub loading: bool,
     /// While loading: how much is done, in percent.
     pub loading_percent: Option<u8>,
+    /// While it writes a snapshot, to its disk or to a replica: how much is done, in percent of its keys.
+    pub snapshot_percent: Option<u8>,
     /// Keys in all databases.
     pub keys: u64,
     /// Full syncs that it has served since it started (`sync_full`).
@@ -153,6 +155,7 @@ impl Info {
             offset: fields.number("master_repl_offset")?,
             loading,
             loading_percent: loading.then(|| fields.percent("loading_loaded_perc")).flatten(),
+            snapshot_percent: fields.snapshot_percent(),
             keys: fields.keys(),
             full_syncs: fields.number("sync_full").unwrap_or(0),
             memory: MemoryUse {
@@ -162,6 +165,16 @@ impl Info {
             min_replicas,
             role,
         })
+    }
+
+    /// How much of a full copy, or of its data file, it has, in percent. Of a copy that `master` sends without a file
+    /// nobody knows the size: then it is how much the master has sent.
+    pub fn sync_percent(&self, master: Option<&Self>) -> Option<u8> {
+        match self.replica().map(|r| r.follow) {
+            _ if self.loading => self.loading_percent,
+            Some(FollowState::Syncing(percent)) => percent.or_else(|| master?.snapshot_percent),
+            _ => None,
+        }
     }
 
     /// Does it accept writes?
@@ -281,11 +294,19 @@ impl<'a> Fields<'a> {
         }
     }
 
+    /// Told once a second by the child process that writes it; since Redis 7.0.
+    fn snapshot_percent(&self) -> Option<u8> {
+        self.flag("rdb_bgsave_in_progress").filter(|saves| *saves)?;
+        let total: u64 = self.number("current_save_keys_total").ok().filter(|t| *t > 0)?;
+        let done: u64 = self.number("current_save_keys_processed").ok()?;
+        u8::try_from(done.min(total).saturating_mul(100) / total).ok()
+    }
+
     /// Redis says the size of the snapshot once the transfer has begun; of a diskless one it never knows it.
     fn sync_percent(&self) -> Option<u8> {
         let total: u64 = self.number("master_sync_total_bytes").ok().filter(|t| *t > 0)?;
         let read: u64 = self.number("master_sync_read_bytes").ok()?;
-        u8::try_from((read.min(total)).saturating_mul(100) / total).ok()
+        u8::try_from(read.min(total).saturating_mul(100) / total).ok()
     }
 }
 
@@ -327,6 +348,25 @@ mod tests {
         assert_eq!(i.replica().unwrap().follow, FollowState::Syncing(Some(25)));
         assert_eq!(i.loading_percent, Some(33));
         assert!(i.descends_from("1111") && i.descends_from("2222") && !i.descends_from("3333"));
+    }
+
+    /// A master that sends a copy without a file says its size to nobody.
+    #[test]
+    fn how_much_of_a_copy_has_arrived() {
+        let saves =
+            "loading:0\r\nrdb_bgsave_in_progress:1\r\ncurrent_save_keys_processed:30\r\ncurrent_save_keys_total:40\r\n";
+        let master = |more: &str| Info::parse(&MASTER.replace("loading:0\r\n", more), None, 0).unwrap();
+        assert_eq!(master(saves).snapshot_percent, Some(75));
+        assert_eq!(master(&saves.replace("in_progress:1", "in_progress:0")).snapshot_percent, None);
+        let percent = |replica: &str| Info::parse(replica, Some("sync"), 0).unwrap().sync_percent(Some(&master(saves)));
+        assert_eq!(percent(REPLICA), Some(33), "it loads");
+        let copies = REPLICA.replace("loading:1", "loading:0");
+        assert_eq!(percent(&copies), Some(25));
+        assert_eq!(percent(&copies.replace("bytes:200", "bytes:-1")), Some(75));
+        assert_eq!(
+            percent(&copies.replace("in_progress:1", "in_progress:0").replace("status:down", "status:up")),
+            None
+        );
     }
 
     #[test]

@@ -534,7 +534,8 @@ impl Shared {
                 r.info.as_ref().map(|(_, i)| {
                     let slaves = i.master().map(|m| m.slaves.iter().map(|s| (s.ip.clone(), s.state.clone())).collect());
                     let slaves: Vec<(String, String)> = slaves.unwrap_or_default();
-                    let steady = (i.run_id.clone(), i.replication_id.clone(), i.loading, i.loading_percent);
+                    let steady =
+                        (i.run_id.clone(), i.replication_id.clone(), i.loading, i.loading_percent, i.snapshot_percent);
                     (steady, i.is_master(), i.min_replicas, i.replica().cloned(), slaves)
                 })
             };

@@ -87,6 +87,7 @@ fn info(i: usize, role: Role) -> Info {
         offset: 100,
         loading: false,
         loading_percent: None,
+        snapshot_percent: None,
         keys: 10,
         full_syncs: 0,
         memory: MemoryUse::default(),

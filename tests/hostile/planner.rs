@@ -60,6 +60,7 @@ fn info() -> impl Strategy<Value = Info> {
             offset,
             loading,
             loading_percent: Some(255),
+            snapshot_percent: Some(255),
             keys,
             memory: MemoryUse { used: Some(u64::MAX), limit: Some(0) },
             full_syncs: u64::MAX,

@@ -55,6 +55,7 @@ impl World {
             offset: r.offset,
             loading: r.is_loading(),
             loading_percent: None,
+            snapshot_percent: None,
             keys: r.data.count_ones().into(),
             full_syncs: r.full_syncs,
             memory: MemoryUse::default(),

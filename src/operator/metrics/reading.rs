@@ -108,11 +108,7 @@ fn member(o: &Observation, name: &str, m: &Member, master: Option<(&str, &Info)>
         heard: heard.map(|h| o.now.saturating_sub(h.since)),
         answered: m.server.info.as_ref().map(|(at, _)| o.now.saturating_sub(*at)),
         link: info.and_then(Info::replica).map(|r| r.follow == FollowState::Online),
-        sync_percent: info.and_then(|i| match i.replica().map(|r| r.follow) {
-            _ if i.loading => i.loading_percent,
-            Some(FollowState::Syncing(percent)) => percent,
-            _ => None,
-        }),
+        sync_percent: info.and_then(|i| i.sync_percent(master.map(|(_, truth)| truth))),
         memory: info.and_then(|i| i.memory.used),
         memory_limit: info.and_then(|i| i.memory.limit),
         full_syncs: info.map(|i| i.full_syncs),
