@@ -3,11 +3,13 @@
 
 FROM rust:1.95-bookworm AS build
 ARG TARGETARCH
+# `otlp`: with traces for an OpenTelemetry collector
+ARG FEATURES=
 WORKDIR /src
 COPY . .
 RUN --mount=type=cache,target=/usr/local/cargo/registry \
     --mount=type=cache,target=/target \
-    cargo build --release --locked --package redis-replication-operator --bins --target-dir "/target/$TARGETARCH" && \
+    cargo build --release --locked --package redis-replication-operator --bins --features "$FEATURES" --target-dir "/target/$TARGETARCH" && \
     cp "/target/$TARGETARCH/release/redis-replication-operator" /usr/local/bin/
 
 FROM gcr.io/distroless/cc-debian12:nonroot

@@ -28,7 +28,7 @@ export CLUSTER IMAGE
 NAME := redis-replication-operator
 NAMESPACE := redis-replication-system
 BINARY = $(CARGO_TARGET_DIR)/$(PROFILE:dev=debug)/$(NAME)
-TESTS := $(filter-out e2e simulation,$(patsubst tests/%.rs,%,$(wildcard tests/*.rs)) $(patsubst tests/%/main.rs,%,$(wildcard tests/*/main.rs)))
+TESTS := $(filter-out e2e otlp simulation,$(patsubst tests/%.rs,%,$(wildcard tests/*.rs)) $(patsubst tests/%/main.rs,%,$(wildcard tests/*/main.rs)))
 
 .NOTPARALLEL:
 .PHONY: help setup tools build plugin image crd fmt lint advisories unit test-unit simulate chart kubesphere cluster-up cluster-down install test-e2e test demo clean
@@ -62,6 +62,8 @@ crd: ## write crds/, and what is made from it, anew from the Rust types
 	@mkdir -p crds $(CARGO_TARGET_DIR)
 	cargo run --locked --bin $(NAME) -- crd >$(CARGO_TARGET_DIR)/crd.yaml
 	mv $(CARGO_TARGET_DIR)/crd.yaml crds/redisreplications.yaml
+	cargo run --locked --bin $(NAME) -- reference >$(CARGO_TARGET_DIR)/reference.md
+	mv $(CARGO_TARGET_DIR)/reference.md docs/reference.md
 	manifests/generate.sh
 
 fmt: ## format the source
@@ -70,7 +72,8 @@ fmt: ## format the source
 lint: ## formatting, clippy, and the licences and sources of dependencies
 	cargo fmt --all --check
 	cargo clippy --locked --workspace --all-targets -- -D warnings
-	@if command -v cargo-deny >/dev/null; then cargo deny --locked check --hide-inclusion-graph bans licenses sources; \
+	cargo clippy --locked --features otlp --all-targets -- -D warnings
+	@if command -v cargo-deny >/dev/null; then cargo deny --locked --all-features check --hide-inclusion-graph bans licenses sources; \
 	else echo "lint: no cargo-deny, so dependencies are not checked (make setup installs it)" >&2; fi
 
 advisories: ## known vulnerabilities in dependencies (needs the internet)
@@ -78,15 +81,17 @@ advisories: ## known vulnerabilities in dependencies (needs the internet)
 
 unit: ## all tests that need no cluster
 	cargo test --locked --workspace --lib --bins --example bench $(TESTS:%=--test %)
+	cargo test --locked --features otlp --test otlp
 	cargo test --locked --profile simulation --test simulation
 test-unit: unit
 
 simulate: ## a million random histories of the failover protocol
 	SIMULATION_HISTORIES=1000000 cargo test --locked --profile simulation --test simulation any_history -- --nocapture
 
-chart: ## the checks of the Helm charts, the plain manifests and the packages for KubeSphere
+chart: ## the checks of the Helm charts, the alerts, the plain manifests and the packages for KubeSphere
 	tests/chart.sh
 	tests/chart-replication.sh
+	tests/monitoring.sh
 	tests/kubesphere.sh
 
 kubesphere: ## build the extension and the app template for KubeSphere, into build/kubesphere
@@ -123,6 +128,7 @@ install: cluster-up image-$(CLUSTER) ## install the operator as it is now
 
 test-e2e: install build ## the end-to-end tests
 	KUBECTL_RR=$(dir $(BINARY))kubectl-rr cargo test --locked --test e2e -- --test-threads=$(E2E_THREADS) $(E2E)
+	$(if $(E2E),,tests/monitoring-live.sh)
 
 test: tools lint unit cluster-up chart test-e2e ## everything, from a machine with nothing but Rust, Go and Debian
 

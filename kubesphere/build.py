@@ -36,7 +36,8 @@ def extension(work):
     operator = top / "charts" / "redis-replication-operator"
     shutil.copytree(CHARTS / "redis-replication-operator", operator)
     # Helm never changes what is in crds/; from files/ the chart's own template takes it, with crds.install.
-    (operator / "crds").rename(operator / "files")
+    (operator / "crds" / "redisreplications.yaml").rename(operator / "files" / "redisreplications.yaml")
+    (operator / "crds").rmdir()
     (top / "Chart.yaml").write_text(chart_yaml(document((top / "extension.yaml").read_text()), top))
     helm("package", str(top), "--destination", str(OUT))
 

@@ -2,7 +2,7 @@
 # Makes what is derived from other files: the chart's copy of the CRD, install.yaml from the chart, and the copy of it that
 # the Kustomize variants stand on (Kustomize reads nothing above the directory that it is pointed at).
 #   manifests/generate.sh           write all
-#   manifests/generate.sh --print   only print install.yaml, from the files as they are
+#   manifests/generate.sh --print   only print install.yaml, from the files as they are; --print-monitoring the objects for Prometheus
 set -euo pipefail
 cd "$(dirname "$0")/.."
 PATH=$PATH:$HOME/.cache/redis-replication-cluster/bin
@@ -27,8 +27,22 @@ EOF
          cut { print "---"; cut = blank = 0 } { while (blank) { print ""; blank-- } print }'
 }
 
-if [ "${1:-}" = --print ]; then install; exit; fi
+# What the Prometheus operator and Grafana's sidecar read; without the Service, which install.yaml has.
+monitoring() {
+  echo "# Made from $chart by manifests/generate.sh: change the chart, not this file."
+  helm template redis-replication-operator "$chart" --namespace "$namespace" -s templates/metrics.yaml --set \
+    metrics.serviceMonitor.enabled=true,metrics.podMonitor.enabled=true,metrics.prometheusRule.enabled=true,metrics.dashboard.enabled=true |
+    sed -e '/^# Source: /d' -e '/helm\.sh\/chart: /d' -e '/app\.kubernetes\.io\/managed-by: Helm$/d' |
+    awk -v RS='---\n' 'NR > 1 && !/\nkind: Service\n/ { sub(/\n+$/, "\n"); printf "---\n%s", $0 }'
+}
+
+case ${1:-} in
+--print) install; exit ;;
+--print-monitoring) monitoring; exit ;;
+esac
 cp crds/redisreplications.yaml "$chart/crds/redisreplications.yaml"
 install >manifests/install.yaml.new
 mv manifests/install.yaml.new manifests/install.yaml
 cp manifests/install.yaml manifests/kustomize/base/install.yaml
+monitoring >manifests/kustomize/monitoring/monitoring.yaml.new
+mv manifests/kustomize/monitoring/monitoring.yaml.new manifests/kustomize/monitoring/monitoring.yaml

@@ -6,7 +6,10 @@
 pub mod api;
 pub mod drill;
 pub mod kubernetes;
+pub mod logging;
 pub mod objects;
 pub mod operator;
 pub mod redis;
 pub mod replication;
+#[cfg(feature = "otlp")]
+pub mod traces;

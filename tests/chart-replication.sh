@@ -34,7 +34,7 @@ instead() { # VALUE WORDS
 check "Sentinel: use the Service of the master" instead sentinel.enabled=true "there is no Sentinel.*Service of the master"
 check "no password: there always is one" instead auth.enabled=false ".*always has a password"
 check "TLS: not yet" instead tls.enabled=true ".*not offered yet"
-check "an exporter: not yet" instead metrics.enabled=true ".*podOverrides"
+check "what finds the exporters: the operator's chart" instead metrics.serviceMonitor.enabled=true ".*redis-replication-operator"
 check "a parent's password: auth.password" instead global.redis.password=x "use auth.password"
 for key in persistence.size resources.limits.cpu nodeSelector.a podLabels.a priorityClassName; do
   for role in master replica; do check "$role.$key: without $role" refuses "^Error: .*$role.${key%%.*}: .*use ${key%%.*} without $role" --set "$role.$key=1"; done
@@ -63,6 +63,8 @@ check "replicaCount counts the replicas besides the master" renders '^  replicas
 check "one member without a disk" renders '^  replicas: 1$' 'persistence|kind: Pod' -f $values/memory.yaml
 check "what was for Bitnami's chart, and off" renders 'secretName: my-password' 'nodePort|clusterIP' -f $values/bitnami.yaml
 check "every setting arrives" renders 'image: "mirror.example.com/valkey/valkey:8.1"' 'must-not-win|docker.io' -f $values/everything.yaml
+check "an exporter on request only" renders 'kind: RedisReplication' 'metrics:'
+check "the exporter's image from the registry for all" renders 'image: "mirror.example.com/oliver006/redis_exporter:v1' nothing -f $values/everything.yaml
 check "config wins over commonConfiguration" renders 'maxmemory: "104857600"' '64mb' -f $values/everything.yaml
 check "a directive that is given twice keeps both" renders 'pubsub 32mb 8mb 60' nothing -f $values/everything.yaml
 check "the password is in a Secret only" renders 'redis-password: czMgY3JldDog' 's3 cret' -f $values/everything.yaml

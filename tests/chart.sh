@@ -13,7 +13,7 @@ finish() {
 trap finish EXIT
 
 render() { helm template redis-replication-operator "$chart" --namespace "$ns" "$@"; }
-up_to_date() { manifests/generate.sh --print | diff "$1" - || { echo "run manifests/generate.sh"; false; }; }
+up_to_date() { manifests/generate.sh "${2:---print}" | diff "$1" - || { echo "run manifests/generate.sh"; false; }; }
 few_rights() { # the rules have no wildcards, and Secrets are neither listed nor watched
   render -s templates/rbac.yaml >"$tmp/rbac" && ! grep -n '\*' "$tmp/rbac" && grep -A1 'resources: \[secrets\]' "$tmp/rbac" | grep -qx '  verbs: \[get, create\]'
 }
@@ -41,6 +41,7 @@ check "rights: no wildcards, no listing of Secrets" few_rights
 check "the chart's CRD is the repository's" diff crds/redisreplications.yaml "$crd"
 check "install.yaml is up to date" up_to_date manifests/install.yaml
 check "Kustomize's install.yaml is up to date" up_to_date manifests/kustomize/base/install.yaml
+check "Kustomize's monitoring.yaml is up to date" up_to_date manifests/kustomize/monitoring/monitoring.yaml --print-monitoring
 check "the charts' tables of values are up to date" charts/readme.py --check
 check "the icon is icon.svg" grep -qx "icon: data:image/svg+xml;base64,$(base64 -w0 $chart/icon.svg)" $chart/Chart.yaml
 check "a registry for all images" renders 'image: "mirror.example.com/redis-replication-operator:0' nothing --set global.imageRegistry=mirror.example.com
@@ -69,6 +70,7 @@ if command -v kubectl >/dev/null; then
   check "Kustomize: one namespace, nothing cluster-wide, and the pod's own namespace is watched" \
     variant namespaced 'fieldPath: metadata.namespace' 'kind: ClusterRole|redis-replication-system'
   check "Kustomize: high availability" variant high-availability 'requiredDuringScheduling.*$' '^        preferredDuringScheduling'
+  check "Kustomize: monitoring" variant monitoring 'kind: PrometheusRule' 'namespace: default'
 else echo "skip  Kustomize: there is no kubectl"; fi
 
 if cluster_for "the API server's checks"; then

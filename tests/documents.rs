@@ -41,6 +41,30 @@ fn every_event_is_explained() {
     }
 }
 
+/// Every alert has a section, to which its `runbook_url` leads.
+#[test]
+fn every_alert_is_explained() {
+    let rules = include_str!("../charts/redis-replication-operator/files/rules.yaml");
+    let after = |key: &str| -> Vec<String> {
+        rules
+            .lines()
+            .filter_map(|l| Some(l.trim_start_matches(['-', ' ']).strip_prefix(key)?.trim().to_owned()))
+            .collect()
+    };
+    let (alerts, links) = (after("alert:"), after("runbook_url:"));
+    assert!(alerts.len() > 8, "{alerts:?}");
+    let anchors = alerts.iter().map(|a| format!("docs/operations.md#{}", a.to_lowercase()));
+    assert_eq!(links, anchors.collect::<Vec<_>>());
+    let listed: Vec<_> = include_str!("../docs/monitoring.md")
+        .lines()
+        .filter_map(|l| l.strip_prefix("| `RedisReplication")?.split('`').next())
+        .map(|rest| format!("RedisReplication{rest}"))
+        .collect();
+    assert_eq!(listed, alerts);
+    let headings: Vec<_> = OPERATIONS.lines().filter_map(|l| l.strip_prefix("### Redis")).collect();
+    assert_eq!(headings, alerts.iter().map(|a| a.trim_start_matches("Redis")).collect::<Vec<_>>(), "in the same order");
+}
+
 /// Every test that docs/guarantees.md names is there.
 #[test]
 fn every_guarantee_names_tests_that_exist() {
@@ -78,4 +102,22 @@ fn every_client_snippet_is_of_its_program() {
             assert!(code(program).contains(code(block).trim()), "not in the program for {client}:\n{block}");
         }
     }
+}
+
+/// Whatever docs/comparison.md says of others has a source, and every source is used.
+#[test]
+fn every_source_of_the_comparison_is_there_and_used() {
+    let page = include_str!("../docs/comparison.md");
+    let (text, list) = page.split_once("## Sources").unwrap();
+    let mut cited = std::collections::BTreeSet::new();
+    for part in text.split('[').skip(1) {
+        let (numbers, _) = part.split_once(']').unwrap();
+        cited.extend(numbers.split(", ").filter_map(|n| n.parse::<usize>().ok()));
+    }
+    let sources: Vec<_> = list.lines().filter(|l| l.contains(". https://")).collect();
+    assert!(sources.len() > 20, "{sources:?}");
+    for (i, source) in sources.iter().enumerate() {
+        assert!(source.starts_with(&format!("{}. ", i + 1)), "{source}");
+    }
+    assert_eq!(cited, (1..=sources.len()).collect());
 }

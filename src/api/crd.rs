@@ -9,13 +9,14 @@ use super::RedisReplication;
 
 /// Fields that have Kubernetes' own types. Their documentation is Kubernetes' too, and long: with it the definition comes
 /// near to what `kubectl apply` can keep in its annotation (256 KiB). Ours, on the field itself, stays.
-const KUBERNETES_TYPES: [(&str, &str); 6] = [
-    ("spec", "affinity"),
-    ("spec", "imagePullSecrets"),
-    ("spec", "resources"),
-    ("spec", "tolerations"),
-    ("spec", "topologySpreadConstraints"),
-    ("status", "conditions"),
+pub(super) const KUBERNETES_TYPES: [&str; 7] = [
+    "spec.affinity",
+    "spec.imagePullSecrets",
+    "spec.metrics.resources",
+    "spec.resources",
+    "spec.tolerations",
+    "spec.topologySpreadConstraints",
+    "status.conditions",
 ];
 
 /// The definition to install. Use this, not `RedisReplication::crd()`.
@@ -24,8 +25,8 @@ pub fn crd() -> CustomResourceDefinition {
     for version in &mut crd.spec.versions {
         if let Some(schema) = version.schema.as_mut().and_then(|schema| schema.open_api_v3_schema.as_mut()) {
             describe(schema);
-            for (part, field) in KUBERNETES_TYPES {
-                if let Some(field) = property(schema, part).and_then(|part| property(part, field)) {
+            for path in KUBERNETES_TYPES {
+                if let Some(field) = path.split('.').try_fold(&mut *schema, property) {
                     let ours = field.description.take();
                     strip(field);
                     field.description = ours;
@@ -97,15 +98,35 @@ mod tests {
     fn every_field_of_ours_is_described() {
         let mut missing = Vec::new();
         walk("", &schema(), &mut |path, schema| {
-            let kubernetes = KUBERNETES_TYPES.iter().any(|(part, field)| {
-                path.strip_prefix(&format!(".{part}.{field}")).is_some_and(|rest| !rest.is_empty())
-            });
+            let kubernetes = KUBERNETES_TYPES
+                .iter()
+                .any(|field| path.strip_prefix(&format!(".{field}")).is_some_and(|rest| !rest.is_empty()));
             let standard = ["", ".spec", ".status"].contains(&path) || path.ends_with("[]");
             if !kubernetes && !standard && schema["description"].is_null() {
                 missing.push(path.to_owned());
             }
         });
         assert_eq!(missing, Vec::<String>::new());
+    }
+
+    /// A person who changes a field wants to know beforehand what that does to the pods.
+    #[test]
+    fn every_field_of_the_spec_says_what_a_change_does() {
+        let mut silent = Vec::new();
+        let mut told: Vec<String> = Vec::new();
+        walk("", &schema(), &mut |path, schema| {
+            let text = schema["description"].as_str().unwrap_or_default();
+            if ["restart", "an't be changed", "an't be\nadded"].iter().any(|words| text.contains(words)) {
+                told.push(format!("{path}."));
+                return;
+            }
+            let above = told.iter().any(|p| path.starts_with(p.as_str()));
+            let section = ["", ".spec", ".spec.auth", ".spec.persistence"].contains(&path);
+            if path.starts_with(".spec") && !path.contains('[') && !above && !section {
+                silent.push(path.to_owned());
+            }
+        });
+        assert_eq!(silent, Vec::<String>::new());
     }
 
     #[test]

@@ -2,15 +2,17 @@
 
 mod conditions;
 mod crd;
+mod reference;
 mod request;
 mod spec;
 mod status;
 
 pub use conditions::{ConditionType, Reason};
 pub use crd::crd;
+pub use reference::reference;
 pub use request::{ANY_MEMBER, RequestKind};
 pub use spec::{
-    Auth, ClaimRetention, Durability, Failover, FailoverPolicy, ImagePullPolicy, Persistence, PersistenceMode,
+    Auth, ClaimRetention, Durability, Failover, FailoverPolicy, ImagePullPolicy, Metrics, Persistence, PersistenceMode,
     RESERVED_DIRECTIVES, RedisReplication, RedisReplicationSpec, ServiceSettings, ServiceType, Services,
 };
 pub use status::{

@@ -107,11 +107,12 @@ pub struct RedisReplicationSpec {
     #[schemars(length(min = 1))]
     pub image: String,
 
-    /// When the kubelet pulls the image: `Always`, `IfNotPresent` or `Never`. Default: Kubernetes decides by the tag.
+    /// When the kubelet pulls the image: `Always`, `IfNotPresent` or `Never`. Absent: Kubernetes decides by the tag. A change
+    /// restarts the pods one by one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub image_pull_policy: Option<ImagePullPolicy>,
 
-    /// Secrets in this namespace that hold the registry's credentials.
+    /// Secrets in this namespace that hold the registry's credentials. Absent: none. A change restarts the pods one by one.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub image_pull_secrets: Vec<LocalObjectReference>,
 
@@ -129,11 +130,13 @@ pub struct RedisReplicationSpec {
     pub config: BTreeMap<String, IntOrString>,
 
     /// The password, which clients, replicas and the operator use. Absent: the operator makes a random one in the
-    /// Secret `<name>-auth`, under the key `password`.
+    /// Secret `<name>-auth`, under the key `password`. Passwords are not rotated live: to change one, see `WrongPassword` in
+    /// docs/operations.md.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub auth: Option<Auth>,
 
-    /// Keeps the data on a volume for each pod. Absent: memory only; then the data lives as long as one member does.
+    /// Keeps the data on a volume for each pod. Absent: memory only; then the data lives as long as one member does. Can't be
+    /// added or removed later.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub persistence: Option<Persistence>,
 
@@ -142,16 +145,16 @@ pub struct RedisReplicationSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub resources: Option<ResourceRequirements>,
 
-    /// Labels that a node must have for a pod to run there. A change restarts the pods one by one.
+    /// Labels that a node must have for a pod to run there. Absent: none. A change restarts the pods one by one.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub node_selector: BTreeMap<String, String>,
 
-    /// Rules for which nodes and pods to be near or far from. Absent: members avoid each other's nodes where possible.
+    /// Rules for which nodes and pods to be near or far from. Absent: none; `topologySpreadConstraints` spread the members.
     /// A change restarts the pods one by one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub affinity: Option<Affinity>,
 
-    /// Taints of nodes that the pods put up with. A change restarts the pods one by one.
+    /// Taints of nodes that the pods put up with. Absent: none. A change restarts the pods one by one.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub tolerations: Vec<Toleration>,
 
@@ -160,7 +163,7 @@ pub struct RedisReplicationSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub topology_spread_constraints: Option<Vec<TopologySpreadConstraint>>,
 
-    /// Priority class of the pods. A change restarts the pods one by one.
+    /// Priority class of the pods. Absent: the cluster's default. A change restarts the pods one by one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub priority_class_name: Option<String>,
 
@@ -194,12 +197,19 @@ pub struct RedisReplicationSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub durability: Option<Durability>,
 
-    /// Type, port and annotations of the Services `<name>-master` (writes) and `<name>-replicas` (reads).
+    /// Type, port and annotations of the Services `<name>-master` (writes) and `<name>-replicas` (reads). A change restarts
+    /// nothing.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub services: Option<Services>,
 
+    /// An exporter of Redis' own figures for Prometheus, beside each Redis. A change restarts the pods one by one,
+    /// replicas first.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub metrics: Option<Metrics>,
+
     /// `true`: the operator leaves the Kubernetes objects and the roles of the Redis servers alone, whatever happens,
-    /// and only observes. No failover while this is set. Default `false`.
+    /// and only observes. No failover while this is set. Default `false`. A change by itself
+    /// restarts nothing.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub paused: bool,
 }
@@ -251,7 +261,7 @@ pub enum FailoverPolicy {
 #[serde(rename_all = "camelCase")]
 pub struct Durability {
     /// The number that clients give to `WAIT`: a write that so many replicas confirmed survives every failover under
-    /// `failover.policy: Consistency`. At least one less than `replicas`. Default 0 (1 under `Consistency`).
+    /// `failover.policy: Consistency`. It must be less than `replicas`. Default 0 (1 under `Consistency`).
     #[serde(default)]
     #[schemars(range(min = 0, max = 8))]
     pub wait_replicas: i32,
@@ -261,11 +271,13 @@ pub struct Durability {
 #[derive(KubeSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Auth {
-    /// Secret in this namespace that holds the password. Absent: the operator makes `<name>-auth`.
+    /// Secret in this namespace that holds the password, one line of text. Absent: the operator makes `<name>-auth`. A change
+    /// restarts the pods one by one, and comes to its end only if the password is the same.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 253))]
     pub secret_name: Option<String>,
-    /// Key of the password in the Secret. Default `password`.
+    /// Key of the password in the Secret. Default `password`. A change does what a change of `secretName` does: it restarts the
+    /// pods.
     #[serde(default = "default_secret_key")]
     #[schemars(length(min = 1, max = 253))]
     pub secret_key: String,
@@ -283,9 +295,9 @@ pub struct Auth {
         .field_path(".storageClassName")
 )]
 pub struct Persistence {
-    /// Size of each pod's volume, e.g. `10Gi`: three times the largest data set is comfortable.
+    /// Size of each pod's volume, e.g. `10Gi`: three times the largest data set is comfortable. Can't be changed.
     pub size: Quantity,
-    /// Storage class. Absent: the cluster's default.
+    /// Storage class of the volumes. Absent: the cluster's default. Can't be changed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1))]
     pub storage_class_name: Option<String>,
@@ -294,10 +306,11 @@ pub struct Persistence {
     /// gone. `RDBAndAOF`: both. A change restarts the pods one by one.
     #[serde(default)]
     pub mode: PersistenceMode,
-    /// What happens to the claims when the resource is deleted: `Retain` (default) or `Delete`.
+    /// What happens to the claims when the resource is deleted: `Retain` (default) or `Delete`. A change restarts nothing.
     #[serde(default)]
     pub when_deleted: ClaimRetention,
-    /// What happens to a claim when its pod is removed by a smaller `replicas`: `Retain` (default) or `Delete`.
+    /// What happens to a claim when its pod is removed by a smaller `replicas`: `Retain` (default) or
+    /// `Delete`. A change restarts nothing.
     #[serde(default)]
     pub when_scaled: ClaimRetention,
 }
@@ -340,10 +353,10 @@ pub enum ImagePullPolicy {
 #[derive(KubeSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Services {
-    /// `<name>-master`: always the one pod that accepts writes.
+    /// `<name>-master`: always the one pod that accepts writes. Absent: a `ClusterIP` on port 6379.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub master: Option<ServiceSettings>,
-    /// `<name>-replicas`: the replicas that follow it, for reads.
+    /// `<name>-replicas`: the replicas that follow it, for reads. Absent: a `ClusterIP` on port 6379.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub replicas: Option<ServiceSettings>,
 }
@@ -366,9 +379,26 @@ pub struct ServiceSettings {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 65535))]
     pub node_port: Option<i32>,
-    /// Annotations of the Service, e.g. for a cloud's load balancer.
+    /// Annotations of the Service, e.g. for a cloud's load balancer. Absent: none.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub annotations: BTreeMap<String, String>,
+}
+
+/// An exporter beside each Redis.
+#[derive(KubeSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Metrics {
+    /// `true`: each pod gets a container `metrics` that serves the figures on port 9121, path `/metrics`; the Service
+    /// `<name>-headless` gets the port `metrics`. A change restarts the pods one by one, replicas first. Default `false`.
+    #[serde(default)]
+    pub enabled: bool,
+    /// Image of the exporter, a `redis_exporter`. Default `oliver006/redis_exporter:v1.86.0`.
+    #[serde(default = "default_exporter")]
+    #[schemars(length(min = 1))]
+    pub image: String,
+    /// CPU and memory of the exporter's container.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub resources: Option<ResourceRequirements>,
 }
 
 impl RedisReplicationSpec {
@@ -434,6 +464,9 @@ fn default_unreachable_after() -> String {
 }
 fn default_unresponsive_after() -> String {
     "5s".into()
+}
+fn default_exporter() -> String {
+    "oliver006/redis_exporter:v1.86.0".into()
 }
 fn default_secret_key() -> String {
     "password".into()

@@ -61,7 +61,7 @@ pub(super) fn build(cluster: &Cluster) -> ConfigMap {
         ("redis.conf".to_owned(), redis_conf(&cluster.spec)),
         ("operator.conf".to_owned(), operator_conf(&cluster.spec)),
     ];
-    for script in [scripts::BOOT, scripts::READY, scripts::ALIVE, scripts::STOP] {
+    for script in [scripts::BOOT, scripts::READY, scripts::ALIVE, scripts::STOP, scripts::EXPORTER] {
         data.push((script.file.to_owned(), script.text.to_owned()));
     }
     ConfigMap {
@@ -181,7 +181,7 @@ mod tests {
     fn the_config_map_has_the_files_that_the_pod_runs() {
         let files = build(&cluster("{}")).data.unwrap();
         let names: Vec<_> = files.keys().map(String::as_str).collect();
-        assert_eq!(names, ["alive.sh", "boot.sh", "operator.conf", "ready.sh", "redis.conf", "stop.sh"]);
+        assert_eq!(names, ["alive.sh", "boot.sh", "exporter.sh", "operator.conf", "ready.sh", "redis.conf", "stop.sh"]);
     }
 
     #[test]

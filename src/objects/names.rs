@@ -10,6 +10,12 @@ pub const REDIS_PORT: u16 = 6379;
 pub const REDIS_PORT_NAME: &str = "redis";
 /// Name of the Redis container.
 pub const REDIS_CONTAINER: &str = "redis";
+/// The port that the exporter listens on.
+pub const METRICS_PORT: u16 = 9121;
+/// Name of that port in containers and Services: `ServiceMonitor` and `PodMonitor` find it by this.
+pub const METRICS_PORT_NAME: &str = "metrics";
+/// Name of the container with the exporter.
+pub const EXPORTER_CONTAINER: &str = "metrics";
 /// Name of the volume, and of the claim template, that holds the data.
 pub const DATA_VOLUME: &str = "data";
 

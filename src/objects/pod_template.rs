@@ -1,13 +1,12 @@
 //! The pod template, before `podOverrides`.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, iter};
 
 use k8s_openapi::{
     api::core::v1::{
-        Capabilities, ConfigMapVolumeSource, Container, ContainerPort, EmptyDirVolumeSource, EnvVar, EnvVarSource,
-        ExecAction, KeyToPath, Lifecycle, LifecycleHandler, ObjectFieldSelector, PodSecurityContext, PodSpec,
-        PodTemplateSpec, Probe, SeccompProfile, SecretVolumeSource, SecurityContext, TopologySpreadConstraint, Volume,
-        VolumeMount,
+        ConfigMapVolumeSource, Container, ContainerPort, EmptyDirVolumeSource, EnvVar, EnvVarSource, ExecAction,
+        KeyToPath, Lifecycle, LifecycleHandler, ObjectFieldSelector, PodSecurityContext, PodSpec, PodTemplateSpec,
+        Probe, SeccompProfile, SecretVolumeSource, TopologySpreadConstraint, Volume, VolumeMount,
     },
     apimachinery::pkg::{
         api::resource::Quantity,
@@ -16,7 +15,7 @@ use k8s_openapi::{
 };
 
 use super::{
-    config_map, names,
+    config_map, exporter, names,
     scripts::{self, Script},
 };
 use crate::api::{ImagePullPolicy, RedisReplicationSpec};
@@ -26,12 +25,13 @@ const REDIS_USER: i64 = 999;
 /// Time for the hand-over (60 s at most, see stop.sh), and then for Redis to write its data.
 const TERMINATION_GRACE_SECONDS: i64 = 120;
 
-const CONFIG_VOLUME: &str = "config";
-const AUTH_VOLUME: &str = "auth";
-const RUN_VOLUME: &str = "run";
+pub(super) const CONFIG_VOLUME: &str = "config";
+pub(super) const AUTH_VOLUME: &str = "auth";
+pub(super) const RUN_VOLUME: &str = "run";
 
 /// The pod template of a cluster called `name`. It meets the *restricted* Pod Security Standard.
 pub(super) fn build(name: &str, spec: &RedisReplicationSpec) -> PodTemplateSpec {
+    let metrics = exporter::wanted(spec);
     PodTemplateSpec {
         metadata: Some(ObjectMeta {
             labels: Some(labels(name, spec)),
@@ -39,7 +39,8 @@ pub(super) fn build(name: &str, spec: &RedisReplicationSpec) -> PodTemplateSpec 
             ..ObjectMeta::default()
         }),
         spec: Some(PodSpec {
-            containers: vec![container(spec)],
+            containers: iter::once(container(spec)).chain(metrics.map(exporter::container)).collect(),
+            init_containers: metrics.map(|_| vec![exporter::init_container(spec, image_pull_policy(spec))]),
             volumes: Some(volumes(name, spec)),
             security_context: Some(PodSecurityContext {
                 run_as_non_root: Some(true),
@@ -87,11 +88,7 @@ fn container(spec: &RedisReplicationSpec) -> Container {
     Container {
         name: names::REDIS_CONTAINER.into(),
         image: Some(spec.image.clone()),
-        image_pull_policy: spec.image_pull_policy.map(|policy| match policy {
-            ImagePullPolicy::Always => "Always".into(),
-            ImagePullPolicy::IfNotPresent => "IfNotPresent".into(),
-            ImagePullPolicy::Never => "Never".into(),
-        }),
+        image_pull_policy: image_pull_policy(spec),
         command: Some(scripts::BOOT.command()),
         env: Some(vec![field("POD_NAME", "metadata.name"), field("POD_IP", "status.podIP")]),
         ports: Some(vec![ContainerPort {
@@ -122,14 +119,18 @@ fn container(spec: &RedisReplicationSpec) -> Container {
         }),
         // Redis says on its log why it does not start; this carries the end of it into the pod's status.
         termination_message_policy: Some("FallbackToLogsOnError".into()),
-        security_context: Some(SecurityContext {
-            allow_privilege_escalation: Some(false),
-            read_only_root_filesystem: Some(true),
-            capabilities: Some(Capabilities { drop: Some(vec!["ALL".into()]), ..Capabilities::default() }),
-            ..SecurityContext::default()
-        }),
+        security_context: Some(exporter::restricted()),
         ..Container::default()
     }
+}
+
+fn image_pull_policy(spec: &RedisReplicationSpec) -> Option<String> {
+    let policy = match spec.image_pull_policy? {
+        ImagePullPolicy::Always => "Always",
+        ImagePullPolicy::IfNotPresent => "IfNotPresent",
+        ImagePullPolicy::Never => "Never",
+    };
+    Some(policy.into())
 }
 
 fn volumes(name: &str, spec: &RedisReplicationSpec) -> Vec<Volume> {
@@ -207,7 +208,7 @@ fn exec(script: &Script) -> ExecAction {
     ExecAction { command: Some(script.command()) }
 }
 
-fn mount(volume: &str, path: &str, read_only: bool) -> VolumeMount {
+pub(super) fn mount(volume: &str, path: &str, read_only: bool) -> VolumeMount {
     VolumeMount {
         name: volume.into(),
         mount_path: path.into(),

@@ -12,6 +12,9 @@ pub(super) const ALIVE: Script = Script { file: "alive.sh", text: include_str!("
 /// Holds a master back from stopping until it has handed over.
 pub(super) const STOP: Script = Script { file: "stop.sh", text: include_str!("scripts/stop.sh") };
 
+/// Writes the password down for the exporter.
+pub(super) const EXPORTER: Script = Script { file: "exporter.sh", text: include_str!("scripts/exporter.sh") };
+
 /// A script in the `ConfigMap`.
 pub(super) struct Script {
     pub(super) file: &'static str,

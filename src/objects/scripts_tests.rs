@@ -270,3 +270,17 @@ fn the_password_is_readable_by_redis_alone_and_not_on_its_command_line() {
         }
     }
 }
+
+#[test]
+fn the_exporter_reads_any_password() {
+    for shell in shells() {
+        for password in ["simple", r"ends in a backslash\", r#"quo"te"#, "tab\there", "pässwörd 密码", " two  words "]
+        {
+            let root = Root::new(shell, format!("{password}\n").as_bytes());
+            assert!(root.passes(&EXPORTER), "{shell:?} {password:?}");
+            let text = fs::read_to_string(root.directory.join("run/redis/exporter.json")).unwrap();
+            let map: serde_json::Value = serde_json::from_str(&text).unwrap();
+            assert_eq!(map, serde_json::json!({"redis://127.0.0.1:6379": password}), "{shell:?}");
+        }
+    }
+}

@@ -1,22 +1,26 @@
 //! The three Services.
 
+use std::iter;
+
 use k8s_openapi::{
     api::core::v1::{Service, ServicePort, ServiceSpec},
     apimachinery::pkg::util::intstr::IntOrString,
 };
 
-use super::{Cluster, metadata::object_meta, names};
+use super::{Cluster, exporter, metadata::object_meta, names};
 use crate::api::{ServiceSettings, ServiceType};
 
-/// `<name>-headless`: DNS names of the pods, ready or not, since a member must be found before it can become ready.
+/// `<name>-headless`: DNS names of the pods, ready or not, since a member must be found before it can become ready. With an
+/// exporter, its port too: here Prometheus finds each member once.
 pub(super) fn headless(cluster: &Cluster) -> Service {
+    let metrics = exporter::wanted(&cluster.spec).map(|_| metrics_port());
     Service {
         metadata: object_meta(cluster, names::headless_service(&cluster.name)),
         spec: Some(ServiceSpec {
             cluster_ip: Some("None".into()),
             publish_not_ready_addresses: Some(true),
             selector: Some(names::selector_labels(&cluster.name)),
-            ports: Some(vec![port(names::REDIS_PORT.into(), None)]),
+            ports: Some(iter::once(port(names::REDIS_PORT.into(), None)).chain(metrics).collect()),
             ..ServiceSpec::default()
         }),
         status: None,
@@ -73,6 +77,17 @@ fn port(port: i32, node_port: Option<i32>) -> ServicePort {
         target_port: Some(IntOrString::String(names::REDIS_PORT_NAME.into())),
         protocol: Some("TCP".into()),
         app_protocol: Some("redis".into()),
+    }
+}
+
+fn metrics_port() -> ServicePort {
+    ServicePort {
+        name: Some(names::METRICS_PORT_NAME.into()),
+        port: names::METRICS_PORT.into(),
+        target_port: Some(IntOrString::String(names::METRICS_PORT_NAME.into())),
+        protocol: Some("TCP".into()),
+        app_protocol: Some("http".into()),
+        ..ServicePort::default()
     }
 }
 

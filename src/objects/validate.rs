@@ -40,8 +40,10 @@ pub enum InvalidSpec {
         field: &'static str,
     },
     /// The image cannot be the name of one.
-    #[error("spec.image is {image:?}: an image has no spaces or control characters; write it as in `redis:8.0`")]
+    #[error("{field} is {image:?}: an image has no spaces or control characters; write it as in `redis:8.0`")]
     Image {
+        /// Where it is.
+        field: &'static str,
         /// The image.
         image: String,
     },
@@ -141,7 +143,10 @@ pub fn validate(resource: &RedisReplication) -> Result<Cluster, InvalidSpec> {
     let owner = resource.controller_owner_ref(&()).ok_or(InvalidSpec::NotStored { field: "uid" })?;
     let spec = resource.spec.clone();
 
-    check_image(&spec.image)?;
+    check_image("spec.image", &spec.image)?;
+    if let Some(metrics) = &spec.metrics {
+        check_image("spec.metrics.image", &metrics.image)?;
+    }
     check_config(&spec.config)?;
     check_references(&spec)?;
     check_labels("spec.podLabels", &spec.pod_labels)?;
@@ -164,9 +169,9 @@ pub fn validate(resource: &RedisReplication) -> Result<Cluster, InvalidSpec> {
     Ok(Cluster { name, namespace, owner, spec, pod_template })
 }
 
-fn check_image(image: &str) -> Result<(), InvalidSpec> {
+fn check_image(field: &'static str, image: &str) -> Result<(), InvalidSpec> {
     if image.is_empty() || image.contains(|c: char| c.is_whitespace() || c.is_control()) {
-        return Err(InvalidSpec::Image { image: image.into() });
+        return Err(InvalidSpec::Image { field, image: image.into() });
     }
     Ok(())
 }
@@ -225,13 +230,15 @@ fn check_quantities(spec: &RedisReplicationSpec) -> Result<(), InvalidSpec> {
     {
         return Err(InvalidSpec::Size { value: size.clone() });
     }
-    let resources = spec.resources.iter();
-    let kinds = resources.flat_map(|resources| [("limits", &resources.limits), ("requests", &resources.requests)]);
-    for (kind, quantities) in kinds {
+    let exporter = spec.metrics.as_ref().and_then(|metrics| metrics.resources.as_ref());
+    let resources = [("spec.resources", spec.resources.as_ref()), ("spec.metrics.resources", exporter)];
+    let kinds = resources.into_iter().filter_map(|(field, resources)| Some((field, resources?)));
+    let kinds = kinds.flat_map(|(field, r)| [(field, "limits", &r.limits), (field, "requests", &r.requests)]);
+    for (field, kind, quantities) in kinds {
         for (resource, Quantity(value)) in quantities.iter().flatten() {
             if !syntax::is_quantity(value) || value.starts_with('-') {
                 return Err(InvalidSpec::Quantity {
-                    field: format!("spec.resources.{kind}.{resource}"),
+                    field: format!("{field}.{kind}.{resource}"),
                     value: value.clone(),
                 });
             }
@@ -282,6 +289,8 @@ mod tests {
             ("persistence: {size: 0Gi}", "spec.persistence.size is \"0Gi\""),
             ("persistence: {size: 1Gi, storageClassName: A}", "spec.persistence.storageClassName is \"A\""),
             ("resources: {limits: {memory: 2GB}}", "spec.resources.limits.memory is \"2GB\""),
+            ("metrics: {image: 'a b'}", "spec.metrics.image is \"a b\": an image has no spaces"),
+            ("metrics: {resources: {requests: {cpu: much}}}", "spec.metrics.resources.requests.cpu is \"much\""),
             ("auth: {secretName: My_Secret}", "spec.auth.secretName is \"My_Secret\""),
             ("auth: {secretKey: a/b}", "spec.auth.secretKey is \"a/b\""),
             ("imagePullSecrets: [{name: A}]", "spec.imagePullSecrets is \"A\""),

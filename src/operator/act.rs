@@ -11,13 +11,15 @@ use kube::{
 };
 use serde_json::json;
 use tokio::time::{Instant, timeout};
+use tracing::Instrument;
 
-use super::{context::Context, observe::Observer, registry::ObjectsReport, status};
+use super::{context::Context, observe::Observer, registry::ObjectsReport, status, trace};
 use crate::{
     api::{CompletedTransition, Outcome, RedisReplication, TransitionKind},
     kubernetes::{
         apply::{self, limited},
         events::Severity,
+        stores::Key,
     },
     objects::names,
     redis::{CommandError, Link, Target},
@@ -85,7 +87,7 @@ pub struct Actor<'a> {
 impl Actor<'_> {
     /// Takes the steps of a plan side by side; returns whether all went well.
     pub async fn carry_out(mut self, o: &Observation, p: &Plan) -> bool {
-        let results = join_all(p.steps.iter().map(|step| self.take(o, p, step))).await;
+        let results = join_all(p.steps.iter().map(|step| self.take(o, p, step).instrument(trace::step(step)))).await;
         let mut well = true;
         for (step, result) in p.steps.iter().zip(results) {
             match result {
@@ -164,6 +166,7 @@ impl Actor<'_> {
             }
             Step::Begin { epoch, kind, from, to, reason, fence } => {
                 let began = Instant::now();
+                self.ctx.metrics.transition_begins(&Key::of(self.resource), o, *kind);
                 let mut o = o.clone();
                 o.record.epoch = *epoch;
                 o.record.transition = Some(Pending {
@@ -342,16 +345,15 @@ impl Actor<'_> {
         let recorded = self.resource.status.as_ref().and_then(|s| s.transition.as_ref());
         let started_at = recorded.map_or_else(Timestamp::now, |r| r.since.0);
         let took = match *self.begun {
-            Some(at) => at.elapsed().as_secs_f64(),
-            None => Timestamp::now().duration_since(started_at).as_secs_f64().max(0.0), // another process began it
+            Some(at) => at.elapsed(),
+            None => Timestamp::now().duration_since(started_at).unsigned_abs(), // another process began it
         };
         let mut o = o.clone();
         o.record.transition = None;
         if outcome == Outcome::Completed {
             o.record.master = Some(t.to.clone());
         }
-        #[allow(clippy::cast_possible_truncation)] // milliseconds of a transition
-        let duration_ms = (took * 1000.0) as i64;
+        let duration_ms = i64::try_from(took.as_millis()).unwrap_or(i64::MAX);
         let reason = if note.is_empty() { t.reason.clone() } else { note.to_owned() };
         let last = CompletedTransition {
             epoch: t.epoch,
@@ -364,7 +366,7 @@ impl Actor<'_> {
             outcome,
         };
         let resource = self.write(&o, p, Some(last)).await?;
-        self.ctx.metrics.transition(t.kind, outcome, took);
+        self.ctx.metrics.transition_ended(&Key::of(self.resource), t.kind, outcome, took);
         tracing::info!(resource = %self.resource.name_any(), epoch = t.epoch, kind = ?t.kind, to = t.to, ?outcome, duration_ms, reason, "transition ended");
         let abandoned = outcome == Outcome::Abandoned;
         let (severity, event, words) = match (abandoned, t.kind) {

@@ -43,13 +43,13 @@ pub async fn reconcile(resource: Arc<RedisReplication>, ctx: Arc<Context>) -> Re
     if new {
         tokio::spawn(supervise(key.clone(), Arc::clone(&handle), (*ctx).clone()));
     }
-    ctx.metrics.resources.set(i64::try_from(ctx.registry.len()).unwrap_or(i64::MAX));
     if resource.meta().deletion_timestamp.is_some() {
         return Ok(Action::await_change());
     }
     let began = Instant::now();
     let known = handle.report.borrow().password.clone();
     let result = converge(&resource, &ctx, &key).await;
+    ctx.metrics.reconciled(began.elapsed(), result.is_ok());
     let (problem, password) = match &result {
         Ok(password) => (None, Some(password.clone())),
         Err(e) => (Some((e.reason(), e.to_string())), known),

@@ -12,6 +12,7 @@ mod registry;
 mod run;
 mod status;
 mod supervisor;
+mod trace;
 
 pub use metrics::Metrics;
 pub use run::{RunArgs, run};

@@ -137,6 +137,8 @@ impl Observer {
         let mut pods: BTreeMap<String, Pod> = stores::of(&self.sources.pods, &self.key)
             .iter()
             .map(|pod| (pod.name_any(), pods::facts(pod, revision.as_deref())))
+            // labels can be copied (`kubectl debug --copy-to` does): a pod of another name is no member, whatever it says
+            .filter(|(name, _)| settings.ordinal(name) != usize::MAX)
             .collect();
         let now = self.now();
         for pod in pods.values_mut() {

@@ -58,9 +58,4 @@ impl Registry {
             handle.changed.notify_one();
         }
     }
-
-    /// How many there are.
-    pub fn len(&self) -> usize {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).len()
-    }
 }

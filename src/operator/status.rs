@@ -101,11 +101,7 @@ fn member(o: &Observation, name: &str, m: &Member, serving: Option<(&str, &Info)
         _ => None,
     };
     let is_master = serving.is_some_and(|(n, _)| n == name);
-    let percent = info.and_then(|i| match i.replica().map(|r| r.follow) {
-        _ if i.loading => i.loading_percent,
-        Some(FollowState::Syncing(percent)) => percent,
-        _ => None,
-    });
+    let percent = info.and_then(|i| i.sync_percent(serving.map(|(_, master)| master)));
     // a process is recorded when it has all the data: as the recorded master, or once it follows and has caught up
     let recorded = o.record.members.get(name);
     let Recorded { run_id, uid } = match info {
@@ -393,3 +389,7 @@ fn lag(m: &MemberStatus) -> String {
 fn count(n: usize) -> i32 {
     i32::try_from(n).unwrap_or(i32::MAX)
 }
+
+#[cfg(test)]
+#[path = "status_tests.rs"]
+mod tests;

@@ -6,6 +6,7 @@ use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Namespace;
 use kube::{Api, Resource, ResourceExt, runtime::reflector::ObjectRef};
 use tokio::time::{Instant, sleep, timeout};
+use tracing::Instrument;
 
 use super::{
     act::Actor,
@@ -13,6 +14,7 @@ use super::{
     observe::Observer,
     registry::{Handle, ObjectsReport},
     status,
+    trace::Trace,
 };
 use crate::{
     api::{ConditionType, Reason, RedisReplication},
@@ -51,6 +53,7 @@ pub async fn supervise(key: Key, handle: Arc<Handle>, ctx: Context) {
         resource: (*resource).clone(),
         memory: Memory::default(),
         begun: None,
+        trace: Trace::default(),
         written_at: None,
         gone_since: None,
         namespace_seen: None,
@@ -76,6 +79,7 @@ struct Supervisor {
     resource: RedisReplication,
     memory: Memory,
     begun: Option<Instant>,
+    trace: Trace,
     written_at: Option<Instant>,
     gone_since: Option<Instant>,
     namespace_seen: Option<Instant>,
@@ -96,12 +100,18 @@ impl Supervisor {
         if removed && self.farewell(&o) {
             return false;
         }
+        if removed {
+            self.ctx.metrics.forget(&self.key); // that it has no master any more is no reason to wake anybody
+        } else {
+            self.ctx.metrics.observed(&self.key, &o, &self.resource);
+        }
         let p = plan(&o);
-        self.log(&p);
+        let span = self.trace.span(&self.key, &o, &p);
+        span.in_scope(|| self.log(&p));
         let mut well = true;
         // a look changes nothing: what is being waited for is to be told
         if !removed && p.steps.iter().all(|s| matches!(s, Step::Look { .. })) {
-            self.tell(&o, &p, &report).await;
+            self.tell(&o, &p, &report).instrument(span.clone()).await;
         }
         if !p.steps.is_empty() {
             let actor = Actor {
@@ -112,7 +122,7 @@ impl Supervisor {
                 report: &report,
                 begun: &mut self.begun,
             };
-            well = actor.carry_out(&o, &p).await;
+            well = actor.carry_out(&o, &p).instrument(span).await;
         }
         self.look_at_namespace(&o, &p).await;
         self.rest(&o, &p, well).await;
@@ -181,6 +191,7 @@ impl Supervisor {
             return false;
         }
         self.ctx.registry.leave(&self.key);
+        self.ctx.metrics.forget(&self.key);
         true
     }
 

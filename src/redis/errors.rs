@@ -2,6 +2,14 @@
 
 use redis::{ErrorKind, RedisError};
 
+/// How many characters of what a server says of itself are passed on, to logs and into the status.
+const LONGEST_WORDS: usize = 200;
+
+/// An error in words, on one line: who can make a server answer what he likes must not fill the status or the log.
+pub(super) fn words(e: &RedisError) -> String {
+    e.to_string().chars().take(LONGEST_WORDS).map(|c| if c.is_control() { ' ' } else { c }).collect()
+}
+
 /// An error that the server sent: an answer like others.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Reply {

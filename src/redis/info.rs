@@ -8,6 +8,9 @@ use std::collections::HashMap;
 /// What a replica of nobody follows: a loopback port on which nothing listens.
 pub const NOBODY: (&str, u16) = ("127.0.0.1", 1);
 
+/// The longest id of a process or a history, in characters. They have 40.
+const LONGEST_ID: usize = 64;
+
 /// The facts of one observation of a server.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Info {
@@ -28,14 +31,27 @@ pub struct Info {
     pub loading: bool,
     /// While loading: how much is done, in percent.
     pub loading_percent: Option<u8>,
+    /// While it writes a snapshot, to its disk or to a replica: how much is done, in percent of its keys.
+    pub snapshot_percent: Option<u8>,
     /// Keys in all databases.
     pub keys: u64,
     /// Full syncs that it has served since it started (`sync_full`).
     pub full_syncs: u64,
+    /// The memory that it uses and may use.
+    pub memory: MemoryUse,
     /// With fewer replicas than this that acknowledge in time it refuses writes, as a master (`min-replicas-to-write`).
     pub min_replicas: usize,
     /// Which side of replication it is on.
     pub role: Role,
+}
+
+/// The memory of a server, in bytes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct MemoryUse {
+    /// `used_memory`; `None` where it was not said.
+    pub used: Option<u64>,
+    /// `maxmemory`; `None` when there is no limit.
+    pub limit: Option<u64>,
 }
 
 /// Which side of replication a server is on.
@@ -127,11 +143,11 @@ impl Info {
             }),
             other => return Err(malformed("role", other)),
         };
-        let previous = fields.text("master_replid2").ok().filter(|id| id.chars().any(|c| c != '0'));
+        let previous = fields.id("master_replid2").ok().filter(|id| id.chars().any(|c| c != '0'));
         Ok(Self {
-            run_id: fields.text("run_id")?.to_owned(),
-            version: fields.text("redis_version").unwrap_or_default().to_owned(),
-            replication_id: fields.text("master_replid")?.to_owned(),
+            run_id: fields.id("run_id")?.to_owned(),
+            version: fields.text("redis_version").unwrap_or_default().chars().take(LONGEST_ID).collect(),
+            replication_id: fields.id("master_replid")?.to_owned(),
             previous_offset: previous
                 .and(fields.number::<u64>("second_repl_offset").ok())
                 .map_or(0, |o| o.saturating_sub(1)),
@@ -139,11 +155,26 @@ impl Info {
             offset: fields.number("master_repl_offset")?,
             loading,
             loading_percent: loading.then(|| fields.percent("loading_loaded_perc")).flatten(),
+            snapshot_percent: fields.snapshot_percent(),
             keys: fields.keys(),
             full_syncs: fields.number("sync_full").unwrap_or(0),
+            memory: MemoryUse {
+                used: fields.number("used_memory").ok(),
+                limit: fields.number("maxmemory").ok().filter(|limit| *limit > 0),
+            },
             min_replicas,
             role,
         })
+    }
+
+    /// How much of a full copy, or of its data file, it has, in percent. Of a copy that `master` sends without a file
+    /// nobody knows the size: then it is how much the master has sent.
+    pub fn sync_percent(&self, master: Option<&Self>) -> Option<u8> {
+        match self.replica().map(|r| r.follow) {
+            _ if self.loading => self.loading_percent,
+            Some(FollowState::Syncing(percent)) => percent.or_else(|| master?.snapshot_percent),
+            _ => None,
+        }
     }
 
     /// Does it accept writes?
@@ -195,6 +226,13 @@ struct Fields<'a>(HashMap<&'a str, &'a str>);
 impl<'a> Fields<'a> {
     fn text(&self, field: &'static str) -> Result<&'a str, ParseError> {
         self.0.get(field).copied().ok_or(ParseError::Missing(field))
+    }
+
+    /// Of a process or a history: 40 hexadecimal digits. It goes into the status, so no other server may say just anything.
+    fn id(&self, field: &'static str) -> Result<&'a str, ParseError> {
+        let value = self.text(field)?;
+        let sound = (1..=LONGEST_ID).contains(&value.len()) && value.bytes().all(|b| b.is_ascii_graphic());
+        if sound { Ok(value) } else { Err(malformed(field, value)) }
     }
 
     fn number<T: std::str::FromStr>(&self, field: &'static str) -> Result<T, ParseError> {
@@ -256,11 +294,19 @@ impl<'a> Fields<'a> {
         }
     }
 
+    /// Told once a second by the child process that writes it; since Redis 7.0.
+    fn snapshot_percent(&self) -> Option<u8> {
+        self.flag("rdb_bgsave_in_progress").filter(|saves| *saves)?;
+        let total: u64 = self.number("current_save_keys_total").ok().filter(|t| *t > 0)?;
+        let done: u64 = self.number("current_save_keys_processed").ok()?;
+        u8::try_from(done.min(total).saturating_mul(100) / total).ok()
+    }
+
     /// Redis says the size of the snapshot once the transfer has begun; of a diskless one it never knows it.
     fn sync_percent(&self) -> Option<u8> {
         let total: u64 = self.number("master_sync_total_bytes").ok().filter(|t| *t > 0)?;
         let read: u64 = self.number("master_sync_read_bytes").ok()?;
-        u8::try_from((read.min(total)).saturating_mul(100) / total).ok()
+        u8::try_from(read.min(total).saturating_mul(100) / total).ok()
     }
 }
 
@@ -277,7 +323,8 @@ mod tests {
     const MASTER: &str = "# Server\r\nredis_version:7.0.15\r\nrun_id:aaaa\r\n# Replication\r\nrole:master\r\nconnected_slaves:2\r\n\
         slave0:ip=10.0.0.3,port=6379,state=online,offset=1400,lag=0\r\nslave1:ip=10.0.0.2,port=6379,state=wait_bgsave,offset=0,lag=0\r\n\
         master_replid:1111\r\nmaster_replid2:0000000000000000000000000000000000000000\r\nmaster_repl_offset:1414\r\n\
-        # Persistence\r\nloading:0\r\n# Keyspace\r\ndb0:keys=3,expires=0,avg_ttl=0\r\ndb12:keys=4,expires=1,avg_ttl=9\r\n# Stats\r\nsync_full:2\r\n";
+        # Persistence\r\nloading:0\r\n# Keyspace\r\ndb0:keys=3,expires=0,avg_ttl=0\r\ndb12:keys=4,expires=1,avg_ttl=9\r\n# Stats\r\nsync_full:2\r\n\
+        # Memory\r\nused_memory:900\r\nmaxmemory:1000\r\n";
     const REPLICA: &str = "run_id:bbbb\r\nrole:slave\r\nmaster_host:10.0.0.1\r\nmaster_port:6379\r\nmaster_link_status:down\r\n\
         master_sync_in_progress:1\r\nmaster_sync_total_bytes:200\r\nmaster_sync_read_bytes:50\r\nmaster_replid:1111\r\n\
         master_replid2:2222\r\nmaster_repl_offset:7\r\nloading:1\r\nloading_loaded_perc:33.40\r\n";
@@ -288,6 +335,9 @@ mod tests {
         assert!(i.is_master() && !i.loading);
         assert_eq!((i.offset, i.keys, i.full_syncs, i.run_id.as_str()), (1414, 7, 2, "aaaa"));
         assert_eq!(i.previous_replication_id, None);
+        assert_eq!(i.memory, MemoryUse { used: Some(900), limit: Some(1000) });
+        let unlimited = Info::parse(&MASTER.replace("maxmemory:1000", "maxmemory:0"), None, 0).unwrap();
+        assert_eq!(unlimited.memory.limit, None);
         let seen: Vec<_> = i.master().unwrap().slaves.iter().map(|s| (s.ip.as_str(), s.state.as_str())).collect();
         assert_eq!(seen, [("10.0.0.2", "wait_bgsave"), ("10.0.0.3", "online")]);
     }
@@ -298,6 +348,25 @@ mod tests {
         assert_eq!(i.replica().unwrap().follow, FollowState::Syncing(Some(25)));
         assert_eq!(i.loading_percent, Some(33));
         assert!(i.descends_from("1111") && i.descends_from("2222") && !i.descends_from("3333"));
+    }
+
+    /// A master that sends a copy without a file says its size to nobody.
+    #[test]
+    fn how_much_of_a_copy_has_arrived() {
+        let saves =
+            "loading:0\r\nrdb_bgsave_in_progress:1\r\ncurrent_save_keys_processed:30\r\ncurrent_save_keys_total:40\r\n";
+        let master = |more: &str| Info::parse(&MASTER.replace("loading:0\r\n", more), None, 0).unwrap();
+        assert_eq!(master(saves).snapshot_percent, Some(75));
+        assert_eq!(master(&saves.replace("in_progress:1", "in_progress:0")).snapshot_percent, None);
+        let percent = |replica: &str| Info::parse(replica, Some("sync"), 0).unwrap().sync_percent(Some(&master(saves)));
+        assert_eq!(percent(REPLICA), Some(33), "it loads");
+        let copies = REPLICA.replace("loading:1", "loading:0");
+        assert_eq!(percent(&copies), Some(25));
+        assert_eq!(percent(&copies.replace("bytes:200", "bytes:-1")), Some(75));
+        assert_eq!(
+            percent(&copies.replace("in_progress:1", "in_progress:0").replace("status:down", "status:up")),
+            None
+        );
     }
 
     #[test]

@@ -20,9 +20,9 @@ use tokio::{
 };
 
 use super::{
-    errors::{Reply, reply},
+    errors::{Reply, reply, words},
     info::{Info, NOBODY, ParseError},
-    stream::{HostSilent, Stream, is_silence},
+    stream::{Ending, Stream, is_silence},
 };
 
 /// How often a server is asked whether it is there, when nothing happens.
@@ -41,6 +41,8 @@ const RETRY_FIRST: Duration = Duration::from_millis(20);
 pub const MAX_LAG: Duration = Duration::from_secs(2);
 /// The longest pause before another attempt to connect.
 const RETRY_LONGEST: Duration = Duration::from_millis(500);
+/// A connection that ended sooner is not tried anew at once: a server that closes each would keep the operator busy.
+const LASTING: Duration = Duration::from_millis(250);
 /// Puts back what [`Link::hold_writes`] puts off.
 static PING_REPLICAS: std::sync::LazyLock<Cmd> = std::sync::LazyLock::new(|| {
     let mut cmd = redis::cmd("CONFIG");
@@ -48,7 +50,7 @@ static PING_REPLICAS: std::sync::LazyLock<Cmd> = std::sync::LazyLock::new(|| {
     cmd
 });
 
-/// The name of the operator's connections in `CLIENT LIST`.
+/// The name of the operator's connections in `CLIENT LIST`, and the user that they act as.
 const OPERATOR: &str = "redis-replication-operator";
 
 /// Where a server is.
@@ -121,7 +123,7 @@ pub enum CommandError {
     #[error("no answer within {} ms", ANSWER_TIMEOUT.as_millis())]
     NoAnswer,
     /// Redis refused, or the connection broke.
-    #[error("{0}")]
+    #[error("{}", words(.0))]
     Redis(#[from] RedisError),
     /// It answered something that cannot be understood.
     #[error("{0}")]
@@ -163,7 +165,7 @@ impl Link {
     /// Bytes that its host does not acknowledge for `unreachable_after` end the connection.
     ///
     /// A connection is made only with `authority`, and ends those of other operators before it counts: see
-    /// [`predecessors`].
+    /// [`Shared::end_predecessors`].
     pub fn open(
         target: Target,
         password: String,
@@ -292,10 +294,12 @@ async fn watch(target: Target, password: String, unreachable_after: Duration, sh
         }
         let began = Instant::now();
         match shared.connect(target, &password, unreachable_after).await {
-            Ok((connection, driver, host_silent)) => {
-                pause = RETRY_FIRST;
-                shared.attend(connection, driver, &host_silent).await;
-                continue; // at once: a refusal is the proof of death
+            Ok((connection, driver, ending)) => {
+                shared.attend(connection, driver, &ending, &password).await;
+                if began.elapsed() >= LASTING {
+                    pause = RETRY_FIRST;
+                    continue; // at once: a refusal is the proof of death
+                }
             }
             Err(Refusal::Refused) => shared.update(|r| {
                 if let Health::Lost { how, .. } = &mut r.health {
@@ -346,7 +350,7 @@ async fn log_in(stream: Stream, password: &str) -> Result<(MultiplexedConnection
 }
 
 fn refused(e: &RedisError) -> Refusal {
-    let words = e.to_string();
+    let words = words(e);
     if e.kind() == ErrorKind::AuthenticationFailed || words.contains("WRONGPASS") || words.contains("NOAUTH") {
         Refusal::Password(words)
     } else {
@@ -362,9 +366,9 @@ impl Shared {
         target: Target,
         password: &str,
         unreachable_after: Duration,
-    ) -> Result<(MultiplexedConnection, Driver, HostSilent), Refusal> {
+    ) -> Result<(MultiplexedConnection, Driver, Ending), Refusal> {
         let address = SocketAddr::new(target.ip, target.port);
-        let (stream, host_silent) = match timeout(CONNECT_TIMEOUT, Stream::connect(address, unreachable_after)).await {
+        let (stream, ending) = match timeout(CONNECT_TIMEOUT, Stream::connect(address, unreachable_after)).await {
             Ok(Ok(connected)) => connected,
             Ok(Err(e)) if e.kind() == std::io::ErrorKind::ConnectionRefused => return Err(Refusal::Refused),
             Ok(Err(e)) if is_silence(&e) => return Err(Refusal::HostSilent),
@@ -378,23 +382,26 @@ impl Shared {
             r.info = None; // it may be another process
         });
         let login = log_in(stream, password).await;
-        login.map(|(connection, driver)| (connection, driver, host_silent.clone())).map_err(|refusal| {
-            let silent = host_silent.is_set();
+        login.map(|(connection, driver)| (connection, driver, ending.clone())).map_err(|refusal| {
+            let silent = ending.host_silent();
             self.update(|r| {
                 let since = r.silent_since.take().unwrap_or_else(Instant::now);
                 r.health = if silent { Health::Lost { since, how: Loss::HostSilent } } else { before };
+                if let Some(excess) = ending.excess() {
+                    r.problem = Some(Problem::Answer(excess.to_string()));
+                }
             });
             if silent { Refusal::HostSilent } else { refusal }
         })
     }
 
     /// Watches over one connection until it ends.
-    async fn attend(&self, connection: MultiplexedConnection, mut driver: Driver, host_silent: &HostSilent) {
+    async fn attend(&self, connection: MultiplexedConnection, mut driver: Driver, ending: &Ending, password: &str) {
         let mut connection = connection;
         let mut ticks = interval(PING_EVERY);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let asking = async {
-            while !self.end_predecessors(&mut connection).await {
+            while !self.end_predecessors(&mut connection, password).await {
                 ticks.tick().await;
             }
             if !(self.authority)() {
@@ -416,7 +423,10 @@ impl Shared {
         self.update(|r| {
             let asked = r.silent_since.take();
             let now = Instant::now();
-            r.health = if host_silent.is_set() {
+            if let Some(excess) = ending.excess() {
+                r.problem = Some(Problem::Answer(excess.to_string()));
+            }
+            r.health = if ending.host_silent() {
                 Health::Lost { since: asked.unwrap_or(now), how: Loss::HostSilent }
             } else {
                 Health::Lost { since: now, how: Loss::Closed }
@@ -439,26 +449,19 @@ impl Shared {
 
     /// Closes the connections of other operators, and of this one before. Returns whether that is done; a server that runs
     /// a script for long refuses to.
-    async fn end_predecessors(&self, connection: &mut MultiplexedConnection) -> bool {
+    ///
+    /// An operator that was stopped for long goes on with what it was about to do. Its commands would reach servers that
+    /// another operator leads by now, and Redis cannot tell old commands from new ones. But they come over a connection
+    /// that was there before: so whoever takes over closes those first. They are known by a user of their own, because
+    /// `CLIENT LIST` grows with the clients.
+    async fn end_predecessors(&self, connection: &mut MultiplexedConnection, password: &str) -> bool {
         let mut pipe = Pipeline::new();
-        pipe.cmd("CLIENT").arg("ID").cmd("CLIENT").arg("LIST").arg("TYPE").arg("normal");
-        let listed = self.answered(Instant::now(), pipe.query_async::<(u64, String)>(connection)).await;
-        let result = match listed {
-            Ok(Ok((own, clients))) => {
-                let mut kill = Pipeline::new();
-                for id in predecessors(&clients, own) {
-                    kill.cmd("CLIENT").arg("KILL").arg("ID").arg(id).ignore();
-                }
-                if kill.is_empty() {
-                    return true;
-                }
-                self.answered(Instant::now(), kill.query_async::<()>(connection)).await
-            }
-            Ok(Err(e)) => Ok(Err(e)),
-            Err(e) => Err(e),
-        };
-        match result {
-            Ok(Ok(())) => return true,
+        pipe.cmd("ACL").arg("SETUSER").arg(OPERATOR).arg(&["on", "resetpass"]).arg(format!(">{password}"));
+        pipe.arg(&["~*", "&*", "+@all"]);
+        pipe.cmd("AUTH").arg(OPERATOR).arg(password);
+        pipe.cmd("CLIENT").arg("KILL").arg("USER").arg(OPERATOR).arg("SKIPME").arg("yes");
+        match self.answered(Instant::now(), pipe.query_async::<Value>(connection)).await {
+            Ok(Ok(_)) => return true,
             Ok(Err(e)) => self.take_in_error(&e),
             Err(_) => {} // unanswered: the report says since when
         }
@@ -511,8 +514,8 @@ impl Shared {
         let problem = match (refused(e), reply(e)) {
             (Refusal::Password(words), _) => Some(Problem::Password(words)),
             (_, Some(Reply::Busy)) => None,
-            (_, Some(Reply::RefusesWrites)) => Some(Problem::Writes(e.to_string())),
-            (_, Some(Reply::Other)) => Some(Problem::Answer(e.to_string())),
+            (_, Some(Reply::RefusesWrites)) => Some(Problem::Writes(words(e))),
+            (_, Some(Reply::Other)) => Some(Problem::Answer(words(e))),
             (_, None) => return,
         };
         self.update(|r| {
@@ -531,7 +534,8 @@ impl Shared {
                 r.info.as_ref().map(|(_, i)| {
                     let slaves = i.master().map(|m| m.slaves.iter().map(|s| (s.ip.clone(), s.state.clone())).collect());
                     let slaves: Vec<(String, String)> = slaves.unwrap_or_default();
-                    let steady = (i.run_id.clone(), i.replication_id.clone(), i.loading, i.loading_percent);
+                    let steady =
+                        (i.run_id.clone(), i.replication_id.clone(), i.loading, i.loading_percent, i.snapshot_percent);
                     (steady, i.is_master(), i.min_replicas, i.replica().cloned(), slaves)
                 })
             };
@@ -543,24 +547,11 @@ impl Shared {
     }
 }
 
-/// The connections of operators in an answer to `CLIENT LIST`, but for the `own` one.
-///
-/// An operator that was stopped for long goes on with what it was about to do. Its commands would reach servers that
-/// another operator leads by now, and Redis cannot tell old commands from new ones. But they come over a connection that was
-/// there before: so whoever takes over closes those first.
-fn predecessors(clients: &str, own: u64) -> Vec<u64> {
-    let id = |line: &str| {
-        let field = |name: &str| line.split(' ').find_map(|f| f.strip_prefix(name)?.strip_prefix('='));
-        (field("name")? == OPERATOR).then(|| field("id")?.parse().ok()).flatten()
-    };
-    clients.lines().filter_map(id).filter(|id| *id != own).collect()
-}
-
 /// The sections one by one: Redis 6.2 takes a single one in each `INFO`. Returns them, the replica's state as `ROLE` has
 /// it, and `min-replicas-to-write`.
 async fn query(connection: &mut MultiplexedConnection) -> RedisResult<(String, Option<String>, usize)> {
     let mut pipe = Pipeline::new();
-    for section in ["server", "replication", "persistence", "stats", "keyspace"] {
+    for section in ["server", "memory", "replication", "persistence", "stats", "keyspace"] {
         pipe.cmd("INFO").arg(section);
     }
     pipe.cmd("ROLE");

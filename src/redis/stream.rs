@@ -1,4 +1,4 @@
-//! A TCP stream that tells a silent host from a silent process.
+//! A TCP stream that tells a silent host from a silent process, and lets no answer through that is too large.
 //!
 //! The kernel closes a connection with `ETIMEDOUT` when sent bytes stay unacknowledged for `TCP_USER_TIMEOUT` (tcp(7),
 //! RFC 5482). As long as the connection is open, the peer's kernel acknowledges; what its process does shows in answers
@@ -9,7 +9,7 @@ use std::{
     net::SocketAddr,
     pin::Pin,
     sync::{
-        Arc,
+        Arc, OnceLock,
         atomic::{AtomicBool, Ordering},
     },
     task::{Context, Poll},
@@ -22,39 +22,50 @@ use tokio::{
     net::TcpStream,
 };
 
+use super::guard::{Excess, Guard};
+
 /// A connection; see the module.
 #[derive(Debug)]
 pub struct Stream {
     inner: TcpStream,
-    host_silent: Arc<AtomicBool>,
+    guard: Guard,
+    ending: Ending,
 }
 
-/// Whether a connection ended because the host fell silent.
+/// Why a connection ended, as far as only the stream knows.
 #[derive(Clone, Debug, Default)]
-pub struct HostSilent(Arc<AtomicBool>);
+pub struct Ending {
+    host_silent: Arc<AtomicBool>,
+    excess: Arc<OnceLock<Excess>>,
+}
 
-impl HostSilent {
-    /// Did it?
-    pub fn is_set(&self) -> bool {
-        self.0.load(Ordering::Relaxed)
+impl Ending {
+    /// Because the host fell silent?
+    pub fn host_silent(&self) -> bool {
+        self.host_silent.load(Ordering::Relaxed)
+    }
+
+    /// Because an answer was too large?
+    pub fn excess(&self) -> Option<Excess> {
+        self.excess.get().copied()
     }
 }
 
 impl Stream {
     /// Connects. Unacknowledged bytes end the connection after `user_timeout`.
-    pub async fn connect(address: SocketAddr, user_timeout: Duration) -> io::Result<(Self, HostSilent)> {
+    pub async fn connect(address: SocketAddr, user_timeout: Duration) -> io::Result<(Self, Ending)> {
         let inner = TcpStream::connect(address).await?;
         inner.set_nodelay(true)?;
         SockRef::from(&inner).set_tcp_user_timeout(Some(user_timeout))?;
-        let host_silent = Arc::new(AtomicBool::new(false));
-        Ok((Self { inner, host_silent: Arc::clone(&host_silent) }, HostSilent(host_silent)))
+        let ending = Ending::default();
+        Ok((Self { inner, guard: Guard::default(), ending: ending.clone() }, ending))
     }
 
     fn note<T>(&self, result: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
         if let Poll::Ready(Err(e)) = &result
             && is_silence(e)
         {
-            self.host_silent.store(true, Ordering::Relaxed);
+            self.ending.host_silent.store(true, Ordering::Relaxed);
         }
         result
     }
@@ -68,7 +79,13 @@ pub fn is_silence(e: &io::Error) -> bool {
 
 impl AsyncRead for Stream {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let before = buf.filled().len();
         let result = Pin::new(&mut self.inner).poll_read(cx, buf);
+        if let Err(excess) = self.guard.read(buf.filled().get(before..).unwrap_or_default()) {
+            buf.set_filled(before);
+            let _ = self.ending.excess.set(excess); // the first one says it
+            return Poll::Ready(Err(io::Error::new(io::ErrorKind::InvalidData, excess)));
+        }
         self.note(result)
     }
 }

@@ -179,7 +179,7 @@ fn cost(o: &Observation, lost: Option<&str>) -> String {
         return String::new();
     };
     let (counted, replicas) = counted(o, lost);
-    if counted.len() + k > replicas {
+    if counted.len().saturating_add(k) > replicas {
         return String::new();
     }
     format!("only {} of its {replicas} replicas could be asked: writes that {k} confirmed may be lost", counted.len())

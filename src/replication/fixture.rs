@@ -7,7 +7,7 @@ use std::{net::IpAddr, time::Duration};
 use super::{Contact, Member, Observation, Pod, Record, Recorded, RoleLabel, SILENT_AFTER, Server, Settings};
 use crate::{
     api::FailoverPolicy,
-    redis::{FollowState, Info, MasterSide, NOBODY, ReplicaSide, Role, SlaveState},
+    redis::{FollowState, Info, MasterSide, MemoryUse, NOBODY, ReplicaSide, Role, SlaveState},
 };
 
 /// The present of all fixtures.
@@ -87,8 +87,10 @@ fn info(i: usize, role: Role) -> Info {
         offset: 100,
         loading: false,
         loading_percent: None,
+        snapshot_percent: None,
         keys: 10,
         full_syncs: 0,
+        memory: MemoryUse::default(),
         min_replicas: usize::from(i == 0),
         role,
     }

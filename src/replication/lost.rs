@@ -134,7 +134,7 @@ pub(super) fn choose(
     match elect(o, lost) {
         Election::Elected { to, fence, note } => {
             let reason = if note.is_empty() { reason.to_owned() } else { format!("{reason}; {note}") };
-            p.steps.push(Step::Begin { epoch: o.record.epoch + 1, kind, from, to, reason, fence });
+            p.steps.push(Step::Begin { epoch: o.record.epoch.saturating_add(1), kind, from, to, reason, fence });
         }
         Election::Wait(words) => {
             look_at_others(o, lost.unwrap_or_default(), p);

@@ -27,14 +27,14 @@ pub use observation::{
 pub use plan::{plan, stateful_set_replicas};
 pub use promises::{Promises, good_replicas};
 pub use steps::{Answer, Plan, Step, Topic, Wait};
-pub use suspicion::{SILENT_AFTER, Verdict, verdict};
+pub use suspicion::{Fate, SILENT_AFTER, Verdict, fate, verdict};
 pub use transition::HOLD;
 
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod election_tests;
 #[cfg(test)]
-mod fixture;
+pub(crate) mod fixture;
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod rules_tests;

@@ -248,6 +248,7 @@ impl Settings {
         pod.strip_prefix(self.name.as_str())
             .and_then(|s| s.strip_prefix('-'))
             .and_then(|n| n.parse().ok())
+            .filter(|ordinal| self.name_of(*ordinal) == pod) // `cache-01` is somebody else's
             .unwrap_or(usize::MAX)
     }
 }

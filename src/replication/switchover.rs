@@ -103,7 +103,7 @@ fn begin(o: &Observation, master: &str, truth: &Info, reason: &str, to: Option<&
         return p.wait(Topic::Switchover, format!("{master} should hand over ({reason}), and {who} with all data yet"));
     };
     p.steps.push(Step::Begin {
-        epoch: o.record.epoch + 1,
+        epoch: o.record.epoch.saturating_add(1),
         kind: TransitionKind::Switchover,
         from: Some(master.to_owned()),
         to: target.to_owned(),

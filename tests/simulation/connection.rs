@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, net::IpAddr};
 
 use redis_replication_operator::{
-    redis::{FollowState, Info, MasterSide, ReplicaSide, Role as InfoRole, SlaveState},
+    redis::{FollowState, Info, MasterSide, MemoryUse, ReplicaSide, Role as InfoRole, SlaveState},
     replication::{Contact, Former, Member, Observation, Pod, Server},
 };
 
@@ -55,8 +55,10 @@ impl World {
             offset: r.offset,
             loading: r.is_loading(),
             loading_percent: None,
+            snapshot_percent: None,
             keys: r.data.count_ones().into(),
             full_syncs: r.full_syncs,
+            memory: MemoryUse::default(),
             min_replicas: r.min_replicas,
             role,
         }

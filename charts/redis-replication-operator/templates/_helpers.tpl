@@ -68,15 +68,15 @@ namespace: {{ .Release.Namespace }}
 # The members: watched, labelled with their role, and replaced one by one in a rolling update (or when one hangs).
 - apiGroups: [""]
   resources: [pods]
-  verbs: [get, list, watch, patch, delete]
+  verbs: [list, watch, patch, delete]
 # Which members have a volume, and so may hold data while their pod is gone.
 - apiGroups: [""]
   resources: [persistentvolumeclaims]
-  verbs: [get, list, watch]
+  verbs: [list, watch]
 # When kube-proxy last had something to do: a planned switchover waits until it is free again.
 - apiGroups: [discovery.k8s.io]
   resources: [endpointslices]
-  verbs: [get, list, watch]
+  verbs: [list, watch]
 # Whether the namespace is being deleted: then a leaving master has nobody to wait for.
 - apiGroups: [""]
   resources: [namespaces]
@@ -84,5 +84,5 @@ namespace: {{ .Release.Namespace }}
 # What `kubectl describe` shows: what was done, and why something waits.
 - apiGroups: [events.k8s.io]
   resources: [events]
-  verbs: [create, patch]
+  verbs: [create]
 {{- end -}}

@@ -25,6 +25,11 @@
 {{- if $image.digest }}@{{ $image.digest }}{{ else }}:{{ default .Chart.AppVersion $image.tag }}{{ end -}}
 {{- end -}}
 
+{{- define "redis.exporterImage" -}}
+{{- $image := .Values.metrics.image -}}
+{{- with default $image.registry .Values.global.imageRegistry }}{{ . }}/{{ end }}{{ $image.repository }}:{{ $image.tag }}
+{{- end -}}
+
 {{/* As Bitnami's chart has them, names; as Kubernetes has them, objects with a name: both will do. */}}
 {{- define "redis.pullSecrets" -}}
 {{- $all := list -}}
@@ -51,9 +56,9 @@
 {{- if not (kindIs "float64" .) }}{{ . }}{{ else if eq (float64 (int64 .)) . }}{{ int64 . }}{{ else }}{{ . }}{{ end -}}
 {{- end -}}
 
-{{/* The API takes quantities as text or whole numbers only. */}}
+{{/* The given resources. The API takes quantities as text or whole numbers only. */}}
 {{- define "redis.resources" -}}
-{{- $resources := deepCopy .Values.resources -}}
+{{- $resources := deepCopy . -}}
 {{- range $kind := list "requests" "limits" -}}
 {{- range $name, $quantity := get $resources $kind | default dict -}}
 {{- $_ := set (get $resources $kind) $name (include "redis.text" $quantity) -}}
