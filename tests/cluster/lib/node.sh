@@ -118,7 +118,7 @@ lose() { # NODE : its network, its daemons, its containers; the disk stays
   for container in "$RUN/$n"/io.containerd.runtime.v2.task/k8s.io/*/; do
     [ -d "$container" ] || continue
     id=$(basename "$container"); groups=(/sys/fs/cgroup/k8s.io/"$id" /sys/fs/cgroup/*/k8s.io/"$id") # of version 2, of version 1
-    kill_all "$(cat "${groups[@]/%//cgroup.procs}" 2>/dev/null | sort -u | tr '\n' ' ')"
+    kill_all "$({ cat "${groups[@]/%//cgroup.procs}" 2>/dev/null || true; } | sort -u | tr '\n' ' ')"
     rmdir "${groups[@]}" 2>/dev/null || true
     { sed 's,^unix://,,' "$container/address" 2>/dev/null || true; } | xargs -r rm -f # the shim's socket, which is elsewhere
   done
