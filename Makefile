@@ -88,11 +88,12 @@ test-unit: unit
 simulate: ## a million random histories of the failover protocol
 	SIMULATION_HISTORIES=1000000 cargo test --locked --profile simulation --test simulation any_history -- --nocapture
 
-chart: ## the checks of the Helm charts, the alerts, the plain manifests and the packages for KubeSphere
+chart: ## the checks of the Helm charts, the alerts, the plain manifests, the packages for KubeSphere and the documents
 	tests/chart.sh
 	tests/chart-replication.sh
 	tests/monitoring.sh
 	tests/kubesphere.sh
+	tests/docs.sh
 
 kubesphere: ## build the extension and the app template for KubeSphere, into build/kubesphere
 	kubesphere/build.py
