@@ -14,7 +14,7 @@ use crate::{
     },
     objects::names,
     redis::{FollowState, Info},
-    replication::{Member, Observation, Plan, Recorded, Topic, Verdict, serving_master, verdict},
+    replication::{Member, Observation, Plan, Recorded, Topic, Verdict, good_replicas, serving_master, verdict},
 };
 
 /// Progress is shown in steps of so many percent: each step is a write to the API server.
@@ -22,6 +22,9 @@ const PERCENT_STEP: i32 = 5;
 
 /// A master that can be heard is heard every second.
 const DEAF_AFTER: Duration = Duration::from_secs(5);
+
+/// For so long a master without replicas is not spoken of: with the default policy it is let go on alone by then.
+const LONELY_AFTER: Duration = Duration::from_secs(3);
 
 /// What the status should say.
 pub fn describe(
@@ -218,10 +221,12 @@ fn conditions(o: &Observation, p: &Plan, report: &ObjectsReport, status: &RedisR
 }
 
 fn available(o: &Observation, p: &Plan, serving: Option<&str>) -> Judgement {
+    let lonely = serving_master(o).and_then(|(name, info)| lonely(o, name, info));
     let (holds, reason, words) = match serving.map(|name| (name, o.members.get(name).and_then(trouble))) {
         Some((name, Some((Reason::WritesRefused, words)))) => {
             (false, Reason::WritesRefused, format!("{name}: {words}"))
         }
+        Some(_) if let Some(words) = lonely => (false, Reason::WritesRefused, words),
         Some((name, _)) => (true, Reason::MasterServes, format!("{name} accepts writes (epoch {})", o.record.epoch)),
         None => {
             let (reason, words) = without_master(o, p);
@@ -229,6 +234,15 @@ fn available(o: &Observation, p: &Plan, serving: Option<&str>) -> Judgement {
         }
     };
     (ConditionType::MasterAvailable, holds, reason, words)
+}
+
+/// Why a master refuses writes for want of replicas, in words. After a change of master they take a moment to follow.
+fn lonely(o: &Observation, name: &str, info: &Info) -> Option<String> {
+    let (there, needed) = (good_replicas(info), info.min_replicas);
+    let settled = o.memory.lonely_since.is_none_or(|since| o.now >= since + LONELY_AFTER);
+    (there < needed && settled && o.record.transition.is_none()).then(|| {
+        format!("{name} refuses writes (NOREPLICAS): {there} replicas acknowledge in time, and it needs {needed}")
+    })
 }
 
 fn ready(

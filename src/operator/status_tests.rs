@@ -1,6 +1,8 @@
-//! Whatever the members say, the status stays small.
+//! What the status says; and that it stays small whatever the members say.
 
 #![allow(clippy::unwrap_used)]
+
+use std::time::Duration;
 
 use jiff::Timestamp;
 use serde_json::json;
@@ -8,16 +10,41 @@ use serde_json::json;
 use super::{ObjectsReport, describe};
 use crate::{
     api::{Reason, RedisReplication},
-    replication::{Contact, Failure, SILENT_AFTER, fixture, plan},
+    redis::{MasterSide, Role},
+    replication::{Contact, Failure, Observation, SILENT_AFTER, fixture, plan},
 };
+
+fn resource(replicas: usize) -> RedisReplication {
+    serde_json::from_value(json!({
+        "apiVersion": "redis.replication.dev/v1alpha1", "kind": "RedisReplication",
+        "metadata": { "name": "shop", "namespace": "default" }, "spec": { "replicas": replicas },
+    }))
+    .unwrap()
+}
+
+/// It serves by the record, and its clients are told NOREPLICAS.
+#[test]
+fn a_master_without_enough_replicas_is_not_available() {
+    let available = |o: &Observation| {
+        let status = describe(o, &plan(o), &resource(3), &ObjectsReport::default(), Timestamp::UNIX_EPOCH);
+        let condition = status.conditions.into_iter().find(|c| c.type_ == "MasterAvailable").unwrap();
+        (condition.status, condition.reason, condition.message)
+    };
+    let mut o = fixture::consistent(3, 1);
+    assert_eq!(available(&o).0, "True");
+    let master = o.members.get_mut("shop-0").unwrap();
+    master.server.info.as_mut().unwrap().1.role = Role::Master(MasterSide::default());
+    o.memory.lonely_since = Some(o.now);
+    assert_eq!(available(&o).0, "True", "for a moment, as after a failover");
+    o.now += Duration::from_secs(3);
+    let (status, reason, message) = available(&o);
+    assert_eq!((status.as_str(), reason.as_str()), ("False", "WritesRefused"));
+    assert!(message.contains("NOREPLICAS") && message.contains("0 replicas"), "{message}");
+}
 
 #[test]
 fn the_status_of_nine_members_that_say_as_much_as_they_may_is_small() {
-    let resource: RedisReplication = serde_json::from_value(json!({
-        "apiVersion": "redis.replication.dev/v1alpha1", "kind": "RedisReplication",
-        "metadata": { "name": "shop", "namespace": "default" }, "spec": { "replicas": 9 },
-    }))
-    .unwrap();
+    let resource = resource(9);
     let report = ObjectsReport::default();
     let longest = "x".repeat(64);
     for silent in [false, true] {

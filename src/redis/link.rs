@@ -1,10 +1,10 @@
-//! One live connection to one Redis server: it watches the server, and carries the few commands that change its role.
+//! One live connection to one Redis server, which watches it.
 //!
 //! The end of the connection is noticed by the kernel and reported at once; asking from time to time is for everything
 //! else. Each server has a task of its own, so a slow one never delays what is known of another.
 
 use std::{
-    net::{IpAddr, SocketAddr},
+    net::SocketAddr,
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
@@ -20,8 +20,10 @@ use tokio::{
 };
 
 use super::{
+    commands::CommandError,
     errors::{Reply, reply, words},
-    info::{Info, NOBODY, ParseError},
+    info::Info,
+    report::{Health, Loss, Problem, Report, Target},
     stream::{Ending, Stream, is_silence},
 };
 
@@ -34,101 +36,15 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
 /// An answer that takes so long is worth a look at the others.
 pub const NOTICEABLE: Duration = Duration::from_millis(300);
 /// How long an answer may take before the question counts as unanswered. The connection stays: slow is not dead.
-const ANSWER_TIMEOUT: Duration = Duration::from_secs(1);
+pub(super) const ANSWER_TIMEOUT: Duration = Duration::from_secs(1);
 /// The first pause before another attempt to connect: a restarted container is back within a second.
 const RETRY_FIRST: Duration = Duration::from_millis(20);
-/// `min-replicas-max-lag`: a replica that has not acknowledged for longer does not count. Replicas acknowledge every second.
-pub const MAX_LAG: Duration = Duration::from_secs(2);
 /// The longest pause before another attempt to connect.
 const RETRY_LONGEST: Duration = Duration::from_millis(500);
 /// A connection that ended sooner is not tried anew at once: a server that closes each would keep the operator busy.
 const LASTING: Duration = Duration::from_millis(250);
-/// Puts back what [`Link::hold_writes`] puts off.
-static PING_REPLICAS: std::sync::LazyLock<Cmd> = std::sync::LazyLock::new(|| {
-    let mut cmd = redis::cmd("CONFIG");
-    cmd.arg("SET").arg("repl-ping-replica-period").arg(1);
-    cmd
-});
-
 /// The name of the operator's connections in `CLIENT LIST`, and the user that they act as.
 const OPERATOR: &str = "redis-replication-operator";
-
-/// Where a server is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct Target {
-    /// The pod's address.
-    pub ip: IpAddr,
-    /// The port that Redis listens on.
-    pub port: u16,
-}
-
-/// How the connection is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Health {
-    /// There has been no connection yet.
-    Connecting,
-    /// It is open: the host is well, whatever the server answers.
-    Up,
-    /// There is none.
-    Lost {
-        /// When it ended; if the host fell silent, when the first byte or attempt was sent that was not acknowledged.
-        since: Instant,
-        /// What is known of the end.
-        how: Loss,
-    },
-}
-
-/// What is known of the end of a connection.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Loss {
-    /// The other side closed or reset it. A process that dies does this; so does a mere `CLIENT KILL`.
-    Closed,
-    /// It was closed, and then another was refused: nobody listens there any more.
-    Refused,
-    /// The host acknowledges neither bytes nor attempts to connect.
-    HostSilent,
-}
-
-/// All that is known of a server, and since when.
-#[derive(Clone, Debug)]
-pub struct Report {
-    /// How the connection is.
-    pub health: Health,
-    /// What the server last said over the present or last connection, and when.
-    pub info: Option<(Instant, Info)>,
-    /// When the oldest question was asked that is unanswered. `-BUSY` and `-LOADING` are answers.
-    pub silent_since: Option<Instant>,
-    /// Why it cannot be used, in words: a refused password, an answer that cannot be understood.
-    pub problem: Option<Problem>,
-}
-
-/// Why a server that can be reached cannot be used.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Problem {
-    /// It refuses the password.
-    Password(String),
-    /// Its answers make no sense, or are errors.
-    Answer(String),
-    /// It could not save its data, and refuses writes until it can.
-    Writes(String),
-}
-
-/// A command that failed.
-#[derive(Debug, thiserror::Error)]
-pub enum CommandError {
-    /// There is no connection.
-    #[error("not connected")]
-    NotConnected,
-    /// No answer in time. The server may or may not have done it.
-    #[error("no answer within {} ms", ANSWER_TIMEOUT.as_millis())]
-    NoAnswer,
-    /// Redis refused, or the connection broke.
-    #[error("{}", words(.0))]
-    Redis(#[from] RedisError),
-    /// It answered something that cannot be understood.
-    #[error("{0}")]
-    Parse(#[from] ParseError),
-}
 
 /// May this process command servers now?
 pub type Authority = Arc<dyn Fn() -> bool + Send + Sync>;
@@ -196,89 +112,20 @@ impl Link {
         self.shared.ask(&mut connection).await
     }
 
-    /// `REPLICAOF NO ONE`, with its fence in the same transaction; and the state that the server is in afterwards.
-    pub async fn promote(&self, min_replicas: usize) -> Result<Info, CommandError> {
-        let mut transaction = redis::pipe();
-        transaction.atomic();
-        transaction.add_command(PING_REPLICAS.clone()); // as a former master it may still have them put off
-        for cmd in fence(min_replicas) {
-            transaction.add_command(cmd);
-        }
-        transaction.cmd("REPLICAOF").arg("NO").arg("ONE");
-        let mut connection = self.connection()?;
-        within(transaction.query_async::<Value>(&mut connection)).await??;
-        self.refresh().await
-    }
-
-    /// Sets `min-replicas-to-write`: with fewer replicas that acknowledge in time it refuses writes.
-    pub async fn fence(&self, min_replicas: usize) -> Result<Info, CommandError> {
-        for cmd in fence(min_replicas) {
-            self.run(&cmd).await?;
-        }
-        self.refresh().await
-    }
-
-    /// Makes it a replica of nobody: it takes no writes and keeps its data, its replication id and its offset.
-    pub async fn freeze(&self) -> Result<Info, CommandError> {
-        self.run(redis::cmd("REPLICAOF").arg(NOBODY.0).arg(NOBODY.1)).await?;
-        self.refresh().await
-    }
-
-    /// Makes it a replica of another.
-    pub async fn follow(&self, master: Target) -> Result<Info, CommandError> {
-        self.run(redis::cmd("REPLICAOF").arg(master.ip.to_string()).arg(master.port)).await?;
-        self.refresh().await
-    }
-
-    /// Holds back the clients' writes, for so long at most; Redis ends it by itself.
-    ///
-    /// The master's own PINGs in the replication stream are put off too: one that comes between the comparison of the
-    /// offsets and the demotion would leave the old master ahead of the new one, and cost it a full sync.
-    pub async fn hold_writes(&self, limit: Duration) -> Result<Info, CommandError> {
-        self.run(redis::cmd("CONFIG").arg("SET").arg("repl-ping-replica-period").arg(3600)).await?;
-        let millis = u64::try_from(limit.as_millis()).unwrap_or(u64::MAX);
-        self.run(redis::cmd("CLIENT").arg("PAUSE").arg(millis).arg("WRITE")).await?;
-        self.refresh().await
-    }
-
-    /// Lets writes through again.
-    pub async fn release_writes(&self) -> Result<(), CommandError> {
-        self.run(redis::cmd("CLIENT").arg("UNPAUSE")).await?;
-        self.run(&PING_REPLICAS).await?;
-        Ok(())
-    }
-
-    /// Closes the clients' connections to a former master, so that they connect anew and find the present one; then
-    /// lets go of what was held back (held commands of the new master's stream among it).
-    pub async fn drop_clients(&self) -> Result<(), CommandError> {
-        let kill = |kind: &str| {
-            let mut cmd = redis::cmd("CLIENT");
-            cmd.arg("KILL").arg("TYPE").arg(kind).arg("SKIPME").arg("yes");
-            cmd
-        };
-        self.run(&kill("normal")).await?;
-        self.run(&kill("pubsub")).await?;
-        self.release_writes().await
-    }
-
-    async fn run(&self, cmd: &Cmd) -> Result<Value, CommandError> {
+    pub(super) async fn run(&self, cmd: &Cmd) -> Result<Value, CommandError> {
         let mut connection = self.connection()?;
         Ok(within(cmd.query_async(&mut connection)).await??)
+    }
+
+    pub(super) async fn run_all(&self, cmds: &Pipeline) -> Result<Value, CommandError> {
+        let mut connection = self.connection()?;
+        Ok(within(cmds.query_async(&mut connection)).await??)
     }
 
     fn connection(&self) -> Result<MultiplexedConnection, CommandError> {
         let guard = self.shared.connection.lock().unwrap_or_else(PoisonError::into_inner);
         guard.clone().ok_or(CommandError::NotConnected)
     }
-}
-
-fn fence(min_replicas: usize) -> [Cmd; 2] {
-    let set = |directive: &str, value: u64| {
-        let mut cmd = redis::cmd("CONFIG");
-        cmd.arg("SET").arg(directive).arg(value);
-        cmd
-    };
-    [set("min-replicas-max-lag", MAX_LAG.as_secs()), set("min-replicas-to-write", min_replicas as u64)]
 }
 
 async fn within<T>(answer: impl Future<Output = T>) -> Result<T, CommandError> {

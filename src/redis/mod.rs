@@ -1,10 +1,14 @@
 //! One Redis server over its own connection: what it says of itself, and the few commands that change its role.
 
+mod commands;
 mod errors;
 mod guard;
 mod info;
 mod link;
+mod report;
 mod stream;
 
+pub use commands::{CommandError, MAX_LAG};
 pub use info::{FollowState, Info, MasterSide, MemoryUse, NOBODY, ParseError, ReplicaSide, Role, SlaveState};
-pub use link::{Authority, CommandError, Health, Link, Loss, MAX_LAG, NOTICEABLE, Problem, Report, Target};
+pub use link::{Authority, Link, NOTICEABLE};
+pub use report::{Health, Loss, Problem, Report, Target};

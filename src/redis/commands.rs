@@ -1,0 +1,113 @@
+//! The few commands that change a server's role.
+
+use std::{sync::LazyLock, time::Duration};
+
+use redis::{Cmd, RedisError};
+
+use super::{
+    errors::words,
+    info::{Info, NOBODY, ParseError},
+    link::{ANSWER_TIMEOUT, Link},
+    report::Target,
+};
+
+/// `min-replicas-max-lag`: a replica that has not acknowledged for longer does not count. Replicas acknowledge every second.
+pub const MAX_LAG: Duration = Duration::from_secs(2);
+/// Puts back what [`Link::hold_writes`] puts off.
+static PING_REPLICAS: LazyLock<Cmd> = LazyLock::new(|| {
+    let mut cmd = redis::cmd("CONFIG");
+    cmd.arg("SET").arg("repl-ping-replica-period").arg(1);
+    cmd
+});
+
+/// A command that failed.
+#[derive(Debug, thiserror::Error)]
+pub enum CommandError {
+    /// There is no connection.
+    #[error("not connected")]
+    NotConnected,
+    /// No answer in time. The server may or may not have done it.
+    #[error("no answer within {} ms", ANSWER_TIMEOUT.as_millis())]
+    NoAnswer,
+    /// Redis refused, or the connection broke.
+    #[error("{}", words(.0))]
+    Redis(#[from] RedisError),
+    /// It answered something that cannot be understood.
+    #[error("{0}")]
+    Parse(#[from] ParseError),
+}
+
+impl Link {
+    /// `REPLICAOF NO ONE`, with its fence in the same transaction; and the state that the server is in afterwards.
+    pub async fn promote(&self, min_replicas: usize) -> Result<Info, CommandError> {
+        let mut transaction = redis::pipe();
+        transaction.atomic();
+        transaction.add_command(PING_REPLICAS.clone()); // as a former master it may still have them put off
+        for cmd in fence(min_replicas) {
+            transaction.add_command(cmd);
+        }
+        transaction.cmd("REPLICAOF").arg("NO").arg("ONE");
+        self.run_all(&transaction).await?;
+        self.refresh().await
+    }
+
+    /// Sets `min-replicas-to-write`: with fewer replicas that acknowledge in time it refuses writes.
+    pub async fn fence(&self, min_replicas: usize) -> Result<Info, CommandError> {
+        for cmd in fence(min_replicas) {
+            self.run(&cmd).await?;
+        }
+        self.refresh().await
+    }
+
+    /// Makes it a replica of nobody: it takes no writes and keeps its data, its replication id and its offset.
+    pub async fn freeze(&self) -> Result<Info, CommandError> {
+        self.run(redis::cmd("REPLICAOF").arg(NOBODY.0).arg(NOBODY.1)).await?;
+        self.refresh().await
+    }
+
+    /// Makes it a replica of another.
+    pub async fn follow(&self, master: Target) -> Result<Info, CommandError> {
+        self.run(redis::cmd("REPLICAOF").arg(master.ip.to_string()).arg(master.port)).await?;
+        self.refresh().await
+    }
+
+    /// Holds back the clients' writes, for so long at most; Redis ends it by itself.
+    ///
+    /// The master's own PINGs in the replication stream are put off too: one that comes between the comparison of the
+    /// offsets and the demotion would leave the old master ahead of the new one, and cost it a full sync.
+    pub async fn hold_writes(&self, limit: Duration) -> Result<Info, CommandError> {
+        self.run(redis::cmd("CONFIG").arg("SET").arg("repl-ping-replica-period").arg(3600)).await?;
+        let millis = u64::try_from(limit.as_millis()).unwrap_or(u64::MAX);
+        self.run(redis::cmd("CLIENT").arg("PAUSE").arg(millis).arg("WRITE")).await?;
+        self.refresh().await
+    }
+
+    /// Lets writes through again.
+    pub async fn release_writes(&self) -> Result<(), CommandError> {
+        self.run(redis::cmd("CLIENT").arg("UNPAUSE")).await?;
+        self.run(&PING_REPLICAS).await?;
+        Ok(())
+    }
+
+    /// Closes the clients' connections to a former master, so that they connect anew and find the present one; then
+    /// lets go of what was held back (held commands of the new master's stream among it).
+    pub async fn drop_clients(&self) -> Result<(), CommandError> {
+        let kill = |kind: &str| {
+            let mut cmd = redis::cmd("CLIENT");
+            cmd.arg("KILL").arg("TYPE").arg(kind).arg("SKIPME").arg("yes");
+            cmd
+        };
+        self.run(&kill("normal")).await?;
+        self.run(&kill("pubsub")).await?;
+        self.release_writes().await
+    }
+}
+
+fn fence(min_replicas: usize) -> [Cmd; 2] {
+    let set = |directive: &str, value: u64| {
+        let mut cmd = redis::cmd("CONFIG");
+        cmd.arg("SET").arg(directive).arg(value);
+        cmd
+    };
+    [set("min-replicas-max-lag", MAX_LAG.as_secs()), set("min-replicas-to-write", min_replicas as u64)]
+}

@@ -1,0 +1,67 @@
+//! What is known of a server.
+
+use std::net::IpAddr;
+
+use tokio::time::Instant;
+
+use super::info::Info;
+
+/// Where a server is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Target {
+    /// The pod's address.
+    pub ip: IpAddr,
+    /// The port that Redis listens on.
+    pub port: u16,
+}
+
+/// How the connection is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Health {
+    /// There has been no connection yet.
+    Connecting,
+    /// It is open: the host is well, whatever the server answers.
+    Up,
+    /// There is none.
+    Lost {
+        /// When it ended; if the host fell silent, when the first byte or attempt was sent that was not acknowledged.
+        since: Instant,
+        /// What is known of the end.
+        how: Loss,
+    },
+}
+
+/// What is known of the end of a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Loss {
+    /// The other side closed or reset it. A process that dies does this; so does a mere `CLIENT KILL`.
+    Closed,
+    /// It was closed, and then another was refused: nobody listens there any more.
+    Refused,
+    /// The host acknowledges neither bytes nor attempts to connect.
+    HostSilent,
+}
+
+/// All that is known of a server, and since when.
+#[derive(Clone, Debug)]
+pub struct Report {
+    /// How the connection is.
+    pub health: Health,
+    /// What the server last said over the present or last connection, and when.
+    pub info: Option<(Instant, Info)>,
+    /// When the oldest question was asked that is unanswered. `-BUSY` and `-LOADING` are answers.
+    pub silent_since: Option<Instant>,
+    /// Why it cannot be used, in words: a refused password, an answer that cannot be understood.
+    pub problem: Option<Problem>,
+}
+
+/// Why a server that can be reached cannot be used.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Problem {
+    /// It refuses the password.
+    Password(String),
+    /// Its answers make no sense, or are errors.
+    Answer(String),
+    /// It could not save its data, and refuses writes until it can.
+    Writes(String),
+}
