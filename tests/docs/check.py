@@ -15,7 +15,13 @@ import known
 import markdown
 
 # Documents that say the same in two languages.
-PAIRS = [("README.md", "README.zh-CN.md"), ("docs/kubesphere.md", "docs/kubesphere.zh-CN.md")]
+PAIRS = [
+    ("README.md", "README.zh-CN.md"),
+    ("docs/kubesphere.md", "docs/kubesphere.zh-CN.md"),
+    ("charts/redis-replication/README.md", "charts/redis-replication/README.zh-CN.md"),
+    ("kubesphere/extension/README.md", "kubesphere/extension/README_zh.md"),
+    ("kubesphere/extension/CHANGELOG.md", "kubesphere/extension/CHANGELOG_zh.md"),
+]
 TOPS = "charts|crds|docs|manifests|tests|plugin|src|kubesphere|bench"
 SOURCES = "api|drill|kubernetes|objects|operator|redis|replication"  # folders in src/
 KUBERNETES = set(
