@@ -183,12 +183,15 @@ def check_text(name, text):
 
 
 def check_span(span, name):
-    """A path, a field of the resource, or, on the plugin's page, a flag of its."""
+    """A path, a field of the resource, a chart's value, or, on the plugin's page, a flag."""
     path = re.fullmatch(rf"((?:{TOPS}|{SOURCES})/[\w./*-]*\w\.\w+)(::\w+)?", span)
     if path and not known.is_there(path[1]) and not known.is_there(f"src/{path[1]}"):
         yield f"there is no {path[1]}"
     if re.fullmatch(r"(spec|status)\.[\w.\[\]]+", span) and not known.is_field(span):
         yield f"there is no field {span}"
+    setting = re.fullmatch(r"([a-z]\w*(?:\.[A-Za-z]\w*)+)(?:[:=] ?.*)?", span)
+    if setting and known.is_setting(setting[1]) is False:
+        yield f"neither the spec nor a chart has {setting[1]}"
     if name == "docs/kubectl-rr.md" and (flag := re.match(r"--\w[\w-]*", span)):
         commands, everywhere = known.plugin()
         if flag[0] not in everywhere.union(*commands.values()):

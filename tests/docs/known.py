@@ -80,11 +80,23 @@ def has_value(schema, key):
         if name in node.get("properties", {}):
             node = node["properties"][name]
             continue
+        if patterns := [inner for pattern, inner in node.get("patternProperties", {}).items() if re.search(pattern, name)]:
+            node = patterns[0]
+            continue
         more = node.get("additionalProperties", "properties" not in node)
         if more is False:
             return False
         node = more if isinstance(more, dict) else {}
     return True
+
+
+def is_setting(path):
+    """Whether `a.b` can be a field of the spec or a chart's value: None if neither begins like this."""
+    first = path.split(".")[0]
+    schemas = [schema for _, _, schema in charts().values()]
+    if f"spec.{first}" not in fields() and not any(first in schema["properties"] for schema in schemas):
+        return None
+    return is_field(f"spec.{path}") or any(has_value(schema, path) for schema in schemas)
 
 
 @functools.cache

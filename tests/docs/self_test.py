@@ -28,6 +28,8 @@ WRONG = [
     ("    cargo test --test nothing", "no test nothing"),
     ("    kubectl get pods 'half", "cannot be read"),
     ("`spec.replica` pods", "no field spec.replica"),
+    ("`failover.polcy: Consistency`", "neither the spec nor a chart has failover.polcy"),
+    ("`image.tagg`", "neither the spec nor a chart has image.tagg"),
     ("`tests/e2e/nothing.rs::at_all`", "there is no tests/e2e/nothing.rs"),
     ("`operator/nothing.rs`", "there is no operator/nothing.rs"),
     ("```sh\ntests/nothing.sh\n```", "there is no tests/nothing.sh"),
@@ -42,7 +44,8 @@ RIGHT = """# A title, with `code` (and more)
 
 [a](#a-title-with-code-and-more) [b](operations.md#alerts) [c](../README.md) [d](https://example.com/nothing.md)
 
-`make demo CLUSTER=kind`, `DURATION=14 make clients`, `kubectl delete pod --all`, `spec.podOverrides.spec`, `owner/name.git`
+`make demo CLUSTER=kind`, `DURATION=14 make clients`, `kubectl delete pod --all`, `spec.podOverrides.spec`, `owner/name.git`,
+`durability.waitReplicas: k`, `networkPolicy.redis.metricsFrom`, `sentinel.enabled: false`, `main.rs`
 
     helm upgrade x charts/redis-replication-operator --reset-then-reuse-values \\
       --set podAnnotations.a\\.b=c,metrics.serviceMonitor.labels.any=thing --set-string global.nodeSelector.x=y
