@@ -28,7 +28,9 @@ KUBERNETES = set(
     "pod pods node nodes namespace namespaces service services svc secret secrets configmap configmaps statefulset "
     "statefulsets deployment deployments pvc pdb crd lease leases events endpointslices".split()
 )
-VERBS_WITH_TYPE = set("get describe delete scale annotate patch wait explain edit label create exec port-forward rollout".split())
+VERBS_WITH_TYPE = set(
+    "get describe delete scale annotate patch wait explain edit label create exec port-forward rollout".split()
+)
 VALUED = {"-n", "--namespace", "-o", "--output", "-l", "-c", "--type", "--for", "--timeout", "-p", "--replicas", "--tail"}
 
 
@@ -116,7 +118,8 @@ def check_plugin(words):
     commands, everywhere = known.plugin()
     if "--" in words:
         words = words[: words.index("--")]
-    names = [w for i, w in enumerate(words) if not w.startswith("-") and words[i - 1 : i] not in (["-n"], ["--namespace"], ["--context"])]
+    values = {i + 1 for i, word in enumerate(words) if word in {"-n", "--namespace", "--context", "--kubeconfig"}}
+    names = [word for i, word in enumerate(words) if not word.startswith("-") and i not in values]
     flags = [w.partition("=")[0] for w in words if w.startswith("-")]
     if names and names[0] not in commands:
         return [f"kubectl rr has no command {names[0]}"]
@@ -236,7 +239,8 @@ def check_pair(first, second):
         return {"headings": [level for level, _ in markdown.headings(text)], "blocks of code": blocks,
                 "rows of tables": rows, "links": linked}
     one, other = shape(first), shape(second)
-    return [f"the other language has other {what}: {difference(one[what], other[what])}" for what in one if one[what] != other[what]]
+    return [f"the other language has other {what}: {difference(one[what], other[what])}"
+            for what in one if one[what] != other[what]]
 
 
 def difference(one, other):
