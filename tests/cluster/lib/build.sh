@@ -4,7 +4,7 @@
 KUBE=v1.36.3
 KUBE_STAMP="-X k8s.io/component-base/version.gitVersion=$KUBE -X k8s.io/component-base/version.gitMajor=1 -X k8s.io/component-base/version.gitMinor=36"
 # redis-server is for the tests that need no cluster
-PACKAGES="busybox-static ca-certificates conntrack containerd containernetworking-plugins etcd-server gcc iproute2 iptables libc6-dev make
+PACKAGES="busybox-static ca-certificates conntrack curl containerd containernetworking-plugins etcd-server gcc iproute2 iptables libc6-dev make
   mmdebstrap openssl procps python3 redis-server runc"
 
 packages() {
