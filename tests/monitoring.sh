@@ -31,7 +31,7 @@ broken "an alert for a resource that is being made" 's/ and max by (namespace, n
 check "the chart's rules are those rules" the_charts_rules
 check "the address of the handbook comes from the values" renders 'runbook_url: https://example.com/x/docs/operations.md#' nothing \
   --set metrics.prometheusRule.enabled=true,metrics.prometheusRule.runbookBase=https://example.com/x/
-check "nothing of it unless asked for" renders 'kind: Deployment' 'kind: (PrometheusRule|PodMonitor|ServiceMonitor|ConfigMap)'
+check "nothing of it unless asked for" renders 'kind: Deployment' 'kind: (PrometheusRule|PodMonitor|ServiceMonitor)|grafana_dashboard'
 check "a PodMonitor for the exporters" renders 'port: metrics' nothing --set metrics.podMonitor.enabled=true
 check "a PodMonitor for one namespace" renders 'matchNames: \[team\]' 'any: true' --set metrics.podMonitor.enabled=true,watchNamespace=team
 
