@@ -130,6 +130,7 @@ install: cluster-up image-$(CLUSTER) ## install the operator as it is now
 test-e2e: install build ## the end-to-end tests
 	KUBECTL_RR=$(dir $(BINARY))kubectl-rr cargo test --locked --test e2e -- --test-threads=$(E2E_THREADS) $(E2E)
 	$(if $(E2E),,tests/monitoring-live.sh)
+	$(if $(E2E),,tests/readme-live.sh)
 
 test: tools lint unit cluster-up chart test-e2e ## everything, from a machine with nothing but Rust, Go and Debian
 
