@@ -18,6 +18,9 @@ use crate::api::{PersistenceMode, RedisReplicationSpec};
 ///   empties or loads a large data set, or for a master in a long command, and then the copy starts over. Nothing waits
 ///   for it: a closed connection ends the link at once, and the operator notices a master's silence itself. But a link
 ///   that died silently between two healthy members lasts as long, so it is not set to hours.
+/// - `replica-serve-stale-data`: a former master that restarted empty would answer reads with nothing for as long as the
+///   Service leads to it, which is up to a second. It says `-MASTERDOWN` instead, like every replica without a link; those
+///   are not ready anyway.
 /// - `lua-time-limit` (`busy-reply-threshold`): from then on a long script lets Redis answer `-BUSY`, which is how the
 ///   operator tells it from a hung process. Must be below `failover.unresponsiveAfter`.
 const DEFAULTS: &str = "\
@@ -25,6 +28,7 @@ repl-backlog-size 64mb
 repl-diskless-sync yes
 repl-diskless-sync-delay 0
 repl-timeout 600
+replica-serve-stale-data no
 appendfsync everysec
 lua-time-limit 2500
 ";
