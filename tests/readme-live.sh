@@ -22,7 +22,7 @@ run() { # as a reader does, all in one shell
   eval "$1" >"$tmp/said" 2>&1 </dev/null || status=$?
   # a reader is slower than kube-proxy, which takes up to a second where other endpoints have just changed: until then the
   # Service can lead to the former master
-  while [[ $1 == *redis-cli* && $SECONDS -lt $end ]] && { [ $status != 0 ] || grep -q MASTERDOWN "$tmp/said"; }; do
+  while [[ $1 == *redis-cli* && $status != 0 && $SECONDS -lt $end ]]; do
     sleep 0.3; status=0; eval "$1" >"$tmp/said" 2>&1 </dev/null || status=$?
   done
   sed 's/^/  /' "$tmp/said"; cat "$tmp/said" >>"$tmp/block"

@@ -40,12 +40,14 @@ pub const RESERVED_DIRECTIVES: &[&str] = &[
     "replica-announce-ip",
     "replica-announce-port",
     "replica-read-only",
+    "replica-serve-stale-data",
     "replicaof",
     "requirepass",
     "save",
     "slave-announce-ip",
     "slave-announce-port",
     "slave-read-only",
+    "slave-serve-stale-data",
     "slaveof",
     "supervised",
     "unixsocket",
@@ -122,8 +124,8 @@ pub struct RedisReplicationSpec {
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     #[schemars(extend("maxProperties" = 200))]
     #[x_kube(
-        validation = Rule::new("self.all(k, !(k.lowerAscii() in ['aclfile','appendonly','bind','cluster-enabled','daemonize','dir','include','logfile','masterauth','masteruser','min-replicas-max-lag','min-replicas-to-write','min-slaves-max-lag','min-slaves-to-write','pidfile','port','protected-mode','rename-command','repl-ping-replica-period','repl-ping-slave-period','replica-announce-ip','replica-announce-port','replica-read-only','replicaof','requirepass','save','slave-announce-ip','slave-announce-port','slave-read-only','slaveof','supervised','unixsocket','user']))")
-            .message("these directives are the operator's and can't be set here: aclfile, appendonly, bind, cluster-enabled, daemonize, dir, include, logfile, masterauth, masteruser, min-replicas-max-lag, min-replicas-to-write, min-slaves-max-lag, min-slaves-to-write, pidfile, port, protected-mode, rename-command, repl-ping-replica-period, repl-ping-slave-period, replica-announce-ip, replica-announce-port, replica-read-only, replicaof, requirepass, save, slave-announce-ip, slave-announce-port, slave-read-only, slaveof, supervised, unixsocket, user; for passwords use spec.auth, for appendonly and save spec.persistence, for ports spec.services"),
+        validation = Rule::new("self.all(k, !(k.lowerAscii() in ['aclfile','appendonly','bind','cluster-enabled','daemonize','dir','include','logfile','masterauth','masteruser','min-replicas-max-lag','min-replicas-to-write','min-slaves-max-lag','min-slaves-to-write','pidfile','port','protected-mode','rename-command','repl-ping-replica-period','repl-ping-slave-period','replica-announce-ip','replica-announce-port','replica-read-only','replica-serve-stale-data','replicaof','requirepass','save','slave-announce-ip','slave-announce-port','slave-read-only','slave-serve-stale-data','slaveof','supervised','unixsocket','user']))")
+            .message("these directives are the operator's and can't be set here: aclfile, appendonly, bind, cluster-enabled, daemonize, dir, include, logfile, masterauth, masteruser, min-replicas-max-lag, min-replicas-to-write, min-slaves-max-lag, min-slaves-to-write, pidfile, port, protected-mode, rename-command, repl-ping-replica-period, repl-ping-slave-period, replica-announce-ip, replica-announce-port, replica-read-only, replica-serve-stale-data, replicaof, requirepass, save, slave-announce-ip, slave-announce-port, slave-read-only, slave-serve-stale-data, slaveof, supervised, unixsocket, user; for passwords use spec.auth, for appendonly and save spec.persistence, for ports spec.services"),
         validation = Rule::new("self.all(k, k.matches('^[a-zA-Z][a-zA-Z0-9._-]*$'))")
             .message("the keys of spec.config are names of redis.conf directives, such as maxmemory-policy: letters, digits, '-', '_' and '.'")
     )]

@@ -18,9 +18,6 @@ use crate::api::{PersistenceMode, RedisReplicationSpec};
 ///   empties or loads a large data set, or for a master in a long command, and then the copy starts over. Nothing waits
 ///   for it: a closed connection ends the link at once, and the operator notices a master's silence itself. But a link
 ///   that died silently between two healthy members lasts as long, so it is not set to hours.
-/// - `replica-serve-stale-data`: a former master that restarted empty would answer reads with nothing for as long as the
-///   Service leads to it, which is up to a second. It says `-MASTERDOWN` instead, like every replica without a link; those
-///   are not ready anyway.
 /// - `lua-time-limit` (`busy-reply-threshold`): from then on a long script lets Redis answer `-BUSY`, which is how the
 ///   operator tells it from a hung process. Must be below `failover.unresponsiveAfter`.
 const DEFAULTS: &str = "\
@@ -28,7 +25,6 @@ repl-backlog-size 64mb
 repl-diskless-sync yes
 repl-diskless-sync-delay 0
 repl-timeout 600
-replica-serve-stale-data no
 appendfsync everysec
 lua-time-limit 2500
 ";
@@ -39,6 +35,8 @@ lua-time-limit 2500
 ///   their data. Only the operator makes a master, after it has recorded whom.
 /// - `bind * -::*`: all addresses, and IPv6 only where the kernel has it.
 /// - `protected-mode no`: it would refuse connections from other pods; the password protects.
+/// - `replica-serve-stale-data yes` belongs to the boot rule: with `no` a replica of nobody answers `PSYNC` with
+///   `-MASTERDOWN` and not with `-NOMASTERLINK`, and a replica that is told so forgets its history and its offset.
 /// - `repl-ping-replica-period 1`: replicas can say within a second or two whether they still hear the master.
 /// - `logfile ""`: to the container's log, whose end Kubernetes keeps as the termination message.
 /// - `pidfile`: the `preStop` hook ends a stopped process.
@@ -54,6 +52,7 @@ pidfile /run/redis/server.pid
 dir /data
 replicaof 127.0.0.1 1
 replica-read-only yes
+replica-serve-stale-data yes
 repl-ping-replica-period 1
 ";
 

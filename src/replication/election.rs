@@ -93,8 +93,15 @@ pub fn elect(o: &Observation, lost: Option<&str>) -> Election {
                 if old {
                     unsettled.push(name.as_str());
                 }
-                if syncing(info) || asked_for.is_some_and(|n| n != name) {
-                    continue; // its data is being replaced by a copy that will not be complete
+                if asked_for.is_some_and(|n| n != name) {
+                    continue;
+                }
+                if syncing(info) {
+                    // its data is being replaced by a copy that will not be complete; until then it has what it had
+                    if info.keys > 0 {
+                        unheard.push(name.as_str());
+                    }
+                    continue;
                 }
                 let worth = worth(o, name, info);
                 let knows = worth.lineage != Lineage::Foreign && o.is_recorded_process(name, info);

@@ -8,6 +8,7 @@ use super::{
     fixture::{NOW, consistent, healthy, name},
     plan,
 };
+use crate::redis::{FollowState, Role};
 
 fn elected(o: &Observation) -> Option<String> {
     match elect(o, Some(&name(0))) {
@@ -25,6 +26,25 @@ fn an_empty_member_of_the_recorded_history_comes_after_one_with_data() {
     o.info(2).keys = 1;
     o.memory.masterless_since = Some(NOW);
     assert_eq!(elected(&o), Some(name(2)));
+}
+
+/// It follows the empty one, or tries to; when that fails it still has its data.
+#[test]
+fn an_empty_member_is_not_chosen_while_one_with_data_begins_a_copy() {
+    let mut o = healthy(2);
+    o.restart(0);
+    o.memory.masterless_since = Some(NOW);
+    let Role::Replica(side) = &mut o.info(1).role else { unreachable!() };
+    side.follow = FollowState::Syncing(None);
+    assert_eq!(elected(&o), None);
+    o.info(1).replication_id = "fresh-1".into();
+    assert_eq!(elected(&o), None);
+    o.detach(1);
+    assert_eq!(elected(&o), Some(name(1)), "and it is, when the copy has failed");
+    let Role::Replica(side) = &mut o.info(1).role else { unreachable!() };
+    side.follow = FollowState::Syncing(None);
+    o.info(1).keys = 0;
+    assert_eq!(elected(&o), Some(name(0)), "neither has anything");
 }
 
 /// One that the record does not know may have got a copy after it was asked last.

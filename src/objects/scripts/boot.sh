@@ -23,6 +23,10 @@ case $password in
 *"$newline"*) fail "the password in the Secret has several lines; it must be one" ;;
 esac
 
+# A container that starts again: the master's Service may lead here for another second, until kube-proxy knows of the new
+# master. Refused connections are better than answers from a Redis that has lost its data.
+[ ! -e /run/redis/redis.conf ] || sleep 2
+
 # redis.conf and redis-cli quote alike: in double quotes, with a backslash before \ and ".
 quoted=$(printf '%s\n' "$password" | LC_ALL=C sed 's/[\\"]/\\&/g')
 printf 'requirepass "%s"\nmasterauth "%s"\n' "$quoted" "$quoted" >/run/redis/auth.conf
