@@ -52,7 +52,7 @@ fn hung(o: &Observation, lost: &str, words: &str, p: &mut Plan) {
         return p.wait(Topic::Fence, format!("{lost} has hung and is being ended: {words}"));
     }
     let others = alive(o, lost);
-    if let Some((name, _)) = others.iter().find(|(n, i)| hears(o, n, i)) {
+    if let Some(name) = who_hears(o, lost, &others) {
         look_at_others(o, lost, p);
         return p.wait(isolation(o), format!("{lost} does not answer the operator, and {name} hears it: no failover"));
     }
@@ -75,7 +75,7 @@ fn unreachable(o: &Observation, lost: &str, words: &str, p: &mut Plan) {
         );
         return p.wait(isolation(o), text);
     }
-    if let Some((name, _)) = others.iter().find(|(n, i)| hears(o, n, i)) {
+    if let Some(name) = who_hears(o, lost, &others) {
         look_at_others(o, lost, p);
         return p.wait(isolation(o), format!("{lost} cannot be reached ({words}), and {name} hears it: no failover"));
     }
@@ -145,6 +145,16 @@ pub(super) fn choose(
             p.wait(Topic::Quorum, format!("{reason}, and {words}"));
         }
     }
+}
+
+/// A replica that hears `lost`. One that follows another member, as all do until the target of a change of master is promoted,
+/// says nothing about it.
+fn who_hears<'a>(o: &Observation, lost: &str, others: &[(&'a str, &Info)]) -> Option<&'a str> {
+    let of_another = |info: &Info| {
+        let pods = o.members.iter().filter(|(n, _)| *n != lost).filter_map(|(_, m)| m.pod.as_ref()?.ip);
+        info.replica().is_some_and(|r| pods.map(|ip| ip.to_string()).any(|ip| ip == r.master_host))
+    };
+    others.iter().find(|(n, i)| hears(o, n, i) && !of_another(i)).map(|(n, _)| *n)
 }
 
 /// Did a person take the decision?

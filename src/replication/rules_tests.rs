@@ -5,7 +5,7 @@ use std::time::Duration;
 use rstest::rstest;
 
 use super::{
-    Answer, Contact, FENCE, Former, Observation, Pod, Promises, Request, Step, Topic, Verdict,
+    Answer, Contact, FENCE, Former, Observation, Pending, Pod, Promises, Request, Step, Topic, Verdict,
     fixture::{NOW, consistent, healthy, name},
     plan,
     suspicion::{Fate, fate},
@@ -195,6 +195,23 @@ fn a_false_alarm_ends_with_everybody_behind_the_same_master() {
     let followers: Vec<_> = steps(&o).into_iter().filter(|s| matches!(s, Step::Follow { .. })).collect();
     assert_eq!(followers.len(), 2);
     assert_eq!(begins(&o), None);
+}
+
+/// The target is lost before its promotion; that replicas still hear the former master does not speak for it.
+#[test]
+fn who_hears_the_former_master_does_not_vouch_for_a_lost_target() {
+    let mut o = healthy(3);
+    let (kind, from, reason) = (TransitionKind::Failover, Some(name(0)), String::new());
+    o.record.epoch = 2;
+    o.record.transition = Some(Pending { epoch: 2, kind, from, to: name(1), reason });
+    o.cut(1, 10 * SECOND);
+    let o = o.remembered(SECOND);
+    assert_eq!(waits(&o, Topic::Suspicion) + &waits(&o, Topic::Isolation), "");
+    assert!(
+        steps(&o).iter().any(|s| matches!(s, Step::Detach { member, .. } if *member == name(2))),
+        "{:?}",
+        steps(&o)
+    );
 }
 
 #[test]
