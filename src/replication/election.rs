@@ -88,7 +88,6 @@ pub fn elect(o: &Observation, lost: Option<&str>) -> Election {
             Verdict::Alive(info) if info.loading => loading.push(name.as_str()),
             Verdict::Alive(info) => {
                 // an answer from before the loss may lack what has arrived since, in a copy or in the stream
-                // an answer from before the loss may lack what has arrived since, in a copy or in the stream
                 let old = member.asked_at() < ended && lost != Some(name);
                 if old {
                     unsettled.push(name.as_str());

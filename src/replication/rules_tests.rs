@@ -214,6 +214,30 @@ fn who_hears_the_former_master_does_not_vouch_for_a_lost_target() {
     );
 }
 
+/// The former master serves on, unfenced target lost: it may have been promoted and serve as well. A person's word is neither
+/// taken for done nor passed over.
+#[test]
+fn a_person_decides_when_the_target_is_lost_and_the_former_master_serves() {
+    let mut o = healthy(3);
+    let (kind, from, reason) = (TransitionKind::Failover, Some(name(0)), String::new());
+    (o.record.epoch, o.record.fence) = (2, 0);
+    o.record.transition = Some(Pending { epoch: 2, kind, from, to: name(1), reason });
+    o.cut(1, 10 * SECOND);
+    let mut o = o.remembered(SECOND);
+    assert!(waits(&o, Topic::NotFenced).contains("served alone"), "{:?}", plan(&o).waits);
+    o.settings.request = Some(Request { kind: RequestKind::Failover, to: None });
+    assert!(!steps(&o).iter().any(|s| matches!(s, Step::Dismiss { .. })), "{:?}", steps(&o));
+    o.detach(2);
+    let mut o = o.remembered(SECOND);
+    assert!(
+        steps(&o).iter().any(|s| matches!(s, Step::Freeze { member, .. } if *member == name(0))),
+        "{:?}",
+        steps(&o)
+    );
+    o.detach(0);
+    assert_eq!(begins(&o.remembered(SECOND)).unwrap().1, name(0));
+}
+
 #[test]
 fn an_unreachable_master_without_a_fence_is_not_replaced_but_by_a_person() {
     let mut o = healthy(2);

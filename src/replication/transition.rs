@@ -24,13 +24,13 @@ const LAST_BYTES: Duration = Duration::from_millis(500);
 
 /// The next steps of the transition `t`.
 pub(super) fn proceed(o: &Observation, t: &Pending, p: &mut Plan) {
-    answer_request(o, t, p);
     let answer = o.members.get(&t.to).map(|m| verdict(o, m));
     let Some(Verdict::Alive(info)) =
         answer.filter(|v| matches!(v, Verdict::Alive(i) if o.is_recorded_process(&t.to, i)))
     else {
         return target_lost(o, t, p);
     };
+    answer_request(o, t, p);
     if info.is_master() {
         if o.route.as_ref().is_some_and(|r| r.as_deref() == Some(t.to.as_str())) {
             p.steps.push(Step::Close { outcome: Outcome::Completed, note: String::new() });
