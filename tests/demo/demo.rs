@@ -146,8 +146,8 @@ fn next_steps(master: &str) -> String {
         (
             "talk to Redis",
             format!(
-                "kubectl exec -it -n demo {master} -c redis -- env REDISCLI_AUTH=\"$(kubectl get secret -n demo \
-                 quickstart-auth -o jsonpath='{{.data.password}}' | base64 -d)\" redis-cli -h quickstart-master"
+                "kubectl exec -it -n demo {master} -c redis -- sh -c 'REDISCLI_AUTH=$(cat /etc/redis-auth/password) redis-cli \
+                 -h quickstart-master'"
             ),
         ),
         (
