@@ -31,7 +31,7 @@ BINARY = $(CARGO_TARGET_DIR)/$(PROFILE:dev=debug)/$(NAME)
 TESTS := $(filter-out e2e otlp simulation,$(patsubst tests/%.rs,%,$(wildcard tests/*.rs)) $(patsubst tests/%/main.rs,%,$(wildcard tests/*/main.rs)))
 
 .NOTPARALLEL:
-.PHONY: help setup tools build plugin image crd fmt lint advisories unit test-unit simulate chart kubesphere cluster-up cluster-down install test-e2e test demo clean
+.PHONY: help setup tools build plugin image crd fmt lint advisories unit test-unit simulate chart kubesphere olm cluster-up cluster-down install test-e2e test demo clean
 
 help: ## this list
 	@sed -n '1,/^$$/s/^#  *//p' Makefile; sed -n 's/^\([a-z0-9-]*\):.*## /\1\t/p' Makefile | expand -t 16
@@ -88,12 +88,16 @@ test-unit: unit
 simulate: ## a million random histories of the failover protocol
 	SIMULATION_HISTORIES=1000000 cargo test --locked --profile simulation --test simulation any_history -- --nocapture
 
-chart: ## the checks of the Helm charts, the alerts, the plain manifests, the packages for KubeSphere and the documents
+chart: ## the checks of the Helm charts, the alerts, the plain manifests, the packages for KubeSphere and OLM, and the documents
 	tests/chart.sh
 	tests/chart-replication.sh
 	tests/monitoring.sh
 	tests/kubesphere.sh
+	tests/olm.sh
 	tests/docs.sh
+
+olm: ## build the bundle for the Operator Lifecycle Manager, into build/olm
+	manifests/olm/build.sh
 
 kubesphere: ## build the extension and the app template for KubeSphere, into build/kubesphere
 	kubesphere/build.py

@@ -37,8 +37,9 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
 pub const NOTICEABLE: Duration = Duration::from_millis(300);
 /// How long an answer may take before the question counts as unanswered. The connection stays: slow is not dead.
 pub(super) const ANSWER_TIMEOUT: Duration = Duration::from_secs(1);
-/// The first pause before another attempt to connect: a restarted container is back within a second.
-const RETRY_FIRST: Duration = Duration::from_millis(20);
+/// The first pause before another attempt to connect. A process that is being killed closes what it has one by one: the attempt
+/// right after the end of the connection may still meet its listening socket, and the next one is the proof of death.
+const RETRY_FIRST: Duration = Duration::from_millis(1);
 /// The longest pause before another attempt to connect.
 const RETRY_LONGEST: Duration = Duration::from_millis(500);
 /// A connection that ended sooner is not tried anew at once: a server that closes each would keep the operator busy.
