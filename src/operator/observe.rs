@@ -14,7 +14,7 @@ use k8s_openapi::api::{
 use kube::{ResourceExt, runtime::reflector::Store};
 use tokio::{sync::Notify, time::Instant};
 
-use super::pods;
+use super::{pods, slices};
 use crate::{
     api::{ANY_MEMBER, Reason, RedisReplication, RequestKind},
     kubernetes::stores::{self, Key},
@@ -28,13 +28,6 @@ use crate::{
 
 /// For so long an own write is taken for granted, until the watch shows it.
 const OWN_WRITE: Duration = Duration::from_secs(3);
-/// Label of the endpoint slices of headless Services.
-const HEADLESS: &str = "service.kubernetes.io/headless";
-/// Label that says whose endpoint slice it is.
-const SLICE_SERVICE: &str = "kubernetes.io/service-name";
-/// Label that says who writes an endpoint slice, and who does usually.
-const SLICE_MANAGER: &str = "endpointslice.kubernetes.io/managed-by";
-const SLICE_CONTROLLER: &str = "endpointslice-controller.k8s.io";
 
 /// What is known of the cluster.
 #[derive(Clone)]
@@ -155,14 +148,14 @@ impl Observer {
                 pod.role = Some(*role);
             }
         }
-        let mut slices: Vec<_> = stores::of(&self.sources.slices, &self.key)
+        let mut versions: Vec<_> = stores::of(&self.sources.slices, &self.key)
             .iter()
-            .filter(|slice| !slice.labels().contains_key(HEADLESS)) // kube-proxy does not look at those
+            .filter(|slice| slices::is_looked_at(slice))
             .map(|slice| (slice.name_any(), slice.resource_version()))
             .collect();
-        slices.sort();
+        versions.sort();
         let pods_now = pods.iter().map(|(name, p)| (name.clone(), p.uid.clone(), p.ready, p.leaving, p.role)).collect();
-        let endpoints: Endpoints = (pods_now, slices);
+        let endpoints: Endpoints = (pods_now, versions);
         if endpoints != self.endpoints.1 {
             self.endpoints = (now, endpoints);
         }
@@ -288,21 +281,10 @@ impl Observer {
         Some(selector.cloned())
     }
 
-    /// The master Service's slice, and what it will say when the Service leads to `to`: what the headless Service's says of that
-    /// pod, for it too has the pods that are not ready. Nothing if this is not as simple as it usually is.
+    /// The master Service's endpoint slice, and the endpoint that it will have when the Service leads to `to`.
     pub fn slice_ahead(&self, to: &str) -> Option<(String, Endpoint)> {
-        let (master, headless) = (names::master_service(&self.key.name), names::headless_service(&self.key.name));
-        let slices = stores::of(&self.sources.slices, &self.key);
-        let mut of_master = slices.iter().filter(|s| service_of(s) == Some(master.as_str()));
-        let slice = of_master.next().filter(|s| s.labels().get(SLICE_MANAGER).is_some_and(|by| by == SLICE_CONTROLLER))?;
-        if of_master.next().is_some() {
-            return None; // two families of addresses
-        }
-        let uid = self.links.get(to)?.pod.uid.as_str();
-        let of_headless = slices.iter().filter(|s| service_of(s) == Some(headless.as_str()));
-        let mut there = of_headless.filter(|s| s.address_type == slice.address_type).flat_map(|s| &s.endpoints);
-        let endpoint = there.find(|e| e.target_ref.as_ref().is_some_and(|pod| pod.uid.as_deref() == Some(uid)))?;
-        Some((slice.name_any(), Endpoint { hostname: None, hints: None, ..endpoint.clone() }))
+        let all = stores::of(&self.sources.slices, &self.key);
+        slices::ahead(&all, &self.key.name, &self.links.get(to)?.pod.uid)
     }
 
     fn update_revision(&self) -> Option<String> {
@@ -324,10 +306,6 @@ impl Observer {
             bound && (record.epoch > 0 || older)
         })
     }
-}
-
-fn service_of(slice: &EndpointSlice) -> Option<&str> {
-    slice.labels().get(SLICE_SERVICE).map(String::as_str)
 }
 
 fn settings(resource: &RedisReplication, removed: bool) -> Settings {
