@@ -1,6 +1,7 @@
 //! How long a master's loss keeps clients from writing, and what it costs: of this operator and of Sentinel, with the same
 //! writer. Started by `make bench`; `make bench-report` makes `docs/benchmark.md` of the results.
 
+mod bustle;
 mod faults;
 #[path = "../tests/e2e/harness/mod.rs"]
 #[allow(dead_code, missing_docs, reason = "the scenarios use more of it")]

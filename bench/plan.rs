@@ -11,6 +11,9 @@ pub enum Subject {
     #[serde(rename = "operator")]
     #[value(name = "operator")]
     Operator,
+    #[serde(rename = "operator-busy-cluster")]
+    #[value(name = "operator-busy-cluster")]
+    OperatorBusyCluster,
     #[serde(rename = "sentinel-1s")]
     #[value(name = "sentinel-1s")]
     Sentinel1s,
@@ -26,13 +29,24 @@ pub enum Subject {
 }
 
 impl Subject {
-    pub const ALL: [Self; 5] =
-        [Self::Operator, Self::Sentinel1s, Self::Sentinel5s, Self::Sentinel1sBootRule, Self::Sentinel5sBootRule];
+    pub const ALL: [Self; 6] = [
+        Self::Operator,
+        Self::OperatorBusyCluster,
+        Self::Sentinel1s,
+        Self::Sentinel5s,
+        Self::Sentinel1sBootRule,
+        Self::Sentinel5sBootRule,
+    ];
+
+    /// Whether it is this operator's.
+    pub fn is_ours(self) -> bool {
+        self.sentinel().is_none()
+    }
 
     /// Sentinel's `down-after-milliseconds`, and whether a restarted Redis is a replica of nobody.
     pub fn sentinel(self) -> Option<(u32, bool)> {
         match self {
-            Self::Operator => None,
+            Self::Operator | Self::OperatorBusyCluster => None,
             Self::Sentinel1s => Some((1000, false)),
             Self::Sentinel5s => Some((5000, false)),
             Self::Sentinel1sBootRule => Some((1000, true)),
@@ -42,12 +56,17 @@ impl Subject {
 
     /// Faults that say something about it.
     pub fn bears(self, fault: Fault) -> bool {
-        self == Self::Operator || matches!(fault, Fault::Crash | Fault::Hang | Fault::PodDelete)
+        match self {
+            Self::Operator => true,
+            Self::OperatorBusyCluster => matches!(fault, Fault::Crash | Fault::Switchover | Fault::PodDelete),
+            _ => matches!(fault, Fault::Crash | Fault::Hang | Fault::PodDelete),
+        }
     }
 
     pub fn title(self) -> &'static str {
         match self {
             Self::Operator => "this operator",
+            Self::OperatorBusyCluster => "this operator, busy cluster",
             Self::Sentinel1s => "Sentinel, 1 s",
             Self::Sentinel5s => "Sentinel, 5 s",
             Self::Sentinel1sBootRule => "Sentinel, 1 s, boot rule",

@@ -24,11 +24,11 @@ text{font:13px system-ui,sans-serif;fill:#1f2328}.quiet{fill:#59636e;font-size:1
 .grid{stroke:#8c959f;stroke-opacity:.35}.mark{stroke-width:2.5}.far{stroke-dasharray:3 2}\
 .dot{fill-opacity:.45}.helpless{fill:none;stroke-width:1.5}\
 .s0{fill:#0969da;stroke:#0969da}.s1{fill:#bc4c00;stroke:#bc4c00}.s2{fill:#8250df;stroke:#8250df}\
-.s3{fill:#9a6700;stroke:#9a6700}.s4{fill:#bf3989;stroke:#bf3989}.dot.s0,.dot.s1,.dot.s2,.dot.s3,.dot.s4{stroke:none}\
-.helpless.s0,.helpless.s1,.helpless.s2,.helpless.s3,.helpless.s4{fill:none}\
+.s3{fill:#9a6700;stroke:#9a6700}.s4{fill:#bf3989;stroke:#bf3989}.s5{fill:#0a7f83;stroke:#0a7f83}\
+circle.dot{stroke:none}circle.helpless{fill:none}\
 @media(prefers-color-scheme:dark){text{fill:#f0f6fc}.quiet{fill:#9198a1}\
 .s0{fill:#58a6ff;stroke:#58a6ff}.s1{fill:#f0883e;stroke:#f0883e}.s2{fill:#bc8cff;stroke:#bc8cff}\
-.s3{fill:#e3b341;stroke:#e3b341}.s4{fill:#ff80c8;stroke:#ff80c8}}";
+.s3{fill:#e3b341;stroke:#e3b341}.s4{fill:#ff80c8;stroke:#ff80c8}.s5{fill:#39c5bb;stroke:#39c5bb}}";
 
 /// From milliseconds to where they are in the picture.
 struct Axis {

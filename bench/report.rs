@@ -6,7 +6,7 @@ use anyhow::{Context, Result};
 use clap::Args;
 
 use crate::{
-    plan::{Fault, Variant},
+    plan::{Fault, Subject, Variant},
     plot,
     results::{Results, Round},
     setting::Setting,
@@ -41,8 +41,13 @@ fn markdown(setting: &Setting, rounds: &[Round], picture: &str) -> Result<String
     }
     text += COLUMNS;
     for variant in Variant::ALL {
-        if let Some(table) = table::faults(rounds, variant) {
+        if let Some(table) = table::faults(rounds, Subject::Operator, variant) {
             write!(text, "\n## This operator: {}\n\n{table}", variant.title())?;
+        }
+    }
+    for variant in Variant::ALL {
+        if let Some(table) = table::faults(rounds, Subject::OperatorBusyCluster, variant) {
+            write!(text, "\n## This operator in a busy cluster: {}\n\n{BUSY}\n{table}", variant.title())?;
         }
     }
     for variant in Variant::ALL {
@@ -140,6 +145,12 @@ With the *boot rule* it comes back as a replica of nobody instead, as with this 
 Sentinel has to notice by itself that its master is none. A master that is asked to leave asks Sentinel for a failover first.
 ";
 
+const BUSY: &str = "\
+Every node's kube-proxy waits a second between two changes of its rules. In a quiet cluster it has nothing to do when a master
+is lost, and acts at once. Here another Service of the cluster gets another address five times a second all the while, so that
+the new master has to wait for its turn: half a second on average, a second at most.
+";
+
 const STAGES: &str = "\
 Of the rounds in which every moment was seen: by the client, in the log of the operator, at the API server, and by attempts to
 connect to the Service every 2 ms. A stage begins where the one before ends; what is done beside another stage takes no time of
@@ -149,7 +160,7 @@ its own. A new master that still refuses writes for lack of replicas counts to t
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{plan::Subject, results::tests::round};
+    use crate::results::tests::round;
 
     #[test]
     fn the_page_says_where_how_and_what() -> Result<()> {

@@ -38,7 +38,7 @@ pub async fn run(standing: &Standing, fault: Fault, variant: Variant, patience: 
     let writer = Writer::start(&standing.target, variant)?;
     tokio::time::sleep(patience.calm).await;
     goes_on(&writer, LONG).await?;
-    let tracer = (fault == Fault::Crash && standing.subject == Subject::Operator).then(|| Tracer::start(standing));
+    let tracer = (fault == Fault::Crash && standing.subject.is_ours()).then(|| Tracer::start(standing));
 
     let at = Timestamp::now();
     let struck = damage.strike().await;
@@ -55,6 +55,7 @@ pub async fn run(standing: &Standing, fault: Fault, variant: Variant, patience: 
 
     let master = standing.healthy().await.context("after the round")?;
     goes_on(&writer, LONG).await?;
+    standing.is_busy()?;
     let (full_syncs, restarts) = standing.syncs().await?.since(&before);
     let (verdict, gaps) = writer.finish(at).await?;
     let gaps = outages(gaps);
@@ -90,7 +91,7 @@ async fn recovers(
     limit: Duration,
 ) -> Result<()> {
     let began = Instant::now();
-    if standing.subject == Subject::Operator {
+    if standing.subject.is_ours() {
         standing.pods.another_master(former, limit).await?;
     } else {
         eventually("writes fail, or Sentinel names another master", limit, async || {

@@ -9,6 +9,7 @@ use kube::{Client, ResourceExt, api::ListParams};
 use serde_json::json;
 
 use crate::{
+    bustle::Bustle,
     harness::{LONG, Namespace, Replication, client, ensure, objects, operator, poll::eventually},
     plan::{Subject, Variant},
     sentinel,
@@ -28,6 +29,8 @@ pub struct Standing {
     pub pods: Replication,
     pub target: Target,
     password: Option<String>,
+    /// Keeps kube-proxy busy, where that is the question.
+    bustle: Option<Bustle>,
 }
 
 impl Standing {
@@ -37,7 +40,11 @@ impl Standing {
         let title = format!("bench-{}", clap::ValueEnum::to_possible_value(&subject).context("a name")?.get_name());
         let namespace = Namespace::create(&client, &title).await?;
         match Self::fill(subject, &client, namespace.name()).await {
-            Ok((pods, target, password)) => Ok(Self { subject, namespace, pods, target, password }),
+            Ok((pods, target, password)) => {
+                let busy = subject == Subject::OperatorBusyCluster;
+                let bustle = busy.then(|| Bustle::start(&client, namespace.name()));
+                Ok(Self { subject, namespace, pods, target, password, bustle })
+            }
             Err(error) => {
                 namespace.clear().await;
                 Err(error)
@@ -68,7 +75,7 @@ impl Standing {
 
     /// Promises what the writer of a variant relies on: that no write which `WAIT` confirmed is lost.
     pub async fn suit(&self, variant: Variant) -> Result<()> {
-        if self.subject != Subject::Operator {
+        if !self.subject.is_ours() {
             return Ok(());
         }
         let spec = match variant.wait() {
@@ -80,7 +87,7 @@ impl Standing {
 
     /// Waits until there is one master whom all others follow, and nothing is under way. Returns its pod's name.
     pub async fn healthy(&self) -> Result<String> {
-        if self.subject == Subject::Operator {
+        if self.subject.is_ours() {
             return self.pods.agrees().await;
         }
         eventually("Sentinel has one master, and all follow it", LONG, async || {
@@ -90,10 +97,10 @@ impl Standing {
     }
 
     pub async fn members(&self) -> Result<Vec<Pod>> {
-        match self.subject {
-            Subject::Operator => self.pods.pods().await,
-            _ => Ok(self.pods.all::<Pod>().list(&ListParams::default().labels("app=redis")).await?.items),
+        if self.subject.is_ours() {
+            return self.pods.pods().await;
         }
+        Ok(self.pods.all::<Pod>().list(&ListParams::default().labels("app=redis")).await?.items)
     }
 
     /// The full copies that the members have given.
@@ -113,7 +120,13 @@ impl Standing {
         servers::command::<()>(&ip, 6379, self.password.as_deref(), &["FLUSHALL"]).await
     }
 
+    /// Fails if the cluster has not been as busy as it should be.
+    pub fn is_busy(&self) -> Result<()> {
+        self.bustle.as_ref().map_or(Ok(()), Bustle::goes_on)
+    }
+
     pub async fn remove(self) {
+        drop(self.bustle);
         if let Some(file) = &self.target.password_file {
             let _ = std::fs::remove_file(file);
         }

@@ -78,9 +78,9 @@ pub fn title((fault, leader_lost): (Fault, bool)) -> String {
     fault.title().to_owned() + if leader_lost { ", and the leading operator's" } else { "" }
 }
 
-/// What the faults cost under this operator.
-pub fn faults(rounds: &[Round], variant: Variant) -> Option<String> {
-    let groups = groups(rounds, Subject::Operator, variant);
+/// What the faults cost under this operator, by itself or in a busy cluster.
+pub fn faults(rounds: &[Round], subject: Subject, variant: Variant) -> Option<String> {
+    let groups = groups(rounds, subject, variant);
     let mut table = format!("| fault | {CELLS}\n| :-- | {RULES}\n");
     for (key, group) in &groups {
         writeln!(table, "| {} | {}", title(*key), group.cells()).ok()?;
@@ -93,7 +93,7 @@ pub fn baseline(rounds: &[Round], variant: Variant) -> Option<String> {
     let ours = groups(rounds, Subject::Operator, variant);
     let mut table = format!("| fault | who | {CELLS} p50, ours ÷ theirs | p99, ours ÷ theirs |\n");
     writeln!(table, "| :-- | :-- | {RULES} --: | --: |").ok()?;
-    let subjects = || Subject::ALL.into_iter().filter(|&subject| subject != Subject::Operator);
+    let subjects = || Subject::ALL.into_iter().filter(|subject| !subject.is_ours());
     let theirs: BTreeMap<_, _> = subjects().map(|subject| (subject, groups(rounds, subject, variant))).collect();
     let keys: BTreeSet<_> = theirs.values().flat_map(BTreeMap::keys).copied().collect();
     for key in &keys {
@@ -116,7 +116,8 @@ pub fn baseline(rounds: &[Round], variant: Variant) -> Option<String> {
 
 /// Where the time of a crash goes.
 pub fn stages(rounds: &[Round], variant: Variant) -> Option<String> {
-    let traces: Vec<_> = rounds.iter().filter(|r| r.variant == variant).filter_map(|r| r.trace).collect();
+    let all = rounds.iter().filter(|r| r.subject == Subject::Operator && r.variant == variant);
+    let traces: Vec<_> = all.filter_map(|r| r.trace).collect();
     let mut table = "| stage | what happens in it | p50 | p99 | max |\n| :-- | :-- | --: | --: | --: |\n".to_owned();
     let mut row = |name: &str, meaning: &str, values: &[f64]| {
         let of = |percent| percentile(values, percent).map(length).unwrap_or_default();
@@ -154,7 +155,7 @@ mod tests {
 
     #[test]
     fn each_fault_has_its_line() {
-        let table = faults(&rounds(), Variant::Idle).unwrap();
+        let table = faults(&rounds(), Subject::Operator, Variant::Idle).unwrap();
         assert_eq!(
             table.lines().skip(2).collect::<Vec<_>>(),
             [
@@ -165,7 +166,7 @@ mod tests {
         );
         let columns = |line: &str| line.matches('|').count();
         assert!(table.lines().all(|line| columns(line) == columns(table.lines().next().unwrap())), "{table}");
-        assert_eq!(faults(&rounds(), Variant::Busy), None);
+        assert_eq!(faults(&rounds(), Subject::Operator, Variant::Busy), None);
     }
 
     #[test]

@@ -4,7 +4,10 @@ use std::time::Duration;
 
 use futures::future::join_all;
 use jiff::Timestamp;
-use k8s_openapi::api::core::v1::{Pod as KubePod, Service};
+use k8s_openapi::api::{
+    core::v1::{Pod as KubePod, Service},
+    discovery::v1::EndpointSlice,
+};
 use kube::{
     Api, Resource, ResourceExt,
     api::{DeleteParams, Preconditions},
@@ -318,7 +321,11 @@ impl Actor<'_> {
                 let service = names::master_service(&name);
                 // a merge patch would keep other keys of a selector that was edited by hand
                 let body = self.without_other_keys(body, &service);
-                apply::merge::<Service>(&self.ctx.client, &namespace, &service, &body).await?;
+                let (moved, ()) = tokio::join!(
+                    apply::merge::<Service>(&self.ctx.client, &namespace, &service, &body),
+                    self.write_slice_ahead(&namespace, to)
+                );
+                moved?;
                 tracing::info!(resource = %name, %namespace, to, ms = ms(began), "master Service points at");
                 Ok(Effect::Routed(to.clone()))
             }
@@ -414,6 +421,16 @@ impl Actor<'_> {
         let api: Api<KubePod> = Api::namespaced(self.ctx.client.clone(), &namespace);
         limited("delete", "Pod", member, api.delete(member, &params)).await?;
         Ok(Some(pod.uid.clone()))
+    }
+
+    /// Writes into the master Service's endpoint slice what its controller is about to write: kube-proxy hears of it sooner.
+    /// Should it be wrong, or not work, the controller puts it right.
+    async fn write_slice_ahead(&self, namespace: &str, to: &str) {
+        let Some((slice, endpoint)) = self.observer.slice_ahead(to) else { return };
+        let body = json!({ "endpoints": [endpoint] });
+        if let Err(error) = apply::merge::<EndpointSlice>(&self.ctx.client, namespace, &slice, &body).await {
+            tracing::debug!(slice, %error, "not written ahead of the controller");
+        }
     }
 
     fn without_other_keys(&self, mut body: serde_json::Value, service: &str) -> serde_json::Value {

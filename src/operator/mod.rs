@@ -10,6 +10,7 @@ mod observe;
 mod pods;
 mod registry;
 mod run;
+mod slices;
 mod status;
 mod supervisor;
 mod trace;

@@ -9,12 +9,12 @@ use std::{
 use k8s_openapi::api::{
     apps::v1::StatefulSet,
     core::v1::{PersistentVolumeClaim, Pod as KubePod, Service},
-    discovery::v1::EndpointSlice,
+    discovery::v1::{Endpoint, EndpointSlice},
 };
 use kube::{ResourceExt, runtime::reflector::Store};
 use tokio::{sync::Notify, time::Instant};
 
-use super::pods;
+use super::{pods, slices};
 use crate::{
     api::{ANY_MEMBER, Reason, RedisReplication, RequestKind},
     kubernetes::stores::{self, Key},
@@ -28,8 +28,6 @@ use crate::{
 
 /// For so long an own write is taken for granted, until the watch shows it.
 const OWN_WRITE: Duration = Duration::from_secs(3);
-/// Label of the endpoint slices of headless Services.
-const HEADLESS: &str = "service.kubernetes.io/headless";
 
 /// What is known of the cluster.
 #[derive(Clone)]
@@ -150,14 +148,14 @@ impl Observer {
                 pod.role = Some(*role);
             }
         }
-        let mut slices: Vec<_> = stores::of(&self.sources.slices, &self.key)
+        let mut versions: Vec<_> = stores::of(&self.sources.slices, &self.key)
             .iter()
-            .filter(|slice| !slice.labels().contains_key(HEADLESS)) // kube-proxy does not look at those
+            .filter(|slice| slices::is_looked_at(slice))
             .map(|slice| (slice.name_any(), slice.resource_version()))
             .collect();
-        slices.sort();
+        versions.sort();
         let pods_now = pods.iter().map(|(name, p)| (name.clone(), p.uid.clone(), p.ready, p.leaving, p.role)).collect();
-        let endpoints: Endpoints = (pods_now, slices);
+        let endpoints: Endpoints = (pods_now, versions);
         if endpoints != self.endpoints.1 {
             self.endpoints = (now, endpoints);
         }
@@ -281,6 +279,12 @@ impl Observer {
         // anything beside the pod's name is not ours
         let selector = selector.filter(|s| s.len() == 1).and_then(|s| s.get(names::POD_NAME_LABEL));
         Some(selector.cloned())
+    }
+
+    /// The master Service's endpoint slice, and the endpoint that it will have when the Service leads to `to`.
+    pub fn slice_ahead(&self, to: &str) -> Option<(String, Endpoint)> {
+        let all = stores::of(&self.sources.slices, &self.key);
+        slices::ahead(&all, &self.key.name, &self.links.get(to)?.pod.uid)
     }
 
     fn update_revision(&self) -> Option<String> {

@@ -73,10 +73,11 @@ namespace: {{ .Release.Namespace }}
 - apiGroups: [""]
   resources: [persistentvolumeclaims]
   verbs: [list, watch]
-# When kube-proxy last had something to do: a planned switchover waits until it is free again.
+# When kube-proxy last had something to do: a planned switchover waits until it is free again. The master Service's slice is
+# written a moment before its controller does.
 - apiGroups: [discovery.k8s.io]
   resources: [endpointslices]
-  verbs: [list, watch]
+  verbs: [list, watch, patch]
 # Whether the namespace is being deleted: then a leaving master has nobody to wait for.
 - apiGroups: [""]
   resources: [namespaces]
