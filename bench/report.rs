@@ -101,7 +101,7 @@ To repeat it, as root on Debian with Rust (see [CONTRIBUTING.md](../CONTRIBUTING
 
     make setup bench bench-report
 
-Every round is added to `bench/results.jsonl` as soon as it is over; `make bench` goes on where it was interrupted. It takes
+Every round is added to `results.jsonl` in `bench/` as soon as it is over; `make bench` goes on where it was interrupted. It takes
 hours. `ROUNDS=3 FAULTS=crash,hang VARIANTS=idle SUBJECTS=operator,sentinel-5s make bench` is a look at it in minutes;
 `CALM` and `LIMIT` are seconds; `RESULTS` names another file. Nothing else should run on the machine.
 ";

@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use crate::{
     faults::Damage,
     harness::{LONG, ensure, poll::eventually},
-    plan::{Fault, Subject, Variant},
+    plan::{Fault, Variant},
     results::Round,
     sentinel,
     subjects::{Standing, ip, leader_is_on},
