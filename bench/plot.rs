@@ -170,7 +170,7 @@ mod tests {
         assert_eq!(variant(&rounds), Some(Variant::Idle));
         let svg = svg(&rounds, Variant::Idle)?;
         assert_eq!(svg.matches("<circle class=\"dot s0\"").count(), 3);
-        assert_eq!(svg.matches("<circle class=\"dot s2\"").count(), 1);
+        assert_eq!(svg.matches("<circle class=\"dot s3\"").count(), 1);
         assert_eq!(svg.matches("<circle class=\"helpless s0\"").count(), 1);
         assert_eq!(svg.matches(", p50: ").count(), 4, "a median for each fault and subject");
         assert!(svg.contains("prefers-color-scheme:dark") && svg.contains("crash: Sentinel, 5 s"));
