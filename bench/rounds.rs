@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use crate::{
     faults::Damage,
     harness::{LONG, ensure, poll::eventually},
-    plan::{Fault, Variant},
+    plan::{Fault, Subject, Variant},
     results::Round,
     sentinel,
     subjects::{Standing, ip, leader_is_on},
@@ -38,7 +38,7 @@ pub async fn run(standing: &Standing, fault: Fault, variant: Variant, patience: 
     let writer = Writer::start(&standing.target, variant)?;
     tokio::time::sleep(patience.calm).await;
     goes_on(&writer, LONG).await?;
-    let tracer = (fault == Fault::Crash && standing.subject.is_ours()).then(|| Tracer::start(standing));
+    let tracer = (fault == Fault::Crash && standing.subject == Subject::Operator).then(|| Tracer::start(standing));
 
     let at = Timestamp::now();
     let struck = damage.strike().await;

@@ -116,8 +116,7 @@ pub fn baseline(rounds: &[Round], variant: Variant) -> Option<String> {
 
 /// Where the time of a crash goes.
 pub fn stages(rounds: &[Round], variant: Variant) -> Option<String> {
-    let all = rounds.iter().filter(|r| r.subject == Subject::Operator && r.variant == variant);
-    let traces: Vec<_> = all.filter_map(|r| r.trace).collect();
+    let traces: Vec<_> = rounds.iter().filter(|r| r.variant == variant).filter_map(|r| r.trace).collect();
     let mut table = "| stage | what happens in it | p50 | p99 | max |\n| :-- | :-- | --: | --: | --: |\n".to_owned();
     let mut row = |name: &str, meaning: &str, values: &[f64]| {
         let of = |percent| percentile(values, percent).map(length).unwrap_or_default();

@@ -3,12 +3,8 @@
 # answers and has the CRD, whether the API server takes it (a dry run in a namespace that comes and goes).
 set -euo pipefail
 source "$(dirname "$0")/checks.sh"
-chart=charts/redis-replication ns=redis-replication-chart-$$ used_cluster=
-finish() {
-  [ -z "$used_cluster" ] || kubectl delete namespace "$ns" --ignore-not-found --wait=false >/dev/null || true
-  rm -rf "$tmp"
-}
-trap finish EXIT
+chart=charts/redis-replication ns=redis-replication-chart-$$
+trap leave EXIT
 render() { helm template cache "$chart" --namespace "$ns" "$@"; }
 values=tests/chart-replication
 
@@ -78,7 +74,6 @@ refuses_field() {
   grep replicaz "$tmp/refused"
 }
 if cluster_for "the API server's checks"; then
-  used_cluster=yes
   check "the API server takes the CRD" without_warning kubectl apply --server-side --force-conflicts -f crds/redisreplications.yaml
   kubectl wait --for=condition=Established --timeout=30s -f crds/redisreplications.yaml >/dev/null || true
   restricted_namespace "$ns"

@@ -5,12 +5,7 @@
 set -euo pipefail
 source "$(dirname "$0")/checks.sh"
 chart=charts/redis-replication-operator; crd=$chart/crds/redisreplications.yaml ns=redis-replication-chart-$$
-used_cluster=
-finish() {
-  [ -z "$used_cluster" ] || kubectl delete namespace "$ns" --ignore-not-found --wait=false >/dev/null || true
-  rm -rf "$tmp"
-}
-trap finish EXIT
+trap leave EXIT
 
 render() { helm template redis-replication-operator "$chart" --namespace "$ns" "$@"; }
 up_to_date() { manifests/generate.sh "${2:---print}" | diff "$1" - || { echo "run manifests/generate.sh"; false; }; }
@@ -74,7 +69,6 @@ if command -v kubectl >/dev/null; then
 else echo "skip  Kustomize: there is no kubectl"; fi
 
 if cluster_for "the API server's checks"; then
-  used_cluster=yes
   check "the API server takes the CRD" without_warning kubectl apply --server-side --force-conflicts -f "$crd"
   kubectl wait --for=condition=Established --timeout=30s -f "$crd" >/dev/null || true
   restricted_namespace "$ns"

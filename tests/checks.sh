@@ -2,7 +2,7 @@
 # What the scripts that check charts and packages share. To be sourced; goes to the top of the repository.
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 PATH=$PATH:$HOME/.cache/redis-replication-cluster/bin
-tmp=$(mktemp -d) passed=0 failed=0
+tmp=$(mktemp -d) passed=0 failed=0 made=
 
 check() { # NAME COMMAND... : it succeeds
   if "${@:2}" >"$tmp/out" 2>&1; then passed=$((passed + 1)); echo "ok    $1"
@@ -23,9 +23,14 @@ cluster_for() { # WHAT : whether there is a cluster for it; says so if not
   return 1
 }
 restricted_namespace() { # NAME : in which only restricted pods may run
+  made=$1
   kubectl create namespace "$1" >/dev/null
   kubectl label namespace "$1" pod-security.kubernetes.io/{enforce,warn}=restricted >/dev/null
   for _ in $(seq 50); do kubectl -n "$1" get serviceaccount default >/dev/null 2>&1 && break; sleep 0.2; done
+}
+leave() { # what a script does when it ends: the namespace that it made goes, and its files
+  [ -z "$made" ] || kubectl delete namespace "$made" --ignore-not-found --wait=false >/dev/null || true
+  rm -rf "$tmp"
 }
 dry_run() { kubectl apply --server-side --force-conflicts --dry-run=server -f "$@"; }
 without_warning() {

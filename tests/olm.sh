@@ -3,12 +3,8 @@
 # answers, the API server checks what is in it as well, but the ClusterServiceVersion, whose definition the manager brings.
 set -euo pipefail
 source "$(dirname "$0")/checks.sh"
-ns=redis-replication-olm-$$ used_cluster=
-finish() {
-  [ -z "$used_cluster" ] || kubectl delete namespace "$ns" --ignore-not-found --wait=false >/dev/null || true
-  rm -rf "$tmp"
-}
-trap finish EXIT
+ns=redis-replication-olm-$$
+trap leave EXIT
 command -v kubectl >/dev/null || { echo "skip  the bundle: there is no kubectl"; exit 0; }
 
 bundle=$tmp/bundle version=$(sed -n 's/^version: //p' charts/redis-replication-operator/Chart.yaml)
@@ -58,7 +54,6 @@ check "another image" manifests/olm/build.sh "$bundle" registry.example.com/keep
 check "another image is named everywhere" says_not '[iI]mage: redis-replication-operator'
 
 if cluster_for "the API server's checks"; then
-  used_cluster=yes
   restricted_namespace "$ns"
   for file in "$bundle"/manifests/*.{configmap,service,poddisruptionbudget,clusterrole}.yaml; do
     check "the API server takes ${file##*/}" without_warning dry_run "$file" -n "$ns"
