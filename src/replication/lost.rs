@@ -160,9 +160,8 @@ fn who_hears<'a>(o: &Observation, lost: &str, others: &[(&'a str, &Info)]) -> Op
 /// Did a person take the decision? A former master that still serves while the target of a change is lost does not decide it:
 /// the target may serve as well.
 pub(super) fn forced(o: &Observation) -> bool {
-    let target = o.record.transition.as_ref().map(|t| t.to.as_str());
-    let decided = serving_master(o).is_some_and(|(name, _)| target.is_none_or(|t| t == name));
-    o.settings.request.as_ref().is_some_and(|r| r.kind == RequestKind::Failover) && !decided
+    o.settings.request.as_ref().is_some_and(|r| r.kind == RequestKind::Failover)
+        && serving_master(o).is_none_or(|(name, _)| o.record.granted() != Some(name))
 }
 
 /// A replica notices a silence a moment after the operator does: at first it is nothing to call a person for.

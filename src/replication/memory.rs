@@ -142,8 +142,7 @@ impl Memory {
             Some(_) => m.masterless_since = None,
             None => drop(m.masterless_since.get_or_insert(o.now)),
         }
-        let recorded = o.record.transition.as_ref().map(|t| &t.to).or(o.record.master.as_ref());
-        let gone = serving.is_none() && recorded.is_some_and(|n| matches!(fate(o, n), Fate::Gone(_)));
+        let gone = serving.is_none() && o.record.granted().is_some_and(|n| matches!(fate(o, n), Fate::Gone(_)));
         m.gone_since = gone.then(|| m.gone_since.unwrap_or(o.now));
         m.demoted.retain(|name, d| {
             let same =

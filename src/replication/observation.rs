@@ -90,6 +90,13 @@ pub struct Record {
     pub transition: Option<Pending>,
 }
 
+impl Record {
+    /// The member that may accept writes: the target of a change of master, or else the master.
+    pub fn granted(&self) -> Option<&str> {
+        self.transition.as_ref().map(|t| &t.to).or(self.master.as_ref()).map(String::as_str)
+    }
+}
+
 /// What the status has recorded of a member.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Recorded {
