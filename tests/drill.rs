@@ -9,6 +9,7 @@ use std::{
 };
 
 use redis_replication_operator::drill::{DrillArgs, DrillError, Line, Verdict, drill};
+use tokio::sync::Notify;
 
 /// A Redis on a free port. It is killed when dropped.
 struct Redis {
@@ -62,8 +63,16 @@ fn args(port: u16, arguments: &[&str]) -> DrillArgs {
 }
 
 async fn told(args: &DrillArgs) -> (Verdict, Vec<Line>) {
+    told_while(args, &Notify::new()).await
+}
+
+/// The same; somebody waits until it writes.
+async fn told_while(args: &DrillArgs, writes: &Notify) -> (Verdict, Vec<Line>) {
     let mut lines = Vec::new();
     let verdict = drill(args, &mut |line| {
+        if matches!(line, Line::Progress { acknowledged: 1.., .. }) {
+            writes.notify_one();
+        }
         lines.push(line.clone());
         Ok(())
     })
@@ -87,14 +96,15 @@ async fn a_quiet_drill_loses_nothing_and_keeps_its_pace() {
 async fn an_empty_restart_is_a_gap_and_its_losses_are_counted() {
     let mut redis = Redis::start(&[]);
     let port = redis.port;
+    let writes = Notify::new();
     let mischief = async {
-        tokio::time::sleep(Duration::from_secs(1)).await;
+        writes.notified().await;
         redis.kill();
         tokio::time::sleep(Duration::from_millis(500)).await;
         Redis::start_on(port, &[])
     };
     let args = args(port, &["--duration", "3s"]);
-    let ((verdict, lines), _restarted) = tokio::join!(told(&args), mischief);
+    let ((verdict, lines), _restarted) = tokio::join!(told_while(&args, &writes), mischief);
     assert!(verdict.lost > 0 && verdict.lost < verdict.acknowledged, "{verdict:?}");
     assert_eq!(verdict.first_lost.first(), Some(&1));
     let gap = lines
@@ -168,14 +178,15 @@ async fn a_sentinel_says_where_the_master_is() {
         let status = tool.args(["-p", &port.to_string(), "SENTINEL"]).args(words).stdout(Stdio::null()).status();
         assert!(status.unwrap().success());
     };
+    let writes = Notify::new();
     let mischief = async {
-        tokio::time::sleep(Duration::from_secs(2)).await;
+        writes.notified().await;
         tell(&["REMOVE", "mine"]);
         tell(&["MONITOR", "mine", "127.0.0.1", &other.port.to_string(), "1"]);
         master.kill();
     };
     let args = args(sentinel.port, &["--duration", "5s", "--rate", "100", "--sentinel-master", "mine"]);
-    let ((verdict, lines), ()) = tokio::join!(told(&args), mischief);
+    let ((verdict, lines), ()) = tokio::join!(told_while(&args, &writes), mischief);
     assert!(
         verdict.lost > 0 && verdict.lost < verdict.acknowledged,
         "some are on the one, some on the other: {verdict:?}"

@@ -102,6 +102,23 @@ impl Root {
             .unwrap();
         String::from_utf8(output.stdout).unwrap().trim().to_owned()
     }
+
+    /// How often a command was called, by anybody.
+    fn calls(&self, command: &str) -> u64 {
+        let stats = self.redis("secret", &["INFO", "commandstats"]);
+        let prefix = format!("cmdstat_{command}:calls=");
+        let calls = stats.lines().find_map(|line| line.strip_prefix(&prefix)?.split(',').next()?.parse().ok());
+        calls.unwrap_or_default()
+    }
+}
+
+/// Waits for a state.
+fn until(what: &str, mut condition: impl FnMut() -> bool) {
+    let deadline = Instant::now() + Duration::from_secs(20);
+    while !condition() {
+        assert!(Instant::now() < deadline, "never: {what}");
+        thread::sleep(Duration::from_millis(50));
+    }
 }
 
 fn is_installed(program: &str) -> bool {
@@ -191,11 +208,7 @@ fn the_probes_tell_a_master_from_a_replica_of_nobody() {
         let replica = Root::new(shell, b"secret");
         let _replica_server = replica.boot();
         replica.redis("secret", &["REPLICAOF", "127.0.0.1", &root.port.to_string()]);
-        let deadline = Instant::now() + Duration::from_secs(10);
-        while !replica.passes(&READY) {
-            assert!(Instant::now() < deadline, "{shell:?}: the replica follows");
-            thread::sleep(Duration::from_millis(50));
-        }
+        until(&format!("{shell:?}: the replica follows"), || replica.passes(&READY));
         drop(server);
     }
 }
@@ -222,14 +235,7 @@ fn a_replica_of_one_that_restarted_keeps_its_data_and_its_history() {
     master.redis("secret", &["SET", "key", "value"]);
     let _replica_process = replica.boot();
     replica.redis("secret", &["REPLICAOF", "127.0.0.1", &master.port.to_string()]);
-    let until = |what: &str, condition: &dyn Fn() -> bool| {
-        let deadline = Instant::now() + Duration::from_secs(20);
-        while !condition() {
-            assert!(Instant::now() < deadline, "never: {what}");
-            thread::sleep(Duration::from_millis(50));
-        }
-    };
-    until("the replica follows", &|| replica.passes(&READY));
+    until("the replica follows", || replica.passes(&READY));
     let field = |name: &str| {
         let info = replica.redis("secret", &["INFO", "replication"]);
         info.lines().find_map(|l| l.strip_prefix(name).map(str::to_owned)).unwrap()
@@ -237,10 +243,10 @@ fn a_replica_of_one_that_restarted_keeps_its_data_and_its_history() {
     let history = field("master_replid:");
     drop(process);
     let _again = master.boot();
-    for _ in 0..60 {
-        assert_eq!(field("master_replid:"), history); // it tries once a second
-        thread::sleep(Duration::from_millis(50));
-    }
+    until("the replica has asked for a copy three times", || {
+        assert_eq!(field("master_replid:"), history);
+        master.calls("psync") >= 3
+    });
     assert_eq!(replica.redis("secret", &["GET", "key"]), "value");
 }
 
@@ -250,8 +256,13 @@ fn a_master_stops_when_it_is_demoted_and_not_before() {
         let root = Root::new(shell, b"secret");
         let _server = root.boot();
         root.redis("secret", &["REPLICAOF", "NO", "ONE"]);
+        let before = root.calls("info");
         let mut stop = Server(root.command(&STOP).spawn().unwrap());
-        thread::sleep(Duration::from_millis(600));
+        let mut own = 0; // to look is to ask, too
+        until(&format!("{shell:?}: it has asked three times"), || {
+            own += 1;
+            root.calls("info") >= before + own + 3
+        });
         assert_eq!(stop.0.try_wait().unwrap(), None, "{shell:?}: it still is the master");
         root.redis("secret", &["REPLICAOF", "127.0.0.1", "1"]);
         let demoted = Instant::now();
