@@ -13,7 +13,7 @@ pub use reference::reference;
 pub use request::{ANY_MEMBER, RequestKind};
 pub use spec::{
     Auth, ClaimRetention, Durability, Failover, FailoverPolicy, ImagePullPolicy, Metrics, Persistence, PersistenceMode,
-    RESERVED_DIRECTIVES, RedisReplication, RedisReplicationSpec, ServiceSettings, ServiceType, Services,
+    RESERVED_DIRECTIVES, RedisReplication, RedisReplicationSpec, Routing, ServiceSettings, ServiceType, Services,
 };
 pub use status::{
     CompletedTransition, MemberPhase, MemberRole, MemberStatus, Outcome, RedisReplicationStatus, Transition,

@@ -2,6 +2,7 @@
 
 use std::{collections::hash_map::DefaultHasher, fmt::Debug, hash::Hasher, time::Duration};
 
+use k8s_openapi::api::discovery::v1::EndpointSlice;
 use kube::{
     Api, Client, Resource, ResourceExt,
     api::{Patch, PatchParams},
@@ -58,6 +59,11 @@ pub enum Error {
 }
 
 impl Error {
+    /// The object is not there.
+    pub fn is_not_found(&self) -> bool {
+        matches!(self, Self::Api { source, .. } if matches!(&**source, kube::Error::Api(s) if s.is_not_found()))
+    }
+
     /// Somebody else wrote in between: what was decided on may be out of date.
     pub fn is_conflict(&self) -> bool {
         matches!(self, Self::Api { source, .. } if matches!(&**source, kube::Error::Api(s) if s.is_conflict()))
@@ -161,6 +167,15 @@ pub async fn status(
         Some(field) => Err(Error::Pruned(format!("status{field}"))),
         None => Ok(written),
     }
+}
+
+/// Makes the endpoint slice what it should be, in one request.
+pub async fn slice(client: &Client, wanted: &EndpointSlice) -> Result<(), Error> {
+    let api: Api<EndpointSlice> = Api::namespaced(client.clone(), &wanted.namespace().unwrap_or_default());
+    let name = wanted.name_any();
+    let params = PatchParams::apply(SUPERVISOR_FIELD_MANAGER).force();
+    limited("apply", "EndpointSlice", &name, api.patch(&name, &params, &Patch::Apply(wanted))).await?;
+    Ok(())
 }
 
 /// One merge patch.

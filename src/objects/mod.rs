@@ -4,6 +4,7 @@
 //! asking the API server anything, is the caller's.
 
 mod config_map;
+pub mod endpoint_slice;
 mod exporter;
 mod metadata;
 pub mod names;

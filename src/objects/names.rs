@@ -62,6 +62,11 @@ pub fn master_service(name: &str) -> String {
     format!("{name}-master")
 }
 
+/// The endpoint slice of the Service for writes, where the operator writes it.
+pub fn master_slice(name: &str) -> String {
+    master_service(name)
+}
+
 /// The Service for reads.
 pub fn replicas_service(name: &str) -> String {
     format!("{name}-replicas")

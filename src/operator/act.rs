@@ -4,10 +4,7 @@ use std::time::Duration;
 
 use futures::future::join_all;
 use jiff::Timestamp;
-use k8s_openapi::api::{
-    core::v1::{Pod as KubePod, Service},
-    discovery::v1::EndpointSlice,
-};
+use k8s_openapi::api::core::v1::Pod as KubePod;
 use kube::{
     Api, Resource, ResourceExt,
     api::{DeleteParams, Preconditions},
@@ -16,7 +13,7 @@ use serde_json::json;
 use tokio::time::{Instant, timeout};
 use tracing::Instrument;
 
-use super::{context::Context, observe::Observer, registry::ObjectsReport, status, trace};
+use super::{context::Context, observe::Observer, registry::ObjectsReport, route::MasterService, status, trace};
 use crate::{
     api::{CompletedTransition, Outcome, RedisReplication, TransitionKind},
     kubernetes::{
@@ -55,6 +52,9 @@ pub enum Error {
     /// It was told to be a master and is not.
     #[error("{0} did not become a master")]
     NotPromoted(String),
+    /// The Service cannot lead to a pod without an address.
+    #[error("the pod {0} has no address yet")]
+    NoAddress(String),
     /// The API server refused, or did not answer.
     #[error(transparent)]
     Api(#[from] apply::Error),
@@ -317,15 +317,9 @@ impl Actor<'_> {
             }
             Step::Route { to } => {
                 let began = Instant::now();
-                let body = json!({ "spec": { "selector": { (names::POD_NAME_LABEL): to } } });
-                let service = names::master_service(&name);
-                // a merge patch would keep other keys of a selector that was edited by hand
-                let body = self.without_other_keys(body, &service);
-                let (moved, ()) = tokio::join!(
-                    apply::merge::<Service>(&self.ctx.client, &namespace, &service, &body),
-                    self.write_slice_ahead(&namespace, to)
-                );
-                moved?;
+                let service =
+                    MasterService { client: &self.ctx.client, observer: self.observer, resource: self.resource };
+                service.lead_to(to).await?;
                 tracing::info!(resource = %name, %namespace, to, ms = ms(began), "master Service points at");
                 Ok(Effect::Routed(to.clone()))
             }
@@ -421,25 +415,6 @@ impl Actor<'_> {
         let api: Api<KubePod> = Api::namespaced(self.ctx.client.clone(), &namespace);
         limited("delete", "Pod", member, api.delete(member, &params)).await?;
         Ok(Some(pod.uid.clone()))
-    }
-
-    /// Writes into the master Service's endpoint slice what its controller is about to write: kube-proxy hears of it sooner.
-    /// Should it be wrong, or not work, the controller puts it right.
-    async fn write_slice_ahead(&self, namespace: &str, to: &str) {
-        let Some((slice, endpoint)) = self.observer.slice_ahead(to) else { return };
-        let body = json!({ "endpoints": [endpoint] });
-        if let Err(error) = apply::merge::<EndpointSlice>(&self.ctx.client, namespace, &slice, &body).await {
-            tracing::debug!(slice, %error, "not written ahead of the controller");
-        }
-    }
-
-    fn without_other_keys(&self, mut body: serde_json::Value, service: &str) -> serde_json::Value {
-        for key in self.observer.selector_keys(service) {
-            if key != names::POD_NAME_LABEL {
-                body["spec"]["selector"][key] = serde_json::Value::Null;
-            }
-        }
-        body
     }
 
     async fn follow(&self, member: &str, master: Target) -> Result<crate::redis::Info, Error> {

@@ -9,6 +9,7 @@ mod metrics;
 mod observe;
 mod pods;
 mod registry;
+mod route;
 mod run;
 mod slices;
 mod status;

@@ -16,7 +16,7 @@ use tokio::{sync::Notify, time::Instant};
 
 use super::{pods, slices};
 use crate::{
-    api::{ANY_MEMBER, Reason, RedisReplication, RequestKind},
+    api::{ANY_MEMBER, Reason, RedisReplication, RequestKind, Routing},
     kubernetes::stores::{self, Key},
     objects::names,
     redis::{Authority, Health, Link, Loss, Problem, Target},
@@ -28,6 +28,9 @@ use crate::{
 
 /// For so long an own write is taken for granted, until the watch shows it.
 const OWN_WRITE: Duration = Duration::from_secs(3);
+/// For so long the address of a pod that is gone stays behind the master Service: one change, to that of the next master, is
+/// heard of a second sooner than two.
+const LINGERS_AFTER: Duration = Duration::from_secs(3);
 
 /// What is known of the cluster.
 #[derive(Clone)]
@@ -54,7 +57,10 @@ pub struct Observer {
     authority: Authority,
     start: Instant,
     links: BTreeMap<String, Watched>,
+    /// How the master Service is to find its pod.
+    routing: Routing,
     routed: Option<(Instant, String)>,
+    lingers_since: Option<Instant>,
     labelled: HashMap<String, (Instant, RoleLabel)>,
     restarted: HashMap<String, Instant>,
     /// What became of the processes in pods that are gone, by the pods' identity.
@@ -86,7 +92,9 @@ impl Observer {
             authority,
             start: Instant::now(),
             links: BTreeMap::new(),
+            routing: Routing::default(),
             routed: None,
+            lingers_since: None,
             labelled: HashMap::new(),
             restarted: HashMap::new(),
             former: HashMap::new(),
@@ -129,6 +137,7 @@ impl Observer {
         memory: &Memory,
     ) -> Observation {
         self.forget_old_writes();
+        self.routing = resource.spec.master_routing();
         let settings = settings(resource, removed);
         let record = record(resource);
         let revision = self.update_revision();
@@ -268,17 +277,59 @@ impl Observer {
         self.restarted.retain(|_, at| at.elapsed() < OWN_WRITE);
     }
 
-    /// The pod that the master Service selects.
+    /// The pod that the master Service leads to.
     fn route(&self) -> Option<Option<String>> {
         let name = names::master_service(&self.key.name);
         let service = stores::of(&self.sources.services, &self.key).into_iter().find(|s| s.name_any() == name)?;
         if let Some((_, to)) = &self.routed {
             return Some(Some(to.clone()));
         }
-        let selector = service.spec.as_ref().and_then(|s| s.selector.as_ref());
-        // anything beside the pod's name is not ours
-        let selector = selector.filter(|s| s.len() == 1).and_then(|s| s.get(names::POD_NAME_LABEL));
-        Some(selector.cloned())
+        let selector = service.spec.as_ref().and_then(|s| s.selector.clone()).unwrap_or_default();
+        let own = self.own_slice();
+        Some(match self.routing {
+            // anything beside the pod's name is not ours
+            Routing::Selector if own.is_none() && selector.len() == 1 => selector.get(names::POD_NAME_LABEL).cloned(),
+            Routing::EndpointSlice if selector.is_empty() && self.slices_of_controllers().is_empty() => {
+                own.and_then(|slice| self.member_behind(&slice))
+            }
+            _ => None,
+        })
+    }
+
+    /// The member that an own slice leads to: the very pod, at its present address. A process outlives its pod object after a
+    /// forced deletion.
+    fn member_behind(&self, slice: &EndpointSlice) -> Option<String> {
+        let (uid, address) = slices::leads_to(slice)?;
+        let ip = |pod: &KubePod| pod.status.as_ref().and_then(|status| status.pod_ip.clone());
+        let pods = stores::of(&self.sources.pods, &self.key);
+        let pod = pods.iter().find(|pod| pod.uid().as_deref() == Some(uid) && ip(pod).as_deref() == Some(address));
+        let linked = || self.links.iter().find(|(_, w)| w.pod.uid == uid && w.link.report().health == Health::Up);
+        pod.map(|pod| pod.name_any()).or_else(|| linked().map(|(name, _)| name.clone()))
+    }
+
+    /// Does an own slice lead to a pod that has been gone for long? Its address may become another's.
+    pub fn lingers(&mut self) -> bool {
+        let slice = self.own_slice().filter(|slice| !slice.endpoints.is_empty());
+        if slice.is_none_or(|slice| self.member_behind(&slice).is_some()) {
+            self.lingers_since = None;
+            return false;
+        }
+        self.lingers_since.get_or_insert_with(Instant::now).elapsed() > LINGERS_AFTER
+    }
+
+    /// A member's pod as Kubernetes has it.
+    pub fn pod(&self, name: &str) -> Option<Arc<KubePod>> {
+        stores::of(&self.sources.pods, &self.key).into_iter().find(|pod| pod.name_any() == name)
+    }
+
+    /// The master Service's slice that the operator wrote.
+    pub fn own_slice(&self) -> Option<Arc<EndpointSlice>> {
+        slices::own(&stores::of(&self.sources.slices, &self.key), &self.key.name)
+    }
+
+    /// The names of those that Kubernetes wrote.
+    pub fn slices_of_controllers(&self) -> Vec<String> {
+        slices::of_controllers(&stores::of(&self.sources.slices, &self.key), &self.key.name)
     }
 
     /// The master Service's endpoint slice, and the endpoint that it will have when the Service leads to `to`.

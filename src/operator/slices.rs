@@ -5,15 +5,17 @@ use std::sync::Arc;
 use k8s_openapi::api::discovery::v1::{Endpoint, EndpointSlice};
 use kube::ResourceExt;
 
-use crate::objects::names;
+use crate::objects::{
+    endpoint_slice::{SERVICE_LABEL as SERVICE, SLICE_MANAGER_LABEL as MANAGER},
+    names,
+};
 
 /// Label of those of headless Services.
 const HEADLESS: &str = "service.kubernetes.io/headless";
-/// Label with the Service's name.
-const SERVICE: &str = "kubernetes.io/service-name";
-/// Label that says who writes it, and who does usually.
-const MANAGER: &str = "endpointslice.kubernetes.io/managed-by";
+/// Who usually writes them.
 const CONTROLLER: &str = "endpointslice-controller.k8s.io";
+/// Who copies an `Endpoints` object, of a Service without a selector.
+const MIRRORING_CONTROLLER: &str = "endpointslicemirroring-controller.k8s.io";
 
 /// Does kube-proxy look at it?
 pub fn is_looked_at(slice: &EndpointSlice) -> bool {
@@ -34,6 +36,28 @@ pub fn ahead(slices: &[Arc<EndpointSlice>], resource: &str, uid: &str) -> Option
     let is_it = |e: &&Endpoint| e.target_ref.as_ref().is_some_and(|pod| pod.uid.as_deref() == Some(uid));
     let endpoint = same_family.flat_map(|s| &s.endpoints).find(is_it)?;
     Some((slice.name_any(), Endpoint { hostname: None, hints: None, ..endpoint.clone() }))
+}
+
+/// The slice that the operator itself writes for the master Service.
+pub fn own(slices: &[Arc<EndpointSlice>], resource: &str) -> Option<Arc<EndpointSlice>> {
+    let name = names::master_slice(resource);
+    slices.iter().find(|s| s.name_any() == name).cloned()
+}
+
+/// Those that Kubernetes writes for the master Service: beside the operator's own they would lead elsewhere.
+pub fn of_controllers(slices: &[Arc<EndpointSlice>], resource: &str) -> Vec<String> {
+    let service = names::master_service(resource);
+    let theirs = |s: &&Arc<EndpointSlice>| {
+        s.labels().get(SERVICE) == Some(&service)
+            && s.labels().get(MANAGER).is_some_and(|by| by == CONTROLLER || by == MIRRORING_CONTROLLER)
+    };
+    slices.iter().filter(theirs).map(|s| s.name_any()).collect()
+}
+
+/// The identity of the pod that a slice leads to, and its address there.
+pub fn leads_to(slice: &EndpointSlice) -> Option<(&str, &str)> {
+    let [endpoint] = slice.endpoints.as_slice() else { return None };
+    Some((endpoint.target_ref.as_ref()?.uid.as_deref()?, endpoint.addresses.first()?))
 }
 
 #[cfg(test)]

@@ -13,6 +13,7 @@ use super::{
     context::Context,
     observe::Observer,
     registry::{Handle, ObjectsReport},
+    route::MasterService,
     status,
     trace::Trace,
 };
@@ -125,6 +126,7 @@ impl Supervisor {
             well = actor.carry_out(&o, &p).instrument(span).await;
         }
         self.look_at_namespace(&o, &p).await;
+        self.look_at_slice().await;
         self.rest(&o, &p, well).await;
         true
     }
@@ -142,6 +144,22 @@ impl Supervisor {
         match apply::limited("read", "Namespace", &self.key.namespace, api.get(&self.key.namespace)).await {
             Ok(namespace) => self.namespace_ends = namespace.metadata.deletion_timestamp.is_some(),
             Err(error) => tracing::warn!(%error, "cannot tell whether the namespace is being deleted"),
+        }
+    }
+
+    /// No address stays behind the master Service for long that may become somebody else's.
+    async fn look_at_slice(&mut self) {
+        if !self.observer.lingers() || self.resource.spec.paused || !self.ctx.leadership.holds() {
+            return;
+        }
+        let service = MasterService { client: &self.ctx.client, observer: &self.observer, resource: &self.resource };
+        match service.withdraw().await {
+            Ok(()) => {
+                tracing::info!(namespace = self.key.namespace, resource = self.key.name, "master Service leads nowhere")
+            }
+            Err(error) => {
+                tracing::warn!(%error, "the address of a pod that is gone is still behind the master Service")
+            }
         }
     }
 

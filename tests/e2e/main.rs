@@ -19,6 +19,7 @@ mod plugin;
 mod requests;
 mod rest;
 mod rollout;
+mod routing;
 mod scale;
 mod silence;
 mod wrong_specs;

@@ -74,10 +74,14 @@ namespace: {{ .Release.Namespace }}
   resources: [persistentvolumeclaims]
   verbs: [list, watch]
 # When kube-proxy last had something to do: a planned switchover waits until it is free again. The master Service's slice is
-# written a moment before its controller does.
+# written a moment before its controller does, or instead of it (services.masterRouting: EndpointSlice); what the controllers
+# wrote is removed then.
 - apiGroups: [discovery.k8s.io]
   resources: [endpointslices]
-  verbs: [list, watch, patch]
+  verbs: [list, watch, create, patch, delete]
+- apiGroups: [""]
+  resources: [endpoints]
+  verbs: [delete]
 # Whether the namespace is being deleted: then a leaving master has nobody to wait for.
 - apiGroups: [""]
   resources: [namespaces]
