@@ -8,7 +8,7 @@ use super::{
     promises, shepherd,
     suspicion::{Fate, Verdict, fate, verdict},
 };
-use crate::redis::Info;
+use crate::{api::TransitionKind, redis::Info};
 
 /// What is remembered from one look to the next.
 #[derive(Clone, Debug, Default)]
@@ -201,9 +201,12 @@ impl Memory {
     }
 }
 
-/// The member that accepts writes by the record, and what it says.
+/// The member that accepts writes by the record, and what it says. The former master does so until it has handed over; after
+/// a failover has been recorded it does not, even if it comes back: its successor may have been promoted already.
 pub fn serving_master(o: &Observation) -> Option<(&str, &Info)> {
-    let mut granted = o.record.transition.as_ref().map(|t| &t.to).into_iter().chain(o.record.master.as_ref());
+    let t = o.record.transition.as_ref();
+    let former = o.record.master.as_ref().filter(|_| t.is_none_or(|t| t.kind == TransitionKind::Switchover));
+    let mut granted = t.map(|t| &t.to).into_iter().chain(former);
     granted.find_map(|name| {
         let (name, member) = o.members.get_key_value(name)?;
         match verdict(o, member) {

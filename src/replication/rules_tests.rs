@@ -381,6 +381,27 @@ fn a_failover_by_force_is_refused_while_a_master_serves() {
     assert!(matches!(steps(&o.remembered(SECOND)).as_slice(), [Step::Dismiss { answer: Answer::Refused, .. }]));
 }
 
+/// It comes back while a failover from it is recorded, whose target cannot be reached: it is counted, and not waited for.
+#[test]
+fn a_former_master_that_comes_back_during_a_failover_does_not_serve() {
+    let mut o = consistent(3, 2);
+    o.record.epoch = 2;
+    o.record.transition = Some(super::Pending {
+        epoch: 2,
+        kind: TransitionKind::Failover,
+        from: Some(name(0)),
+        to: name(1),
+        reason: String::new(),
+    });
+    o.detach(2);
+    o.cut(1, 10 * SECOND);
+    let mut waiting = o.remembered(SECOND);
+    waiting.now += Duration::from_millis(10); // no answer is of the very moment
+    assert_eq!(waits(&waiting, Topic::Quorum), "", "two that lost nothing answer");
+    let found = steps(&waiting.remembered(FENCE));
+    assert!(matches!(found.as_slice(), [Step::Freeze { member, .. }] if *member == name(0)), "{found:?}");
+}
+
 #[test]
 fn the_preferred_master_gets_its_role_back_when_it_has_everything() {
     let mut o = healthy(3);

@@ -51,11 +51,11 @@ impl World {
 
     pub fn carry_out(&mut self, host: usize, command: Command) {
         match command {
-            Command::Promote { min_replicas, epoch, late } => {
+            Command::Promote { min_replicas, epoch } => {
                 let Some(r) = self.fleet.redis_mut(host).filter(|r| !r.is_loading()) else { return };
                 (r.min_replicas, r.max_lag, r.pings) = (min_replicas, MAX_LAG, true);
                 if !r.is_master() {
-                    self.check_promotion(host, epoch, late);
+                    self.check_promotion(host, epoch);
                     self.fleet.promote(host);
                 }
             }

@@ -35,6 +35,8 @@ pub struct Facts {
     pub forced: bool,
     /// One has decided at some time.
     pub decided: bool,
+    /// The hosts of members that did not answer when the present failover was decided, or one that it goes on with.
+    pub unheard: Vec<usize>,
     /// Those that a failover found alive, with all that could be known of them.
     pub survivors: Vec<(usize, Id)>,
     /// Those that were told to follow, and had answered last that they have no data.
@@ -83,6 +85,12 @@ impl World {
             _ => self.facts.failovers += 1,
         }
         self.facts.survivors.clear();
+        let unheard = o.members.iter().filter(|(_, m)| !matches!(verdict(o, m), Verdict::Alive(_)));
+        let unheard: Vec<_> = unheard.filter_map(|(n, _)| self.host(index(n))).collect();
+        if o.record.transition.is_none() {
+            self.facts.unheard.clear(); // else the master before is still the one that was fenced
+        }
+        self.facts.unheard.extend(unheard);
         if kind == TransitionKind::Switchover || self.facts.forced {
             return;
         }
@@ -108,7 +116,9 @@ impl World {
             }
         }
         let data = o.members.values().any(|m| matches!(verdict(o, m), Verdict::Alive(i) if i.keys > 0 && !i.loading));
-        let whole = survivors.iter().any(|(n, _)| *n == to);
+        // it may not have followed the recorded master yet: then it lacks what that one continued, and lost nothing
+        let before = o.record.previous_replication_id.as_deref() == Some(chosen.replication_id.as_str());
+        let whole = survivors.iter().any(|(n, _)| *n == to) || (before && o.is_recorded_process(to, chosen));
         if chosen.keys == 0 && data && !whole {
             return self.violated("I13", format!("{to} is empty and was chosen, and another has data"));
         }
@@ -128,17 +138,20 @@ impl World {
             .collect();
     }
 
-    /// Does a replica follow it that the operator does not reach, or whose pod is gone, so that nobody can make it leave?
+    /// Does a replica follow it that the operator does not reach or did not when it decided, or whose pod is gone, so that
+    /// nobody could make it leave?
     fn has_company_out_of_reach(&self, master: usize) -> bool {
         let follows = |h: usize| self.fleet.redis(h).is_some_and(|r| r.follows() == Some(master));
-        let reached = |h: usize| self.kubelet_reaches(h) && self.pods.values().any(|p| p.host == h);
+        let reached = |h: usize| {
+            self.kubelet_reaches(h) && self.pods.values().any(|p| p.host == h) && !self.facts.unheard.contains(&h)
+        };
         (1..self.fleet.hosts.len()).any(|h| follows(h) && !reached(h))
     }
 
     /// **I1** (one process for each epoch), **I2** (only what the record grants), **I3** (the former master takes no more
     /// writes; under Availability, unless a replica is out of reach together with it), both policies; **I4** (every confirmed
     /// write is in its data), under Consistency.
-    pub fn check_promotion(&mut self, host: usize, epoch: i64, late: bool) {
+    pub fn check_promotion(&mut self, host: usize, epoch: i64) {
         let Some(r) = self.fleet.redis(host) else { return };
         let (run, data) = (r.run, r.data);
         let member = self.pods.iter().find(|(_, p)| p.host == host).map(|(i, _)| name(*i));
@@ -150,8 +163,8 @@ impl World {
         if before.0 != host {
             self.violated("I1", format!("hosts {} and {host} are promoted in epoch {epoch}", before.0));
         }
-        if late && epoch < self.record.epoch {
-            return; // it is no master for anybody; whether it can do harm shows elsewhere
+        if epoch < self.record.epoch {
+            return; // it was long under way, and makes no master for anybody; whether it can do harm shows elsewhere
         }
         for other in 1..self.fleet.hosts.len() {
             if other == host || self.facts.forced {

@@ -159,7 +159,7 @@ impl World {
                 }
             }
             Step::Promote { member, min_replicas } => {
-                self.command(member, Command::Promote { min_replicas: *min_replicas, epoch: o.record.epoch, late });
+                self.command(member, Command::Promote { min_replicas: *min_replicas, epoch: o.record.epoch });
             }
             Step::Fence { member, min_replicas } => {
                 self.command(member, Command::Fence(*min_replicas));

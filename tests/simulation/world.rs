@@ -46,7 +46,7 @@ pub struct PodState {
 /// What is sent to a Redis.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Command {
-    Promote { min_replicas: usize, epoch: i64, late: bool },
+    Promote { min_replicas: usize, epoch: i64 },
     Follow(Option<usize>),
     Fence(usize),
     Hold(Time),
