@@ -14,6 +14,9 @@ pub enum Subject {
     #[serde(rename = "operator-busy-cluster")]
     #[value(name = "operator-busy-cluster")]
     OperatorBusyCluster,
+    #[serde(rename = "operator-own-slice")]
+    #[value(name = "operator-own-slice")]
+    OperatorOwnSlice,
     #[serde(rename = "sentinel-1s")]
     #[value(name = "sentinel-1s")]
     Sentinel1s,
@@ -29,9 +32,10 @@ pub enum Subject {
 }
 
 impl Subject {
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 7] = [
         Self::Operator,
         Self::OperatorBusyCluster,
+        Self::OperatorOwnSlice,
         Self::Sentinel1s,
         Self::Sentinel5s,
         Self::Sentinel1sBootRule,
@@ -46,7 +50,7 @@ impl Subject {
     /// Sentinel's `down-after-milliseconds`, and whether a restarted Redis is a replica of nobody.
     pub fn sentinel(self) -> Option<(u32, bool)> {
         match self {
-            Self::Operator | Self::OperatorBusyCluster => None,
+            Self::Operator | Self::OperatorBusyCluster | Self::OperatorOwnSlice => None,
             Self::Sentinel1s => Some((1000, false)),
             Self::Sentinel5s => Some((5000, false)),
             Self::Sentinel1sBootRule => Some((1000, true)),
@@ -59,6 +63,9 @@ impl Subject {
         match self {
             Self::Operator => true,
             Self::OperatorBusyCluster => matches!(fault, Fault::Crash | Fault::Switchover | Fault::PodDelete),
+            Self::OperatorOwnSlice => {
+                matches!(fault, Fault::Crash | Fault::Switchover | Fault::PodDelete | Fault::ForceDelete)
+            }
             _ => matches!(fault, Fault::Crash | Fault::Hang | Fault::PodDelete),
         }
     }
@@ -67,6 +74,7 @@ impl Subject {
         match self {
             Self::Operator => "this operator",
             Self::OperatorBusyCluster => "this operator, busy cluster",
+            Self::OperatorOwnSlice => "this operator, own slice",
             Self::Sentinel1s => "Sentinel, 1 s",
             Self::Sentinel5s => "Sentinel, 5 s",
             Self::Sentinel1sBootRule => "Sentinel, 1 s, boot rule",

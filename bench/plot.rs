@@ -25,10 +25,12 @@ text{font:13px system-ui,sans-serif;fill:#1f2328}.quiet{fill:#59636e;font-size:1
 .dot{fill-opacity:.45}.helpless{fill:none;stroke-width:1.5}\
 .s0{fill:#0969da;stroke:#0969da}.s1{fill:#bc4c00;stroke:#bc4c00}.s2{fill:#8250df;stroke:#8250df}\
 .s3{fill:#9a6700;stroke:#9a6700}.s4{fill:#bf3989;stroke:#bf3989}.s5{fill:#0a7f83;stroke:#0a7f83}\
+.s6{fill:#1a7f37;stroke:#1a7f37}\
 circle.dot{stroke:none}circle.helpless{fill:none}\
 @media(prefers-color-scheme:dark){text{fill:#f0f6fc}.quiet{fill:#9198a1}\
 .s0{fill:#58a6ff;stroke:#58a6ff}.s1{fill:#f0883e;stroke:#f0883e}.s2{fill:#bc8cff;stroke:#bc8cff}\
-.s3{fill:#e3b341;stroke:#e3b341}.s4{fill:#ff80c8;stroke:#ff80c8}.s5{fill:#39c5bb;stroke:#39c5bb}}";
+.s3{fill:#e3b341;stroke:#e3b341}.s4{fill:#ff80c8;stroke:#ff80c8}.s5{fill:#39c5bb;stroke:#39c5bb}\
+.s6{fill:#3fb950;stroke:#3fb950}}";
 
 /// From milliseconds to where they are in the picture.
 struct Axis {
@@ -170,7 +172,7 @@ mod tests {
         assert_eq!(variant(&rounds), Some(Variant::Idle));
         let svg = svg(&rounds, Variant::Idle)?;
         assert_eq!(svg.matches("<circle class=\"dot s0\"").count(), 3);
-        assert_eq!(svg.matches("<circle class=\"dot s3\"").count(), 1);
+        assert_eq!(svg.matches("<circle class=\"dot s4\"").count(), 1);
         assert_eq!(svg.matches("<circle class=\"helpless s0\"").count(), 1);
         assert_eq!(svg.matches(", p50: ").count(), 4, "a median for each fault and subject");
         assert!(svg.contains("prefers-color-scheme:dark") && svg.contains("crash: Sentinel, 5 s"));

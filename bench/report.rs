@@ -51,6 +51,12 @@ fn markdown(setting: &Setting, rounds: &[Round], picture: &str) -> Result<String
         }
     }
     for variant in Variant::ALL {
+        if let Some(table) = table::faults(rounds, Subject::OperatorOwnSlice, variant) {
+            let title = "This operator with `services.masterRouting: EndpointSlice`";
+            write!(text, "\n## {title}: {}\n\n{OWN_SLICE}\n{table}", variant.title())?;
+        }
+    }
+    for variant in Variant::ALL {
         if let Some(table) = table::baseline(rounds, variant) {
             write!(text, "\n## Beside Sentinel: {}\n\n{table}", variant.title())?;
         }
@@ -67,7 +73,7 @@ fn markdown(setting: &Setting, rounds: &[Round], picture: &str) -> Result<String
 }
 
 fn machine(setting: &Setting, rounds: &[Round]) -> Result<String> {
-    let Setting { cpu, cores, memory_gib, kernel, kubernetes, nodes, redis, commit, build } = setting;
+    let Setting { cpu, cores, memory_gib, kernel, kubernetes, nodes, proxy, etcd, redis, commit, build } = setting;
     let day = |round: Option<&Round>| round.map(|round| round.at.strftime("%Y-%m-%d").to_string()).unwrap_or_default();
     let first = day(rounds.iter().min_by_key(|round| round.at));
     let last = day(rounds.iter().max_by_key(|round| round.at));
@@ -79,6 +85,7 @@ fn machine(setting: &Setting, rounds: &[Round]) -> Result<String> {
             "Kubernetes",
             format!("{kubernetes}, {nodes} nodes on that one machine ([`tests/cluster`](../tests/cluster))"),
         ),
+        ("kube-proxy, etcd", format!("mode {proxy}; {etcd}")),
         ("Redis and Sentinel", format!("the image `{redis}`")),
         ("operator", format!("commit {commit}, build `{build}`")),
         ("rounds", format!("{}, {when}", rounds.len())),
@@ -104,6 +111,11 @@ To repeat it, as root on Debian with Rust (see [CONTRIBUTING.md](../CONTRIBUTING
 Every round is added to `results.jsonl` in `bench/` as soon as it is over; `make bench` goes on where it was interrupted. It takes
 hours. `ROUNDS=3 FAULTS=crash,hang VARIANTS=idle SUBJECTS=operator,sentinel-5s make bench` is a look at it in minutes;
 `CALM` and `LIMIT` are seconds; `RESULTS` names another file. Nothing else should run on the machine.
+";
+
+const OWN_SLICE: &str = "\
+The operator writes the address behind the master Service itself. After a forced deletion there is one change for kube-proxy to
+hear of instead of two; what else differs is in [architecture.md](architecture.md).
 ";
 
 const METHOD: &str = "

@@ -18,6 +18,10 @@ pub struct Setting {
     pub kernel: String,
     pub kubernetes: String,
     pub nodes: usize,
+    /// kube-proxy's mode, as far as this machine can tell.
+    pub proxy: String,
+    /// Whether etcd waits for its disk.
+    pub etcd: String,
     /// The image that the Redis pods run.
     pub redis: String,
     /// The commit of this checkout.
@@ -44,6 +48,8 @@ impl Setting {
             kernel: read("/proc/sys/kernel/osrelease"),
             kubernetes: version.git_version,
             nodes: nodes.list(&kube::api::ListParams::default()).await?.items.len(),
+            proxy: mode_of_proxy(),
+            etcd: disk_of_etcd().to_owned(),
             redis: redis.to_owned(),
             commit: commit()?,
             build: build(client).await?,
@@ -59,6 +65,27 @@ fn value(path: &str, key: &str) -> Option<String> {
     let text = read(path);
     let lines = text.lines().filter_map(|line| line.split_once(':'));
     lines.filter(|(name, _)| name.trim() == key).map(|(_, value)| value.trim().to_owned()).next()
+}
+
+/// The arguments of a process of this machine that was started by this name.
+fn arguments(program: &str) -> Option<Vec<String>> {
+    let processes = std::fs::read_dir("/proc").ok()?.filter_map(|entry| Some(entry.ok()?.path().join("cmdline")));
+    let lines = processes.filter_map(|path| std::fs::read(path).ok());
+    let lines = lines.map(|line| String::from_utf8_lossy(&line).split('\0').map(str::to_owned).collect::<Vec<_>>());
+    lines.into_iter().find(|line| line.first().is_some_and(|first| first.rsplit('/').next() == Some(program)))
+}
+
+fn mode_of_proxy() -> String {
+    let arguments = arguments("kube-proxy").unwrap_or_default();
+    arguments.iter().find_map(|a| a.strip_prefix("--proxy-mode=")).unwrap_or("unknown").to_owned()
+}
+
+fn disk_of_etcd() -> &'static str {
+    match arguments("etcd") {
+        Some(arguments) if arguments.iter().any(|a| a == "--unsafe-no-fsync") => "etcd does not wait for its disk",
+        Some(_) => "etcd waits for its disk",
+        None => "etcd is elsewhere",
+    }
 }
 
 fn commit() -> Result<String> {

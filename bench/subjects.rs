@@ -63,6 +63,9 @@ impl Standing {
         operator::is_installed(client).await.context("install the operator first: make install")?;
         objects::apply(client, namespace, OPERATOR).await?;
         let pods = Replication::existing(client, namespace, "cache");
+        if subject == Subject::OperatorOwnSlice {
+            pods.patch_spec(json!({ "services": { "masterRouting": "EndpointSlice" } })).await?;
+        }
         pods.agrees().await?;
         let password = pods.password().await?;
         let target = Target {

@@ -65,7 +65,7 @@ mod tests {
 
     use super::*;
 
-    fn pod(ip: Value) -> Pod {
+    fn pod(ip: &Value) -> Pod {
         serde_json::from_value(json!({
             "metadata": { "name": "cache-1", "namespace": "shop", "uid": "u1" },
             "spec": { "nodeName": "n1", "containers": [] },
@@ -78,7 +78,7 @@ mod tests {
     #[case("10.0.0.2", "IPv4")]
     #[case("fd00::2", "IPv6")]
     fn it_names_the_pod_as_the_slices_controller_would(#[case] ip: &str, #[case] family: &str) {
-        let slice = to_master("cache", "shop", None, &pod(json!(ip))).unwrap();
+        let slice = to_master("cache", "shop", None, &pod(&json!(ip))).unwrap();
         assert_eq!((slice.name_any(), slice.address_type.as_str()), ("cache-master".into(), family));
         assert_eq!(slice.labels()[SERVICE_LABEL], "cache-master");
         assert_eq!(slice.labels()[names::INSTANCE_LABEL], "cache", "so that the operator sees it");
@@ -92,6 +92,6 @@ mod tests {
 
     #[test]
     fn a_pod_without_an_address_cannot_be_led_to() {
-        assert_eq!(to_master("cache", "shop", None, &pod(json!(null))), None);
+        assert_eq!(to_master("cache", "shop", None, &pod(&json!(null))), None);
     }
 }

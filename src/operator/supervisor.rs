@@ -153,14 +153,11 @@ impl Supervisor {
             return;
         }
         let service = MasterService { client: &self.ctx.client, observer: &self.observer, resource: &self.resource };
-        match service.withdraw().await {
-            Ok(()) => {
-                tracing::info!(namespace = self.key.namespace, resource = self.key.name, "master Service leads nowhere")
-            }
-            Err(error) => {
-                tracing::warn!(%error, "the address of a pod that is gone is still behind the master Service")
-            }
+        if let Err(error) = service.withdraw().await {
+            tracing::warn!(%error, "the address of a pod that is gone is still behind the master Service");
+            return;
         }
+        tracing::info!(namespace = self.key.namespace, resource = self.key.name, "master Service leads nowhere");
     }
 
     /// Waits for the next reason to look.

@@ -80,3 +80,12 @@ fn an_empty_member_of_the_recorded_history_comes_last() {
     let end = [Save { member: 1 }, Kill { member: 2 }, Kill { member: 1 }];
     holds(3, Consistency, 2, &[&begin[..], &end[..]].concat());
 }
+
+/// A former master that comes back while the target of a failover from it cannot be reached is one of those that must answer,
+/// and not the master that serves.
+#[test]
+fn a_former_master_that_comes_back_is_counted() {
+    let fenced = [Isolate { member: 0 }, ForceDelete { member: 1 }, Stop { member: 2 }, Later { ms: 5000 }, ROUND];
+    let begun = [Round { cut_after: 1 }, ROUND, Later { ms: 3000 }, Later { ms: 3000 }, ROUND, Crash];
+    holds(3, Consistency, 2, &[&fenced[..], &begun[..]].concat());
+}
