@@ -5,7 +5,7 @@ use std::{collections::hash_map::DefaultHasher, fmt::Debug, hash::Hasher, time::
 use k8s_openapi::api::discovery::v1::EndpointSlice;
 use kube::{
     Api, Client, Resource, ResourceExt,
-    api::{Patch, PatchParams},
+    api::{DeleteParams, Patch, PatchParams},
     core::NamespaceResourceScope,
 };
 use serde::{Serialize, de::DeserializeOwned};
@@ -59,8 +59,7 @@ pub enum Error {
 }
 
 impl Error {
-    /// The object is not there.
-    pub fn is_not_found(&self) -> bool {
+    fn is_not_found(&self) -> bool {
         matches!(self, Self::Api { source, .. } if matches!(&**source, kube::Error::Api(s) if s.is_not_found()))
     }
 
@@ -186,6 +185,18 @@ where
     let api: Api<K> = Api::namespaced(client.clone(), namespace);
     let params = PatchParams { field_manager: Some(SUPERVISOR_FIELD_MANAGER.into()), ..PatchParams::default() };
     limited("patch", &K::kind(&()), name, api.patch(name, &params, &Patch::Merge(body))).await
+}
+
+/// Deletes an object, unless it is gone already.
+pub async fn delete<K>(client: &Client, namespace: &str, name: &str) -> Result<(), Error>
+where
+    K: Resource<Scope = NamespaceResourceScope, DynamicType = ()> + DeserializeOwned + Clone + Debug,
+{
+    let api: Api<K> = Api::namespaced(client.clone(), namespace);
+    match limited("delete", &K::kind(&()), name, api.delete(name, &DeleteParams::default())).await {
+        Err(error) if !error.is_not_found() => Err(error),
+        _ => Ok(()),
+    }
 }
 
 /// How long to wait before the next attempt after `failures` in a row.

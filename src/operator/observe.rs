@@ -296,15 +296,17 @@ impl Observer {
         })
     }
 
-    /// The member that an own slice leads to: the very pod, at its present address. A process outlives its pod object after a
+    /// The member that an own slice leads to: its very pod, at its present address. A process outlives its pod object after a
     /// forced deletion.
     fn member_behind(&self, slice: &EndpointSlice) -> Option<String> {
         let (uid, address) = slices::leads_to(slice)?;
-        let ip = |pod: &KubePod| pod.status.as_ref().and_then(|status| status.pod_ip.clone());
+        let is_it = |pod: &Pod| pod.uid == uid && pod.ip.is_some_and(|ip| ip.to_string() == address);
+        if let Some((name, _)) = self.links.iter().find(|(_, w)| is_it(&w.pod)) {
+            return Some(name.clone());
+        }
         let pods = stores::of(&self.sources.pods, &self.key);
-        let pod = pods.iter().find(|pod| pod.uid().as_deref() == Some(uid) && ip(pod).as_deref() == Some(address));
-        let linked = || self.links.iter().find(|(_, w)| w.pod.uid == uid && w.link.report().health == Health::Up);
-        pod.map(|pod| pod.name_any()).or_else(|| linked().map(|(name, _)| name.clone()))
+        let unlinked = pods.iter().filter(|pod| !self.links.contains_key(&pod.name_any()));
+        unlinked.map(|pod| (pod.name_any(), pods::facts(pod, None))).find(|(_, pod)| is_it(pod)).map(|(name, _)| name)
     }
 
     /// Does an own slice lead to a pod that has been gone for long? Its address may become another's.
@@ -317,9 +319,10 @@ impl Observer {
         self.lingers_since.get_or_insert_with(Instant::now).elapsed() > LINGERS_AFTER
     }
 
-    /// A member's pod as Kubernetes has it.
-    pub fn pod(&self, name: &str) -> Option<Arc<KubePod>> {
-        stores::of(&self.sources.pods, &self.key).into_iter().find(|pod| pod.name_any() == name)
+    /// The pod that a member is connected to, as Kubernetes has it.
+    pub fn pod(&self, member: &str) -> Option<Arc<KubePod>> {
+        let uid = &self.links.get(member)?.pod.uid;
+        stores::of(&self.sources.pods, &self.key).into_iter().find(|pod| pod.uid().as_ref() == Some(uid))
     }
 
     /// The master Service's slice that the operator wrote.

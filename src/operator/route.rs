@@ -4,13 +4,13 @@ use k8s_openapi::api::{
     core::v1::{Endpoints, Service},
     discovery::v1::EndpointSlice,
 };
-use kube::{Api, Resource, ResourceExt, api::DeleteParams};
+use kube::{Resource, ResourceExt};
 use serde_json::json;
 
 use super::{act::Error, observe::Observer};
 use crate::{
     api::{RedisReplication, Routing},
-    kubernetes::apply::{self, limited},
+    kubernetes::apply,
     objects::{endpoint_slice, names},
 };
 
@@ -76,7 +76,7 @@ impl MasterService<'_> {
         let others = self.observer.slices_of_controllers();
         if selected || !others.is_empty() {
             // no controller empties what it wrote for a selector that is gone, and one would copy the Endpoints into a slice
-            self.delete::<Endpoints>(&service).await?;
+            apply::delete::<Endpoints>(self.client, &self.namespace(), &service).await?;
         }
         for other in others {
             self.delete_slice(&other).await?;
@@ -92,22 +92,7 @@ impl MasterService<'_> {
     }
 
     async fn delete_slice(&self, name: &str) -> Result<(), Error> {
-        self.delete::<EndpointSlice>(name).await
-    }
-
-    async fn delete<K>(&self, name: &str) -> Result<(), Error>
-    where
-        K: Resource<Scope = kube::core::NamespaceResourceScope, DynamicType = ()>
-            + Clone
-            + std::fmt::Debug
-            + serde::de::DeserializeOwned,
-    {
-        let api: Api<K> = Api::namespaced(self.client.clone(), &self.namespace());
-        let params = DeleteParams::default();
-        match limited("delete", &K::kind(&()), name, api.delete(name, &params)).await {
-            Err(error) if !error.is_not_found() => Err(error.into()),
-            _ => Ok(()),
-        }
+        Ok(apply::delete::<EndpointSlice>(self.client, &self.namespace(), name).await?)
     }
 
     fn name(&self) -> String {
