@@ -63,9 +63,7 @@ impl Subject {
         match self {
             Self::Operator => true,
             Self::OperatorBusyCluster => matches!(fault, Fault::Crash | Fault::Switchover | Fault::PodDelete),
-            Self::OperatorOwnSlice => {
-                matches!(fault, Fault::Crash | Fault::Switchover | Fault::PodDelete | Fault::ForceDelete)
-            }
+            Self::OperatorOwnSlice => !matches!(fault, Fault::NodeCut | Fault::NodeKill | Fault::OperatorToo),
             _ => matches!(fault, Fault::Crash | Fault::Hang | Fault::PodDelete),
         }
     }

@@ -1,4 +1,4 @@
-//! `docs/benchmark.md` and its picture, of the results.
+//! `docs/benchmark.md`, its picture and the tables of both READMEs, of the results.
 
 use std::{fmt::Write, path::PathBuf};
 
@@ -20,16 +20,35 @@ pub struct ReportArgs {
     markdown: PathBuf,
     #[arg(long, default_value = "docs/benchmark.svg")]
     svg: PathBuf,
+    /// Pages with the figures of the picture between `<!-- measured -->` and `<!-- /measured -->`.
+    #[arg(long, value_delimiter = ',', default_value = "README.md,README.zh-CN.md")]
+    excerpts: Vec<PathBuf>,
 }
 
-/// Writes both.
+const EXCERPT: (&str, &str) = ("<!-- measured -->\n", "<!-- /measured -->");
+
+/// Writes all of them.
 pub fn write(args: &ReportArgs, results: &Results) -> Result<()> {
     let setting = results.setting.as_ref().context("there are no results: run `make bench` first")?;
     let shown = plot::variant(&results.rounds).context("there is not one round in the results")?;
     let picture = args.svg.file_name().unwrap_or_default().to_string_lossy();
     let save = |path: &PathBuf, text| std::fs::write(path, text).with_context(|| path.display().to_string());
     save(&args.svg, plot::svg(&results.rounds, shown)?)?;
-    save(&args.markdown, markdown(setting, &results.rounds, &picture)?)
+    save(&args.markdown, markdown(setting, &results.rounds, &picture)?)?;
+    let tables = [table::faults(&results.rounds, Subject::Operator, shown), table::baseline(&results.rounds, shown)];
+    let tables: Vec<_> = tables.into_iter().flatten().collect();
+    for page in &args.excerpts {
+        let text = std::fs::read_to_string(page).with_context(|| page.display().to_string())?;
+        save(page, excerpt(&text, &tables.join("\n")).with_context(|| format!("{}: no marks", page.display()))?)?;
+    }
+    Ok(())
+}
+
+/// A page with these tables between its marks.
+fn excerpt(page: &str, tables: &str) -> Option<String> {
+    let (before, rest) = page.split_once(EXCERPT.0)?;
+    let (_, after) = rest.split_once(EXCERPT.1)?;
+    Some([before, EXCERPT.0, tables, EXCERPT.1, after].concat())
 }
 
 fn markdown(setting: &Setting, rounds: &[Round], picture: &str) -> Result<String> {
@@ -45,6 +64,7 @@ fn markdown(setting: &Setting, rounds: &[Round], picture: &str) -> Result<String
             write!(text, "\n## This operator: {}\n\n{table}", variant.title())?;
         }
     }
+    text += BOUNDS;
     for variant in Variant::ALL {
         if let Some(table) = table::faults(rounds, Subject::OperatorBusyCluster, variant) {
             write!(text, "\n## This operator in a busy cluster: {}\n\n{BUSY}\n{table}", variant.title())?;
@@ -111,6 +131,22 @@ To repeat it, as root on Debian with Rust (see [CONTRIBUTING.md](../CONTRIBUTING
 Every round is added to `results.jsonl` in `bench/` as soon as it is over; `make bench` goes on where it was interrupted. It takes
 hours. `ROUNDS=3 FAULTS=crash,hang VARIANTS=idle SUBJECTS=operator,sentinel-5s make bench` is a look at it in minutes;
 `CALM` and `LIMIT` are seconds; `RESULTS` names another file. Nothing else should run on the machine.
+";
+
+const BOUNDS: &str = "
+### What bounds them
+
+- *crash*: the choice has to be in the status before anybody is promoted, and the Service has to be moved: two requests to the API
+  server, one after the other. Then kube-proxy writes its rules; here four of them do so on the cores that also restart the
+  container. The stages are below.
+- *switchover, pod delete, drain*: the same, and writes are held back until the target has the last of them.
+- *force delete*: the slices' controller takes the address of the deleted pod away, and kube-proxy waits a second between two
+  syncs. Without a selector there is one change instead of two: see `services.masterRouting`.
+- *hung process*: `unresponsiveAfter` (5 s), counted from the first unanswered question, one every 250 ms; then the kubelet has to
+  end the process. That its pod is being deleted changes its slice, so kube-proxy's second counts here too.
+- *node cut off, node killed*: `unreachableAfter` (1 s), up to 1.3 s until the replicas have lost it as well, and 4 s in which a
+  master that lives on stops taking writes.
+- *master and operator*: the lease of the operator that is gone has to expire, 5 s after its last renewal.
 ";
 
 const OWN_SLICE: &str = "\
@@ -201,5 +237,12 @@ mod tests {
             "nothing was measured of these"
         );
         Ok(())
+    }
+
+    #[test]
+    fn a_page_gets_new_tables_between_its_marks() {
+        let page = |tables| format!("before\n<!-- measured -->\n{tables}<!-- /measured -->\nafter\n");
+        assert_eq!(excerpt(&page("| old |\n"), "| new |\n"), Some(page("| new |\n")));
+        assert_eq!(excerpt("a page without marks", "| new |\n"), None);
     }
 }
