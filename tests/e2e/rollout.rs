@@ -31,6 +31,22 @@ fn a_change_of_the_resources_loses_no_write() {
     });
 }
 
+/// An exporter can be had by a replication that is in use, and answers beside each member.
+#[test]
+fn exporters_are_added_without_losing_a_write() {
+    rollout("rollout-metrics", &json!({ "metrics": { "enabled": true } }), async |cache| {
+        for pod in cache.members().await? {
+            let path = format!("/api/v1/namespaces/{}/pods/{pod}:9121/proxy/metrics", cache.namespace);
+            eventually(&format!("the exporter of {pod} reaches its Redis"), LONG, async || {
+                let figures = cache.client.request_text(http::Request::get(&path).body(Vec::new())?).await?;
+                ensure(figures.lines().any(|line| line == "redis_up 1"), || "redis_up is not 1".into())
+            })
+            .await?;
+        }
+        Ok(())
+    });
+}
+
 fn rollout(title: &str, change: &Value, check: impl AsyncFnOnce(&Replication) -> Result<()>) {
     scenario(title, async |scene| {
         let cache = scene.ready("cache", "{replicas: 3, config: {maxmemory: 50mb}}").await?;
