@@ -59,23 +59,11 @@ fn markdown(setting: &Setting, rounds: &[Round], picture: &str) -> Result<String
         writeln!(text, "| {} | {} |", fault.title(), fault.meaning())?;
     }
     text += COLUMNS;
-    for variant in Variant::ALL {
-        if let Some(table) = table::faults(rounds, Subject::Operator, variant) {
-            write!(text, "\n## This operator: {}\n\n{table}", variant.title())?;
-        }
-    }
+    ours(&mut text, rounds, (Subject::Operator, "This operator", ""))?;
     text += BOUNDS;
-    for variant in Variant::ALL {
-        if let Some(table) = table::faults(rounds, Subject::OperatorBusyCluster, variant) {
-            write!(text, "\n## This operator in a busy cluster: {}\n\n{BUSY}\n{table}", variant.title())?;
-        }
-    }
-    for variant in Variant::ALL {
-        if let Some(table) = table::faults(rounds, Subject::OperatorOwnSlice, variant) {
-            let title = "This operator with `services.masterRouting: EndpointSlice`";
-            write!(text, "\n## {title}: {}\n\n{OWN_SLICE}\n{table}", variant.title())?;
-        }
-    }
+    ours(&mut text, rounds, (Subject::OperatorBusyCluster, "This operator in a busy cluster", BUSY))?;
+    let own_slice = "This operator with `services.masterRouting: EndpointSlice`";
+    ours(&mut text, rounds, (Subject::OperatorOwnSlice, own_slice, OWN_SLICE))?;
     for variant in Variant::ALL {
         if let Some(table) = table::baseline(rounds, variant) {
             write!(text, "\n## Beside Sentinel: {}\n\n{table}", variant.title())?;
@@ -90,6 +78,16 @@ fn markdown(setting: &Setting, rounds: &[Round], picture: &str) -> Result<String
         }
     }
     Ok(text)
+}
+
+/// What was measured of one that is ours, a section for each variant, with a few words about it.
+fn ours(text: &mut String, rounds: &[Round], (subject, title, words): (Subject, &str, &str)) -> std::fmt::Result {
+    for variant in Variant::ALL {
+        if let Some(table) = table::faults(rounds, subject, variant) {
+            write!(text, "\n## {title}: {}\n\n{words}{table}", variant.title())?;
+        }
+    }
+    Ok(())
 }
 
 fn machine(setting: &Setting, rounds: &[Round]) -> Result<String> {
@@ -152,6 +150,7 @@ const BOUNDS: &str = "
 const OWN_SLICE: &str = "\
 The operator writes the address behind the master Service itself. After a forced deletion there is one change for kube-proxy to
 hear of instead of two; what else differs is in [architecture.md](architecture.md).
+
 ";
 
 const METHOD: &str = "
@@ -197,6 +196,7 @@ const BUSY: &str = "\
 Every node's kube-proxy waits a second between two changes of its rules. In a quiet cluster it has nothing to do when a master
 is lost, and acts at once. Here another Service of the cluster gets another address five times a second all the while, so that
 the new master has to wait for its turn: half a second on average, a second at most.
+
 ";
 
 const STAGES: &str = "\

@@ -4,9 +4,9 @@
 
 use std::{net::IpAddr, time::Duration};
 
-use super::{Contact, Member, Observation, Pod, Record, Recorded, RoleLabel, SILENT_AFTER, Server, Settings};
+use super::{Contact, Member, Observation, Pending, Pod, Record, Recorded, RoleLabel, SILENT_AFTER, Server, Settings};
 use crate::{
-    api::FailoverPolicy,
+    api::{FailoverPolicy, TransitionKind},
     redis::{FollowState, Info, MasterSide, MemoryUse, NOBODY, ReplicaSide, Role, SlaveState},
 };
 
@@ -132,6 +132,14 @@ impl Observation {
 
     pub(super) fn detach(&mut self, i: usize) {
         self.info(i).role = Role::Replica(nobody());
+    }
+
+    /// A failover from the recorded master is recorded, and not yet done.
+    pub(super) fn fail_over(&mut self, to: usize) {
+        let epoch = self.record.epoch + 1;
+        let (kind, from, reason) = (TransitionKind::Failover, self.record.master.clone(), String::new());
+        self.record.epoch = epoch;
+        self.record.transition = Some(Pending { epoch, kind, from, to: name(to), reason });
     }
 
     fn replicas_lose(&mut self, i: usize) {

@@ -5,7 +5,7 @@ use std::time::Duration;
 use rstest::rstest;
 
 use super::{
-    Answer, Contact, FENCE, Former, Observation, Pending, Pod, Promises, Request, Step, Topic, Verdict,
+    Answer, Contact, FENCE, Former, Observation, Pod, Promises, Request, Step, Topic, Verdict,
     fixture::{NOW, consistent, healthy, name},
     plan,
     suspicion::{Fate, fate},
@@ -201,9 +201,7 @@ fn a_false_alarm_ends_with_everybody_behind_the_same_master() {
 #[test]
 fn who_hears_the_former_master_does_not_vouch_for_a_lost_target() {
     let mut o = healthy(3);
-    let (kind, from, reason) = (TransitionKind::Failover, Some(name(0)), String::new());
-    o.record.epoch = 2;
-    o.record.transition = Some(Pending { epoch: 2, kind, from, to: name(1), reason });
+    o.fail_over(1);
     o.cut(1, 10 * SECOND);
     let o = o.remembered(SECOND);
     assert_eq!(waits(&o, Topic::Suspicion) + &waits(&o, Topic::Isolation), "");
@@ -219,9 +217,8 @@ fn who_hears_the_former_master_does_not_vouch_for_a_lost_target() {
 #[test]
 fn a_person_decides_when_the_target_is_lost_and_the_former_master_serves() {
     let mut o = healthy(3);
-    let (kind, from, reason) = (TransitionKind::Failover, Some(name(0)), String::new());
-    (o.record.epoch, o.record.fence) = (2, 0);
-    o.record.transition = Some(Pending { epoch: 2, kind, from, to: name(1), reason });
+    o.record.fence = 0;
+    o.fail_over(1);
     o.cut(1, 10 * SECOND);
     let mut o = o.remembered(SECOND);
     assert!(waits(&o, Topic::NotFenced).contains("served alone"), "{:?}", plan(&o).waits);
@@ -385,14 +382,7 @@ fn a_failover_by_force_is_refused_while_a_master_serves() {
 #[test]
 fn a_former_master_that_comes_back_during_a_failover_does_not_serve() {
     let mut o = consistent(3, 2);
-    o.record.epoch = 2;
-    o.record.transition = Some(super::Pending {
-        epoch: 2,
-        kind: TransitionKind::Failover,
-        from: Some(name(0)),
-        to: name(1),
-        reason: String::new(),
-    });
+    o.fail_over(1);
     o.detach(2);
     o.cut(1, 10 * SECOND);
     let mut waiting = o.remembered(SECOND);
@@ -437,14 +427,7 @@ fn the_service_moves_while_the_recorded_target_is_promoted_and_not_before() {
     let o = o.remembered(SECOND);
     assert!(!steps(&o).iter().any(|s| matches!(s, Step::Route { .. })), "nothing is recorded yet");
     let mut recorded = o.clone();
-    recorded.record.epoch = 2;
-    recorded.record.transition = Some(super::Pending {
-        epoch: 2,
-        kind: TransitionKind::Failover,
-        from: Some(name(0)),
-        to: name(1),
-        reason: String::new(),
-    });
+    recorded.fail_over(1);
     let promote = Step::Promote { member: name(1), min_replicas: 1 };
     assert_eq!(steps(&recorded), [promote, Step::Route { to: name(1) }]);
 }

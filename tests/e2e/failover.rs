@@ -130,18 +130,23 @@ fn an_evicted_master_hands_over_without_a_loss() {
     });
 }
 
+/// `kubectl delete pod --force` of the master, while a writer relies on `WAIT`.
+pub async fn survives_a_forced_deletion(cache: &Replication) -> Result<()> {
+    let writer = cache.writer(&["--wait=1"]).await?;
+    let former = cache.master().await?;
+    let uid = cache.uid(&former).await?;
+    cache.force_delete_pod(&former).await?;
+    cache.another_master(&former, LONG).await?;
+    cache.replaced(&former, &uid).await?;
+    cache.agrees().await?;
+    writer.writes_on().await?;
+    writer.stop().await?.nothing_confirmed_lost()
+}
+
 #[test]
 fn a_force_deleted_master_costs_no_confirmed_write() {
     scenario("force-delete-master", async |scene| {
-        let cache = scene.ready("cache", "replicas: 3").await?;
-        let writer = cache.writer(&["--wait=1"]).await?;
-        let former = cache.master().await?;
-        let uid = cache.uid(&former).await?;
-        cache.force_delete_pod(&former).await?;
-        cache.another_master(&former, LONG).await?;
-        cache.replaced(&former, &uid).await?;
-        cache.agrees().await?;
-        writer.stop().await?.nothing_confirmed_lost()
+        survives_a_forced_deletion(&scene.ready("cache", "replicas: 3").await?).await
     });
 }
 

@@ -1,11 +1,14 @@
 //! How the master Service finds its pod: by a selector, or by a slice that the operator writes.
 
 use anyhow::{Context, Result};
-use k8s_openapi::api::{core::v1::Service, discovery::v1::EndpointSlice};
-use kube::{ResourceExt, api::ListParams};
+use k8s_openapi::api::core::v1::Service;
+use kube::{
+    ResourceExt,
+    api::{Patch, PatchParams},
+};
 use serde_json::json;
 
-use super::failover::survives_a_kill;
+use super::failover::{survives_a_forced_deletion, survives_a_kill};
 use crate::harness::{LONG, Replication, ensure, poll::eventually, scenario};
 
 const OWN: &str = "{replicas: 3, services: {masterRouting: EndpointSlice}}";
@@ -15,9 +18,7 @@ async fn led_by(cache: &Replication, routing: &str) -> Result<()> {
     eventually(&format!("the Service is led by {routing}"), LONG, async || {
         let service = cache.all::<Service>().get("cache-master").await?;
         let selector = service.spec.context("no spec")?.selector.unwrap_or_default();
-        let of_service = ListParams::default().labels("kubernetes.io/service-name=cache-master");
-        let slices = cache.all::<EndpointSlice>().list(&of_service).await?.items;
-        let names: Vec<_> = slices.iter().map(ResourceExt::name_any).collect();
+        let names: Vec<_> = cache.slices("master").await?.iter().map(ResourceExt::name_any).collect();
         let right = match routing {
             "EndpointSlice" => selector.is_empty() && names == ["cache-master"],
             _ => selector.len() == 1 && names.len() == 1 && names != ["cache-master"],
@@ -35,15 +36,8 @@ fn a_slice_of_the_operators_own_follows_the_master() {
         let cache = scene.ready("cache", OWN).await?;
         led_by(&cache, "EndpointSlice").await?;
         survives_a_kill(&cache).await?;
-        let writer = cache.writer(&["--wait=1"]).await?;
-        let former = cache.master().await?;
-        let uid = cache.uid(&former).await?;
-        cache.force_delete_pod(&former).await?;
-        cache.another_master(&former, LONG).await?;
-        cache.replaced(&former, &uid).await?;
-        led_by(&cache, "EndpointSlice").await?;
-        writer.writes_on().await?;
-        writer.stop().await?.nothing_confirmed_lost()
+        survives_a_forced_deletion(&cache).await?;
+        led_by(&cache, "EndpointSlice").await
     });
 }
 
@@ -92,7 +86,7 @@ fn a_selector_set_by_hand_is_taken_off_again() {
         let cache = scene.ready("cache", OWN).await?;
         let elsewhere = json!({ "spec": { "selector": { "app": "elsewhere" } } });
         let api = cache.all::<Service>();
-        api.patch("cache-master", &kube::api::PatchParams::default(), &kube::api::Patch::Merge(elsewhere)).await?;
+        api.patch("cache-master", &PatchParams::default(), &Patch::Merge(elsewhere)).await?;
         led_by(&cache, "EndpointSlice").await
     });
 }

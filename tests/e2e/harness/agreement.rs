@@ -75,11 +75,15 @@ impl Replication {
         ensure(found == wanted, || format!("Service {}-{which} leads to {found:?}, not to {wanted:?}", self.name))
     }
 
+    /// The endpoint slices of the Service `<name>-<which>`, whoever writes them.
+    pub async fn slices(&self, which: &str) -> Result<Vec<EndpointSlice>> {
+        let selector = format!("kubernetes.io/service-name={}-{which}", self.name);
+        Ok(self.all::<EndpointSlice>().list(&ListParams::default().labels(&selector)).await?.items)
+    }
+
     /// Addresses behind the Service `<name>-<which>`.
     pub async fn endpoints(&self, which: &str) -> Result<BTreeSet<String>> {
-        let selector = format!("kubernetes.io/service-name={}-{which}", self.name);
-        let slices = self.all::<EndpointSlice>().list(&ListParams::default().labels(&selector)).await?;
-        let endpoints = slices.items.into_iter().flat_map(|slice| slice.endpoints);
+        let endpoints = self.slices(which).await?.into_iter().flat_map(|slice| slice.endpoints);
         let ready = endpoints.filter(|e| e.conditions.as_ref().is_none_or(|c| c.ready != Some(false)));
         Ok(ready.flat_map(|endpoint| endpoint.addresses).collect())
     }
