@@ -10,28 +10,33 @@ use std::{
     time::{Duration, Instant},
 };
 
+use futures::{StreamExt, stream::FuturesUnordered};
 use redis::{
     AsyncConnectionConfig, Client, ConnectionAddr, ErrorKind, IntoConnectionInfo, RedisConnectionInfo, RedisError,
     aio::MultiplexedConnection, io::tcp::TcpSettings,
 };
 
+use tokio::time::timeout;
+
 use super::DrillError;
 
 /// An address found by name is used for so long, while connecting to it works.
 const ADDRESS_KEPT: Duration = Duration::from_secs(1);
+/// An attempt to connect may take so long; a slow network must be given its time.
 const LONGEST_CONNECT: Duration = Duration::from_secs(1);
 
 /// How long things may take.
 #[derive(Clone, Copy, Debug)]
 pub struct Timeouts {
-    connect: Duration,
+    /// An attempt to connect, before another begins beside it.
+    attempt: Duration,
     response: Duration,
 }
 
 impl Timeouts {
     /// In milliseconds.
-    pub fn new(connect_ms: u64, response_ms: u64) -> Self {
-        Self { connect: Duration::from_millis(connect_ms), response: Duration::from_millis(response_ms) }
+    pub fn new(attempt_ms: u64, response_ms: u64) -> Self {
+        Self { attempt: Duration::from_millis(attempt_ms), response: Duration::from_millis(response_ms) }
     }
 }
 
@@ -125,18 +130,22 @@ impl Connector {
         Self { sentinel_master: name, ..self }
     }
 
-    /// Connects and authenticates. The time that it may take grows while it fails.
+    /// Connects and authenticates. While a Service moves, packets to the former master vanish: as long as nothing has come of
+    /// it, another attempt begins every now and then, and the first that ends counts.
     pub async fn connect(&self) -> Result<Connection, Failure> {
-        let limit = connect_limit(self.timeouts.connect, self.failures.get());
-        let result = match self.try_connect(limit).await {
-            Err(failure) if failure.kind == "timeout" => Err(Failure { kind: "connect-timeout".into(), ..failure }),
-            other => other,
+        let mut attempts = FuturesUnordered::new();
+        let result = loop {
+            attempts.push(self.try_connect(LONGEST_CONNECT.max(self.timeouts.attempt)));
+            if let Ok(Some(result)) = timeout(self.timeouts.attempt, attempts.next()).await {
+                break result;
+            }
         };
-        match &result {
-            Ok(_) => self.failures.set(0),
-            Err(_) => self.failures.set(self.failures.get().saturating_add(1)),
-        }
-        result
+        let failures = if result.is_ok() { 0 } else { self.failures.get().saturating_add(1) };
+        self.failures.set(failures);
+        result.map_err(|failure| match failure.kind.as_str() {
+            "timeout" => Failure { kind: "connect-timeout".into(), ..failure },
+            _ => failure,
+        })
     }
 
     async fn try_connect(&self, limit: Duration) -> Result<Connection, Failure> {
@@ -204,13 +213,6 @@ impl Connector {
     }
 }
 
-/// The first few attempts are short: while a Service moves, packets to the former master may vanish. But a slow network
-/// must be given its time in the end.
-fn connect_limit(shortest: Duration, failures: u32) -> Duration {
-    let doublings = (failures / 10).min(10);
-    (shortest * 2_u32.pow(doublings)).min(LONGEST_CONNECT.max(shortest))
-}
-
 /// An open connection.
 pub struct Connection {
     redis: MultiplexedConnection,
@@ -243,6 +245,8 @@ impl Connection {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used)]
+
     use super::*;
 
     #[test]
@@ -256,14 +260,35 @@ mod tests {
         }
     }
 
-    #[test]
-    fn attempts_grow_longer_while_they_fail() {
-        let base = Duration::from_millis(100);
-        assert_eq!(connect_limit(base, 0), base);
-        assert_eq!(connect_limit(base, 9), base);
-        assert_eq!(connect_limit(base, 10), 2 * base);
-        assert_eq!(connect_limit(base, 1_000_000), Duration::from_secs(1));
-        assert_eq!(connect_limit(3 * LONGEST_CONNECT, 50), 3 * LONGEST_CONNECT);
+    /// A listener whose queue is full drops what comes, as the way to a lost node does.
+    #[tokio::test]
+    async fn an_attempt_that_gets_no_answer_does_not_hold_up_the_next() {
+        let socket = tokio::net::TcpSocket::new_v4().unwrap();
+        socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+        let server = socket.listen(0).unwrap();
+        let address = server.local_addr().unwrap().to_string();
+        let first = tokio::net::TcpStream::connect(&address).await.unwrap(); // fills the queue
+        let connector = Connector::new(&address, None, Timeouts::new(20, 1000)).unwrap();
+        let serve = async {
+            tokio::time::sleep(Duration::from_millis(100)).await;
+            loop {
+                let (mut stream, _) = server.accept().await.unwrap();
+                tokio::spawn(async move {
+                    let mut buffer = [0; 1024];
+                    while tokio::io::AsyncReadExt::read(&mut stream, &mut buffer).await.is_ok_and(|n| n > 0) {
+                        let _ = tokio::io::AsyncWriteExt::write_all(&mut stream, b"+OK\r\n").await;
+                    }
+                });
+            }
+        };
+        let began = Instant::now();
+        tokio::select! {
+            result = connector.connect() => drop(result.map_err(|failure| failure.text).unwrap()),
+            () = serve => {}
+        }
+        // a dropped SYN is sent again after a second
+        assert!(began.elapsed() < Duration::from_millis(900), "{:?}", began.elapsed());
+        drop(first);
     }
 
     #[test]

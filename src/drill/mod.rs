@@ -55,9 +55,9 @@ pub struct DrillArgs {
     /// Outages from this length on are reported.
     #[arg(long, value_name = "MS", default_value_t = 20)]
     pub gap_ms: u64,
-    /// How long an attempt to connect may take; doubled while attempts keep failing, to one second at most.
+    /// After how long without an answer another attempt to connect begins beside it. Each may take a second.
     #[arg(long, value_name = "MS", default_value_t = 100)]
-    pub connect_timeout_ms: u64,
+    pub attempt_ms: u64,
     /// How long an answer may take before the connection is given up.
     #[arg(long, value_name = "MS", default_value_t = 1000)]
     pub response_timeout_ms: u64,
@@ -126,7 +126,7 @@ pub async fn drill_until(
     stop: impl Future<Output = Result<(), DrillError>>,
     tell: Tell<'_>,
 ) -> Result<Verdict, DrillError> {
-    let timeouts = Timeouts::new(args.connect_timeout_ms, args.response_timeout_ms);
+    let timeouts = Timeouts::new(args.attempt_ms, args.response_timeout_ms);
     let connector = Connector::new(&args.address, args.password_file.clone(), timeouts)?;
     let connector = connector.by_sentinel(args.sentinel_master.clone());
     let prefix = args.key_prefix.clone().unwrap_or_else(|| format!("drill:{:08x}", rand::random::<u32>()));

@@ -13,7 +13,9 @@ use serde_json::json;
 use tokio::time::{Instant, timeout};
 use tracing::Instrument;
 
-use super::{context::Context, observe::Observer, registry::ObjectsReport, route::MasterService, status, trace};
+use super::{
+    context::Context, error::Error, observe::Observer, registry::ObjectsReport, route::MasterService, status, trace,
+};
 use crate::{
     api::{CompletedTransition, Outcome, RedisReplication, TransitionKind},
     kubernetes::{
@@ -30,35 +32,6 @@ use crate::{
 
 /// How long a look at others may take.
 const LOOK_PATIENCE: Duration = Duration::from_millis(100);
-
-/// A step that failed. Nothing is lost: what is the case is observed again, and planned again.
-#[derive(Debug, thiserror::Error)]
-pub enum Error {
-    /// Another process acts now, or may.
-    #[error("this process does not hold the lease")]
-    NotLeading,
-    /// There is no connection to the member.
-    #[error("no connection to {0}")]
-    NoLink(String),
-    /// Redis refused, or did not answer.
-    #[error("{member}: {source}")]
-    Redis {
-        /// Which.
-        member: String,
-        /// What came of it.
-        #[source]
-        source: CommandError,
-    },
-    /// It was told to be a master and is not.
-    #[error("{0} did not become a master")]
-    NotPromoted(String),
-    /// The Service cannot lead to a pod without an address.
-    #[error("the pod {0} has no address yet")]
-    NoAddress(String),
-    /// The API server refused, or did not answer.
-    #[error(transparent)]
-    Api(#[from] apply::Error),
-}
 
 /// What a step changed that no watch will tell.
 enum Effect {

@@ -4,6 +4,7 @@
 mod act;
 mod context;
 mod controller;
+mod error;
 mod http;
 mod metrics;
 mod observe;

@@ -22,7 +22,7 @@ use crate::{
     redis::{Authority, Health, Link, Loss, Problem, Target},
     replication::{
         Contact, Failure, Former, Member, Memory, Moment, Observation, Pending, Pod, Record, Recorded, Request,
-        RoleLabel, Server, Settings,
+        RoleLabel, Server, Settings, Standstill,
     },
 };
 
@@ -157,7 +157,8 @@ impl Observer {
                 pod.role = Some(*role);
             }
         }
-        let mut versions: Vec<_> = stores::of(&self.sources.slices, &self.key)
+        let slices = stores::of(&self.sources.slices, &self.key);
+        let mut versions: Vec<_> = slices
             .iter()
             .filter(|slice| slices::is_looked_at(slice))
             .map(|slice| (slice.name_any(), slice.resource_version()))
@@ -189,7 +190,7 @@ impl Observer {
             record,
             members,
             stirred_at: self.endpoints.0,
-            route: self.route(),
+            route: self.route(&slices),
             memory: memory.clone(),
         }
     }
@@ -254,6 +255,7 @@ impl Observer {
             contact,
             info: report.info.map(|(at, info)| (self.at(at), info)),
             silent_since: report.silent_since.map(|at| self.at(at)),
+            standstill: report.standstill.map(|s| Standstill { since: self.at(s.since), until: self.at(s.until) }),
             problem,
         }
     }
@@ -263,12 +265,14 @@ impl Observer {
         at.saturating_duration_since(self.start)
     }
 
-    /// The keys of a Service's selector.
-    pub fn selector_keys(&self, service: &str) -> Vec<String> {
-        let services = stores::of(&self.sources.services, &self.key);
-        let selector =
-            services.iter().find(|s| s.name_any() == service).and_then(|s| s.spec.as_ref()?.selector.clone());
-        selector.unwrap_or_default().into_keys().collect()
+    fn master_service(&self) -> Option<Arc<Service>> {
+        let name = names::master_service(&self.key.name);
+        stores::of(&self.sources.services, &self.key).into_iter().find(|s| s.name_any() == name)
+    }
+
+    /// The master Service's selector; empty if it has none.
+    pub fn master_selector(&self) -> BTreeMap<String, String> {
+        self.master_service().and_then(|s| s.spec.as_ref()?.selector.clone()).unwrap_or_default()
     }
 
     fn forget_old_writes(&mut self) {
@@ -278,18 +282,19 @@ impl Observer {
     }
 
     /// The pod that the master Service leads to.
-    fn route(&self) -> Option<Option<String>> {
-        let name = names::master_service(&self.key.name);
-        let service = stores::of(&self.sources.services, &self.key).into_iter().find(|s| s.name_any() == name)?;
+    fn route(&self, slices: &[Arc<EndpointSlice>]) -> Option<Option<String>> {
+        self.master_service()?;
         if let Some((_, to)) = &self.routed {
             return Some(Some(to.clone()));
         }
-        let selector = service.spec.as_ref().and_then(|s| s.selector.clone()).unwrap_or_default();
-        let own = self.own_slice();
+        let selector = self.master_selector();
+        let own = slices::own(slices, &self.key.name);
         Some(match self.routing {
             // anything beside the pod's name is not ours
             Routing::Selector if own.is_none() && selector.len() == 1 => selector.get(names::POD_NAME_LABEL).cloned(),
-            Routing::EndpointSlice if selector.is_empty() && self.slices_of_controllers().is_empty() => {
+            Routing::EndpointSlice
+                if selector.is_empty() && slices::of_controllers(slices, &self.key.name).is_empty() =>
+            {
                 own.and_then(|slice| self.member_behind(&slice))
             }
             _ => None,

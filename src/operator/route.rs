@@ -7,7 +7,7 @@ use k8s_openapi::api::{
 use kube::{Resource, ResourceExt};
 use serde_json::json;
 
-use super::{act::Error, observe::Observer};
+use super::{error::Error, observe::Observer};
 use crate::{
     api::{RedisReplication, Routing},
     kubernetes::apply,
@@ -38,10 +38,9 @@ impl MasterService<'_> {
     }
 
     async fn select(&self, to: &str) -> Result<(), Error> {
-        let service = names::master_service(&self.name());
         let mut selector = json!({ (names::POD_NAME_LABEL): to });
         // a merge patch would keep other keys of a selector that was edited by hand
-        for key in self.observer.selector_keys(&service).into_iter().filter(|key| key != names::POD_NAME_LABEL) {
+        for key in self.observer.master_selector().into_keys().filter(|key| key != names::POD_NAME_LABEL) {
             selector[key] = serde_json::Value::Null;
         }
         let (moved, ()) = tokio::join!(self.set_selector(&selector), self.write_slice_ahead(to));
@@ -68,15 +67,14 @@ impl MasterService<'_> {
         let slice = pod.and_then(|pod| endpoint_slice::to_master(&self.name(), &self.namespace(), owner, &pod));
         let slice = slice.ok_or_else(|| Error::NoAddress(to.to_owned()))?;
         apply::slice(self.client, &slice).await?;
-        let service = names::master_service(&self.name());
-        let selected = !self.observer.selector_keys(&service).is_empty();
+        let selected = !self.observer.master_selector().is_empty();
         if selected {
             self.set_selector(&serde_json::Value::Null).await?;
         }
         let others = self.observer.slices_of_controllers();
         if selected || !others.is_empty() {
             // no controller empties what it wrote for a selector that is gone, and one would copy the Endpoints into a slice
-            apply::delete::<Endpoints>(self.client, &self.namespace(), &service).await?;
+            apply::delete::<Endpoints>(self.client, &self.namespace(), &names::master_service(&self.name())).await?;
         }
         for other in others {
             self.delete_slice(&other).await?;

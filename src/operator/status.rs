@@ -53,7 +53,7 @@ pub fn describe(
         (None, Some((_, info))) => (Some(info.replication_id.clone()), info.previous_replication_id.clone()),
         _ => (o.record.replication_id.clone(), o.record.previous_replication_id.clone()),
     };
-    let online = |name: &str| o.members.get(name).is_some_and(|m| phase(o, name, m) == Some(MemberPhase::Online));
+    let online = |name: &str| o.members.get(name).is_some_and(|m| phase(o, m) == Some(MemberPhase::Online));
     let ready = o.members.keys().filter(|n| serving.is_some_and(|(m, _)| m == *n) || online(n)).count();
     let mut status = RedisReplicationStatus {
         observed_generation: report.generation.or(old.observed_generation),
@@ -98,7 +98,7 @@ fn members(o: &Observation, serving: Option<(&str, &Info)>) -> Vec<MemberStatus>
 }
 
 fn member(o: &Observation, name: &str, m: &Member, serving: Option<(&str, &Info)>) -> MemberStatus {
-    let phase = phase(o, name, m);
+    let phase = phase(o, m);
     let info = match verdict(o, m) {
         Verdict::Alive(info) => Some(info),
         _ => None,
@@ -126,19 +126,17 @@ fn member(o: &Observation, name: &str, m: &Member, serving: Option<(&str, &Info)
         run_id,
         pod_uid: uid,
         message: trouble(m).map(|(_, words)| words).or_else(|| {
-            info.filter(|i| is_deaf(o, name, i)).map(|_| "it has heard nothing from the master for some seconds".into())
+            info.filter(|i| is_deaf(m, i)).map(|_| "it has heard nothing from the master for some seconds".into())
         }),
     }
 }
 
 /// Its link is up by its own word, and nothing comes over it. Redis notices that after `repl-timeout`, which is minutes.
-fn is_deaf(o: &Observation, name: &str, info: &Info) -> bool {
-    let online = info.is_online();
-    let heard = o.memory.heard.get(name).filter(|h| h.run_id == info.run_id);
-    online && heard.is_some_and(|h| o.now.saturating_sub(h.since) >= DEAF_AFTER)
+fn is_deaf(m: &Member, info: &Info) -> bool {
+    info.is_online() && m.server.standstill.is_some_and(|s| s.length() >= DEAF_AFTER)
 }
 
-fn phase(o: &Observation, name: &str, m: &Member) -> Option<MemberPhase> {
+fn phase(o: &Observation, m: &Member) -> Option<MemberPhase> {
     let Verdict::Alive(info) = verdict(o, m) else { return Some(MemberPhase::Lost) };
     if info.loading {
         return Some(MemberPhase::Loading);
@@ -153,7 +151,7 @@ fn phase(o: &Observation, name: &str, m: &Member) -> Option<MemberPhase> {
         FollowState::Handshake => MemberPhase::Authenticating,
         FollowState::Syncing(_) if awaits_snapshot() => MemberPhase::AwaitingSnapshot,
         FollowState::Syncing(_) => MemberPhase::Receiving,
-        FollowState::Online if is_deaf(o, name, info) => MemberPhase::Connecting,
+        FollowState::Online if is_deaf(m, info) => MemberPhase::Connecting,
         FollowState::Online => MemberPhase::Online,
     })
 }

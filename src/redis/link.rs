@@ -23,12 +23,12 @@ use super::{
     commands::CommandError,
     errors::{Reply, reply, words},
     info::Info,
-    report::{Health, Loss, Problem, Report, Target},
+    report::{Health, Loss, Problem, Report, Standstill, Target},
     stream::{Ending, Stream, is_silence},
 };
 
-/// How often a server is asked whether it is there, when nothing happens.
-const PING_EVERY: Duration = Duration::from_millis(250);
+/// How often a server is asked whether it is there, and a replica how far, when nothing happens.
+const CHECK_EVERY: Duration = Duration::from_millis(250);
 /// Every how many of those questions it is asked for its whole state.
 const INFO_EVERY: u32 = 4;
 /// How long a host may take to accept a connection.
@@ -90,7 +90,8 @@ impl Link {
         changed: Arc<Notify>,
         authority: Authority,
     ) -> Self {
-        let report = Report { health: Health::Connecting, info: None, silent_since: None, problem: None };
+        let report =
+            Report { health: Health::Connecting, info: None, silent_since: None, standstill: None, problem: None };
         let report = watch::Sender::new(report);
         let shared = Arc::new(Shared { report, connection: Mutex::new(None), changed, authority });
         let task = tokio::spawn(watch(target, password, unreachable_after, Arc::clone(&shared)));
@@ -227,7 +228,7 @@ impl Shared {
         self.update(|r| {
             r.health = Health::Up;
             r.silent_since = Some(Instant::now());
-            r.info = None; // it may be another process
+            (r.info, r.standstill) = (None, None); // it may be another process
         });
         let login = log_in(stream, password).await;
         login.map(|(connection, driver)| (connection, driver, ending.clone())).map_err(|refusal| {
@@ -246,7 +247,7 @@ impl Shared {
     /// Watches over one connection until it ends.
     async fn attend(&self, connection: MultiplexedConnection, mut driver: Driver, ending: &Ending, password: &str) {
         let mut connection = connection;
-        let mut ticks = interval(PING_EVERY);
+        let mut ticks = interval(CHECK_EVERY);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let asking = async {
             while !self.end_predecessors(&mut connection, password).await {
@@ -260,7 +261,7 @@ impl Shared {
                 ticks.tick().await;
                 // what it means is in the report
                 let _ =
-                    if n == 0 { self.ask(&mut connection).await.map(drop) } else { self.ping(&mut connection).await };
+                    if n == 0 { self.ask(&mut connection).await.map(drop) } else { self.check(&mut connection).await };
             }
         };
         tokio::select! {
@@ -316,29 +317,39 @@ impl Shared {
         false
     }
 
-    async fn ping(&self, connection: &mut MultiplexedConnection) -> Result<(), CommandError> {
+    /// The short question. A master that cannot save its data refuses a `PING`; a replica's `ROLE` tells its offset.
+    async fn check(&self, connection: &mut MultiplexedConnection) -> Result<(), CommandError> {
         let asked = Instant::now();
-        let cmd = redis::cmd("PING");
-        let result = self.answered(asked, cmd.query_async::<Value>(connection)).await?;
-        match &result {
-            Ok(_) => self.update(|r| {
-                r.silent_since = None;
-                r.problem.take_if(|p| matches!(p, Problem::Writes(_))); // it takes writes again
-            }),
-            Err(e) => self.take_in_error(e),
+        let replica = self.report.borrow().info.as_ref().is_some_and(|(_, i)| !i.is_master());
+        let cmd = redis::cmd(if replica { "ROLE" } else { "PING" });
+        match self.answered(asked, cmd.query_async::<Value>(connection)).await? {
+            Ok(answer) => {
+                self.update(|r| {
+                    r.silent_since = None;
+                    r.problem.take_if(|p| matches!(p, Problem::Writes(_))); // it takes writes again, or has none to take
+                    if replica {
+                        r.standstill = Some(Standstill::after(r.standstill.take(), asked, answer));
+                    }
+                });
+                Ok(())
+            }
+            Err(e) => {
+                self.take_in_error(&e);
+                Err(e.into())
+            }
         }
-        Ok(result.map(drop)?)
     }
 
     async fn ask(&self, connection: &mut MultiplexedConnection) -> Result<Info, CommandError> {
         let asked = Instant::now(); // what is answered was true at this time or later
         match self.answered(asked, query(connection)).await? {
-            Ok((text, state, min_replicas)) => match Info::parse(&text, state.as_deref(), min_replicas) {
+            Ok((text, role, min_replicas)) => match Info::parse(&text, state(&role).as_deref(), min_replicas) {
                 Ok(info) => {
                     self.update(|r| {
                         r.problem.take_if(|p| !matches!(p, Problem::Writes(_))); // of that only a PING tells the end
                         r.silent_since = None;
                         r.info = Some((asked, info.clone()));
+                        r.standstill = Some(Standstill::after(r.standstill.take(), asked, role));
                     });
                     Ok(info)
                 }
@@ -395,9 +406,9 @@ impl Shared {
     }
 }
 
-/// The sections one by one: Redis 6.2 takes a single one in each `INFO`. Returns them, the replica's state as `ROLE` has
-/// it, and `min-replicas-to-write`.
-async fn query(connection: &mut MultiplexedConnection) -> RedisResult<(String, Option<String>, usize)> {
+/// The sections one by one: Redis 6.2 takes a single one in each `INFO`. Returns them, the answer to `ROLE`, and
+/// `min-replicas-to-write`.
+async fn query(connection: &mut MultiplexedConnection) -> RedisResult<(String, Value, usize)> {
     let mut pipe = Pipeline::new();
     for section in ["server", "memory", "replication", "persistence", "stats", "keyspace"] {
         pipe.cmd("INFO").arg(section);
@@ -407,11 +418,13 @@ async fn query(connection: &mut MultiplexedConnection) -> RedisResult<(String, O
     let mut answers: Vec<Value> = pipe.query_async(connection).await?;
     // ["min-replicas-to-write", "1"]
     let min_replicas = answers.pop().and_then(|v| redis::from_redis_value::<(String, usize)>(v).ok());
-    // ["slave", host, port, state, offset]
-    let state = match answers.pop() {
-        Some(Value::Array(role)) => role.into_iter().nth(3).and_then(|v| redis::from_redis_value::<String>(v).ok()),
-        _ => None,
-    };
+    let role = answers.pop().unwrap_or(Value::Nil);
     let texts = answers.into_iter().map(redis::from_redis_value::<String>).collect::<Result<Vec<_>, _>>()?;
-    Ok((texts.join("\r\n"), state, min_replicas.map_or(0, |(_, n)| n)))
+    Ok((texts.join("\r\n"), role, min_replicas.map_or(0, |(_, n)| n)))
+}
+
+/// The state in a replica's answer to `ROLE`: ["slave", host, port, state, offset].
+fn state(role: &Value) -> Option<String> {
+    let Value::Array(role) = role else { return None };
+    redis::from_redis_value::<String>(role.get(3)?.clone()).ok()
 }

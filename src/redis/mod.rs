@@ -11,4 +11,4 @@ mod stream;
 pub use commands::{CommandError, MAX_LAG};
 pub use info::{FollowState, Info, MasterSide, MemoryUse, NOBODY, ParseError, ReplicaSide, Role, SlaveState};
 pub use link::{Authority, Link, NOTICEABLE};
-pub use report::{Health, Loss, Problem, Report, Target};
+pub use report::{Health, Loss, Problem, Report, Standstill, Target};

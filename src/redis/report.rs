@@ -2,6 +2,7 @@
 
 use std::net::IpAddr;
 
+use redis::Value;
 use tokio::time::Instant;
 
 use super::info::Info;
@@ -51,8 +52,28 @@ pub struct Report {
     pub info: Option<(Instant, Info)>,
     /// When the oldest question was asked that is unanswered. `-BUSY` and `-LOADING` are answers.
     pub silent_since: Option<Instant>,
+    /// For how long it has given the same answer to `ROLE`, which holds a replica's offset.
+    pub standstill: Option<Standstill>,
     /// Why it cannot be used, in words: a refused password, an answer that cannot be understood.
     pub problem: Option<Problem>,
+}
+
+/// An answer that has stayed the same.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Standstill {
+    answer: Value,
+    /// When it was asked for first.
+    pub since: Instant,
+    /// When it was asked for last.
+    pub until: Instant,
+}
+
+impl Standstill {
+    /// Takes in what was answered to the question of that time.
+    pub(super) fn after(before: Option<Self>, asked: Instant, answer: Value) -> Self {
+        let same = before.filter(|b| b.answer == answer);
+        Self { since: same.map_or(asked, |b| b.since), until: asked, answer }
+    }
 }
 
 /// Why a server that can be reached cannot be used.

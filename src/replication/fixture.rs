@@ -4,7 +4,9 @@
 
 use std::{net::IpAddr, time::Duration};
 
-use super::{Contact, Member, Observation, Pending, Pod, Record, Recorded, RoleLabel, SILENT_AFTER, Server, Settings};
+use super::{
+    Contact, Member, Observation, Pending, Pod, Record, Recorded, RoleLabel, SILENT_AFTER, Server, Settings, Standstill,
+};
 use crate::{
     api::{FailoverPolicy, TransitionKind},
     redis::{FollowState, Info, MasterSide, MemoryUse, NOBODY, ReplicaSide, Role, SlaveState},
@@ -121,6 +123,11 @@ impl Observation {
         self.member(i).server.silent_since = Some(NOW.saturating_sub(ago.max(SILENT_AFTER)));
     }
 
+    /// Its offset has just moved.
+    pub(super) fn hears(&mut self, i: usize) {
+        self.member(i).server.standstill = Some(Standstill { since: self.now, until: self.now });
+    }
+
     /// Another process in the same container: it follows nobody and has lost something.
     pub(super) fn restart(&mut self, i: usize) {
         let info = self.info(i);
@@ -163,6 +170,8 @@ impl Observation {
                 && member.server.contact == Contact::Up
                 && let Some((at, _)) = &mut member.server.info
             {
+                let since = member.server.standstill.map_or(*at, |s| s.since);
+                member.server.standstill = Some(Standstill { since, until: self.now });
                 *at = self.now;
             }
         }

@@ -27,8 +27,6 @@ pub struct Memory {
     pub abandoned_at: Option<Moment>,
     /// Members that follow nobody, and since when they have been seen so without a break.
     pub frozen: BTreeMap<String, Frozen>,
-    /// When each replica's offset last moved: a master that can be heard moves it every second.
-    pub heard: BTreeMap<String, Heard>,
     /// Processes that follow the master and are not yet known to have all its data.
     pub joining: BTreeMap<String, Joining>,
     /// Since when the master has been reachable and without a replica that acknowledges in time.
@@ -71,17 +69,6 @@ pub struct Frozen {
     /// Which.
     pub run_id: String,
     /// When it was first certainly so.
-    pub since: Moment,
-}
-
-/// How far a replica was when it last heard something.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Heard {
-    /// The process.
-    pub run_id: String,
-    /// Its offset.
-    pub offset: u64,
-    /// When it was first seen to be there.
     pub since: Moment,
 }
 
@@ -150,7 +137,7 @@ impl Memory {
             same && !shepherd::demotion_over(d) && serving.is_none_or(|(master, _)| master != name)
         });
         m.killed.retain(|uid, _| o.members.values().any(|m| m.pod.as_ref().is_some_and(|p| p.uid == *uid)));
-        m.watch_replicas(o);
+        m.watch_frozen(o);
         m.watch_joining(o, serving);
         let lonely = serving.is_some_and(|(_, i)| promises::good_replicas(i) == 0);
         m.lonely_since = lonely.then(|| m.lonely_since.unwrap_or(o.now));
@@ -158,19 +145,15 @@ impl Memory {
         m
     }
 
-    fn watch_replicas(&mut self, o: &Observation) {
-        let frozen = std::mem::take(&mut self.frozen);
-        let heard = std::mem::take(&mut self.heard);
+    fn watch_frozen(&mut self, o: &Observation) {
+        let before = std::mem::take(&mut self.frozen);
         for (name, member) in &o.members {
             let (Verdict::Alive(info), Some((at, _))) = (verdict(o, member), &member.server.info) else { continue };
-            let (run_id, offset) = (info.run_id.clone(), info.offset);
             if info.follows_nobody() {
-                let before = frozen.get(name).filter(|f| f.run_id == run_id);
-                self.frozen
-                    .insert(name.clone(), before.cloned().unwrap_or(Frozen { run_id: run_id.clone(), since: *at }));
+                let before = before.get(name).filter(|f| f.run_id == info.run_id).cloned();
+                let frozen = before.unwrap_or_else(|| Frozen { run_id: info.run_id.clone(), since: *at });
+                self.frozen.insert(name.clone(), frozen);
             }
-            let before = heard.get(name).filter(|h| h.run_id == run_id && h.offset == offset);
-            self.heard.insert(name.clone(), before.cloned().unwrap_or(Heard { run_id, offset, since: *at }));
         }
     }
 

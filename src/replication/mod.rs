@@ -19,10 +19,10 @@ mod switchover;
 mod transition;
 
 pub use lost::FENCE;
-pub use memory::{Demotion, Frozen, Goal, Heard, Hold, Joining, Mark, Memory, serving_master};
+pub use memory::{Demotion, Frozen, Goal, Hold, Joining, Mark, Memory, serving_master};
 pub use observation::{
     Contact, Failure, Former, Member, Moment, Observation, Pending, Pod, Record, Recorded, Request, RoleLabel, Server,
-    Settings,
+    Settings, Standstill,
 };
 pub use plan::{plan, stateful_set_replicas};
 pub use promises::{Promises, good_replicas};

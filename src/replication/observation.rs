@@ -197,8 +197,26 @@ pub struct Server {
     pub info: Option<(Moment, Info)>,
     /// When the oldest question was asked that is unanswered over the open connection; `None` if none is.
     pub silent_since: Option<Moment>,
+    /// For how long its offset has stood still. A master that a replica hears moves it every second.
+    pub standstill: Option<Standstill>,
     /// Why it cannot be used although it can be reached.
     pub problem: Option<Failure>,
+}
+
+/// The same answer, again and again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Standstill {
+    /// When it was asked for first.
+    pub since: Moment,
+    /// When it was asked for last.
+    pub until: Moment,
+}
+
+impl Standstill {
+    /// How long it has lasted, as far as answers tell.
+    pub fn length(self) -> Duration {
+        self.until.saturating_sub(self.since)
+    }
 }
 
 /// The connection to a server.

@@ -9,8 +9,8 @@ use crate::redis::{FollowState, Info};
 /// counts nowhere. Questions are asked four times a second.
 pub const SILENT_AFTER: Duration = Duration::from_secs(1);
 
-/// A replica that hears its master sees its offset move every second (`repl-ping-replica-period 1`, on a timer of 100 ms).
-/// `master_last_io_seconds_ago` says the same, in whole seconds.
+/// A replica that hears its master sees its offset move every second (`repl-ping-replica-period 1`, on a timer of 100 ms), and
+/// later while the master is held up, by a fork for example. `master_last_io_seconds_ago` says the same, in whole seconds.
 const HEARS_WITHIN: Duration = Duration::from_millis(1300);
 
 /// What the operator believes of a member.
@@ -106,9 +106,8 @@ pub fn fate(o: &Observation, name: &str) -> Fate {
 /// Does this replica hear its master?
 pub fn hears(o: &Observation, name: &str, info: &Info) -> bool {
     let linked = info.replica().is_some_and(|r| matches!(r.follow, FollowState::Online | FollowState::Syncing(_)));
-    let at = o.asked_at(name);
-    let since = o.memory.heard.get(name).filter(|h| h.run_id == info.run_id).map(|h| h.since);
-    linked && since.is_none_or(|since| at.saturating_sub(since) < HEARS_WITHIN)
+    let standstill = o.members.get(name).and_then(|m| m.server.standstill);
+    linked && standstill.is_none_or(|s| s.length() < HEARS_WITHIN)
 }
 
 pub(super) fn words(d: Duration) -> String {

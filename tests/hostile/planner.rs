@@ -8,7 +8,7 @@ use redis_replication_operator::{
     redis::{FollowState, Info, MasterSide, MemoryUse, NOBODY, ReplicaSide, Role, SlaveState},
     replication::{
         Contact, Former, HOLD, Hold, Member, Memory, Moment, Observation, Pending, Pod, Record, Recorded, Request,
-        RoleLabel, Server, Settings, Step, plan, stateful_set_replicas,
+        RoleLabel, Server, Settings, Standstill, Step, plan, stateful_set_replicas,
     },
 };
 
@@ -120,6 +120,7 @@ fn member(i: usize, f: &Facts, now: Moment) -> Member {
         contact,
         info: f.info.clone().map(|info| (since, info)),
         silent_since: f.silent.map(ago),
+        standstill: f.silent.map(|age| Standstill { since: ago(age), until: since }),
         problem: None,
     };
     Member { pod, server, claim_may_hold_data: f.claim, former: f.former }
@@ -285,7 +286,7 @@ fn note(steps: &[Step], o: &Observation, record: &mut Record, memory: &mut Memor
 
 fn remembered(memory: &Memory) -> usize {
     let m = memory;
-    m.demoted.len() + m.frozen.len() + m.heard.len() + m.joining.len() + m.killed.len()
+    m.demoted.len() + m.frozen.len() + m.joining.len() + m.killed.len()
 }
 
 proptest! {

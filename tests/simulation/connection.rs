@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, net::IpAddr};
 
 use redis_replication_operator::{
     redis::{FollowState, Info, MasterSide, MemoryUse, ReplicaSide, Role as InfoRole, SlaveState},
-    replication::{Contact, Former, Member, Observation, Pod, Server},
+    replication::{Contact, Former, Member, Moment, Observation, Pod, Server, Standstill},
 };
 
 use super::{
@@ -14,7 +14,7 @@ use super::{
 };
 
 /// Questions are asked so often.
-pub const PING_EVERY: Time = 250;
+pub const CHECK_EVERY: Time = 250;
 /// The whole state is asked for so often.
 const INFO_EVERY: Time = 1000;
 /// How long an attempt to connect may take.
@@ -88,7 +88,7 @@ impl World {
             match process {
                 Some(r) => {
                     l.run = Some(r.run);
-                    (l.contact, l.info, l.silent_since) = (Contact::Up, None, Some(at));
+                    (l.contact, l.info, l.offset, l.silent_since) = (Contact::Up, None, None, Some(at));
                 }
                 None => match l.contact {
                     Contact::Closed { since } | Contact::HostSilent { since } => {
@@ -113,6 +113,7 @@ impl World {
                     if fresh || age.is_none_or(|age| age.as_millis() >= INFO_EVERY.into()) {
                         l.info = Some((at, self.info(r)));
                     }
+                    l.offset = Some(after(l.offset, at, r.offset));
                     l.silent_since = None;
                 }
                 Some(_) if l.run.is_some() => drop(l.silent_since.get_or_insert(at)),
@@ -175,6 +176,7 @@ impl World {
                 run: None,
                 contact: Contact::None,
                 info: None,
+                offset: None,
                 silent_since: None,
                 unacknowledged: None,
             };
@@ -195,6 +197,7 @@ impl World {
                 contact: l.contact,
                 info: l.info.clone(),
                 silent_since: l.silent_since,
+                standstill: l.offset.map(|(_, s)| s),
                 problem: None,
             });
             let claim_may_hold_data = self.settings.persistent && self.operator.record.epoch > 0;
@@ -215,6 +218,12 @@ impl World {
             memory: self.operator.memory.clone(),
         }
     }
+}
+
+/// The offset of an answer, and for how long it has been the same.
+fn after(before: Option<(u64, Standstill)>, asked: Moment, offset: u64) -> (u64, Standstill) {
+    let same = before.filter(|(o, _)| *o == offset);
+    (offset, Standstill { since: same.map_or(asked, |(_, s)| s.since), until: asked })
 }
 
 pub fn ip(host: usize) -> IpAddr {

@@ -103,6 +103,7 @@ fn key(w: &World) -> u64 {
             Contact::Refused { since } => (3, age(since)).hash(&mut h),
             Contact::HostSilent { since } => (4, age(since)).hash(&mut h),
         }
+        l.offset.map(|(offset, s)| (offset, age(s.since), age(s.until))).hash(&mut h);
         if let Some((at, i)) = &l.info {
             (age(*at), names.of(&i.run_id), names.of(&i.replication_id), i.offset, i.keys, i.loading).hash(&mut h);
             (i.min_replicas, i.is_master(), i.replica().map(|r| (&r.master_host, format!("{:?}", r.follow))))
@@ -114,7 +115,6 @@ fn key(w: &World) -> u64 {
     (m.hold.as_ref().map(|x| (&x.member, age(x.since))), m.abandoned_at.map(age)).hash(&mut h);
     m.demoted.iter().for_each(|(n, d)| (n, age(d.at), d.offset, d.dropped).hash(&mut h));
     m.frozen.iter().for_each(|(n, f)| (n, age(f.since), names.of(&f.run_id)).hash(&mut h));
-    m.heard.iter().for_each(|(n, x)| (n, age(x.since), x.offset).hash(&mut h));
     m.joining.iter().for_each(|(n, j)| (n, j.goal.needed.as_ref().map(|(_, at)| at), names.of(&j.run_id)).hash(&mut h));
     m.killed.iter().for_each(|(n, at)| (n, age(*at)).hash(&mut h));
     for (host, run, command) in &w.delayed {

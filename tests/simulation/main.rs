@@ -21,5 +21,6 @@ mod random;
 mod real;
 mod redis;
 mod regressions;
+mod standstill;
 mod succession;
 mod world;

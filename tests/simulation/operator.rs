@@ -7,8 +7,8 @@ use redis_replication_operator::{
     api::Outcome,
     redis::Info,
     replication::{
-        Contact, Demotion, Former, HOLD, Hold, Memory, Moment, Observation, Pending, Promises, Record, Recorded, Step,
-        Verdict, plan, serving_master, verdict,
+        Contact, Demotion, Former, HOLD, Hold, Memory, Moment, Observation, Pending, Promises, Record, Recorded,
+        Standstill, Step, Verdict, plan, serving_master, verdict,
     },
 };
 
@@ -28,6 +28,8 @@ pub struct Watched {
     pub run: Option<Id>,
     pub contact: Contact,
     pub info: Option<(Moment, Info)>,
+    /// The offset that is known, and for how long it has been the same.
+    pub offset: Option<(u64, Standstill)>,
     pub silent_since: Option<Moment>,
     /// When the first thing was sent that was not acknowledged.
     pub unacknowledged: Option<Time>,

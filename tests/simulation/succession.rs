@@ -17,18 +17,18 @@ use tokio::{
 
 use super::real::Server;
 
-const SECOND: Duration = Duration::from_secs(1);
+pub const SECOND: Duration = Duration::from_secs(1);
 
-const PASSWORD: &str = "secret";
+pub const PASSWORD: &str = "secret";
 
-fn server(arguments: &[&str]) -> Server {
+pub fn server(arguments: &[&str]) -> Server {
     let mut server = Server::new(arguments);
     server.ask::<()>(&format!("CONFIG SET requirepass {PASSWORD}")).unwrap();
     server
 }
 
 /// A connection to a server, and whether its operator leads.
-fn operator(port: u16) -> (Link, Arc<AtomicBool>) {
+pub fn operator(port: u16) -> (Link, Arc<AtomicBool>) {
     let leads = Arc::new(AtomicBool::new(true));
     let authority = Arc::clone(&leads);
     let target = Target { ip: IpAddr::V4(Ipv4Addr::LOCALHOST), port };
@@ -37,7 +37,7 @@ fn operator(port: u16) -> (Link, Arc<AtomicBool>) {
     (link, leads)
 }
 
-async fn until(what: &str, condition: impl Fn() -> bool) {
+pub async fn until(what: &str, condition: impl Fn() -> bool) {
     let met = async {
         while !condition() {
             sleep(Duration::from_millis(5)).await;

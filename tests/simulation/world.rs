@@ -278,7 +278,7 @@ impl World {
     pub fn later(&mut self, ms: Time) {
         let mut left = ms;
         while left > 0 {
-            let part = left.min(super::connection::PING_EVERY);
+            let part = left.min(super::connection::CHECK_EVERY);
             self.fleet.advance(part);
             (0..self.fleet.hosts.len()).for_each(|i| self.poll(i, false));
             left -= part;

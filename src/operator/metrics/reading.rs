@@ -98,14 +98,14 @@ fn member(o: &Observation, name: &str, m: &Member, master: Option<(&str, &Info)>
         Verdict::Unreachable(_) => ("unreachable", None),
         Verdict::Silent(_) => ("silent", None),
     };
-    let heard = o.memory.heard.get(name).filter(|h| info.is_some_and(|i| !i.is_master() && i.run_id == h.run_id));
+    let standstill = m.server.standstill.filter(|_| info.is_some_and(|i| !i.is_master()));
     MemberReading {
         name: name.to_owned(),
         verdict,
         master: info.map(Info::is_master),
         offset: info.map(|i| i.offset),
         lag: info.zip(master).and_then(|(i, (_, truth))| lag(m, i, truth)),
-        heard: heard.map(|h| o.now.saturating_sub(h.since)),
+        heard: standstill.map(|s| o.now.saturating_sub(s.since)),
         answered: m.server.info.as_ref().map(|(at, _)| o.now.saturating_sub(*at)),
         link: info.and_then(Info::replica).map(|r| r.follow == FollowState::Online),
         sync_percent: info.and_then(|i| i.sync_percent(master.map(|(_, truth)| truth))),
