@@ -15,6 +15,8 @@ use crate::plan::Variant;
 
 /// Shorter gaps are of no interest.
 const GAP_MS: &str = "2";
+/// While a Service moves, packets to the former master vanish: so often another connection is tried.
+const ATTEMPT_MS: &str = "20";
 /// A write that waited so long was held up, even if it was not refused.
 const LONG_WAIT_MS: f64 = 100.0;
 
@@ -44,7 +46,8 @@ struct Arguments {
 impl Writer {
     pub fn start(target: &Target, variant: Variant) -> Result<Self> {
         let (rate, wait) = (variant.rate().to_string(), variant.wait().to_string());
-        let arguments = ["drill", "--address", &target.address, "--rate", &rate, "--wait", &wait, "--gap-ms", GAP_MS];
+        let arguments = ["drill", "--address", &target.address, "--rate", &rate, "--wait", &wait];
+        let arguments = arguments.into_iter().chain(["--gap-ms", GAP_MS, "--attempt-ms", ATTEMPT_MS]);
         let mut args = Arguments::try_parse_from(arguments)?.drill;
         args.sentinel_master.clone_from(&target.sentinel_master);
         args.password_file.clone_from(&target.password_file);

@@ -181,6 +181,7 @@ impl Supervisor {
             || self.memory.masterless_since.is_some()
             || o.members.values().any(silent);
         let tick = if under_way && self.repeated < 200 { UNDER_WAY } else { AT_REST };
+        let tick = p.due.map_or(tick, |due| tick.min(due.saturating_sub(self.observer.now())));
         let _ = timeout(tick, self.handle.changed.notified()).await;
     }
 

@@ -28,9 +28,9 @@ use super::{
 };
 
 /// How often a server is asked whether it is there, and a replica how far, when nothing happens.
-const CHECK_EVERY: Duration = Duration::from_millis(250);
+const CHECK_EVERY: Duration = Duration::from_millis(100);
 /// Every how many of those questions it is asked for its whole state.
-const INFO_EVERY: u32 = 4;
+const INFO_EVERY: u32 = 10;
 /// How long a host may take to accept a connection.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
 /// An answer that takes so long is worth a look at the others.
@@ -79,7 +79,7 @@ impl Drop for Link {
 
 impl Link {
     /// Begins to watch a server; `changed` is woken whenever something about it changes that matters to a decision.
-    /// Bytes that its host does not acknowledge for `unreachable_after` end the connection.
+    /// Bytes that its host does not acknowledge for about `unreachable_after` end the connection.
     ///
     /// A connection is made only with `authority`, and ends those of other operators before it counts: see
     /// [`Shared::end_predecessors`].

@@ -24,6 +24,12 @@ use tokio::{
 
 use super::guard::{Excess, Guard};
 
+/// The kernel counts `TCP_USER_TIMEOUT` from the first retransmission, which comes 0.2 to 0.4 s after the bytes (measured: with
+/// 1 s, connections ended 1.42 to 1.45 s after the first unanswered question).
+const FIRST_RETRANSMISSION: Duration = Duration::from_millis(400);
+/// One lost packet is no silence.
+const SHORTEST_USER_TIMEOUT: Duration = Duration::from_millis(100);
+
 /// A connection; see the module.
 #[derive(Debug)]
 pub struct Stream {
@@ -52,8 +58,9 @@ impl Ending {
 }
 
 impl Stream {
-    /// Connects. Unacknowledged bytes end the connection after `user_timeout`.
-    pub async fn connect(address: SocketAddr, user_timeout: Duration) -> io::Result<(Self, Ending)> {
+    /// Connects. Bytes that stay unacknowledged for `silence` end the connection, or already a fifth of a second before.
+    pub async fn connect(address: SocketAddr, silence: Duration) -> io::Result<(Self, Ending)> {
+        let user_timeout = silence.saturating_sub(FIRST_RETRANSMISSION).max(SHORTEST_USER_TIMEOUT);
         let inner = TcpStream::connect(address).await?;
         inner.set_nodelay(true)?;
         SockRef::from(&inner).set_tcp_user_timeout(Some(user_timeout))?;

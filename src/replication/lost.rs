@@ -49,6 +49,7 @@ fn hung(o: &Observation, lost: &str, words: &str, p: &mut Plan) {
             return unreachable(o, lost, &format!("{words}, and it could not be ended"), p);
         }
         look_at_others(o, lost, p);
+        p.due = Some(*at + KILL_PATIENCE);
         return p.wait(Topic::Fence, format!("{lost} has hung and is being ended: {words}"));
     }
     let others = alive(o, lost);
@@ -104,6 +105,7 @@ fn unreachable(o: &Observation, lost: &str, words: &str, p: &mut Plan) {
         }
     }
     if thawed || (o.now < since + FENCE && !forced) {
+        p.due = (!thawed).then_some(since + FENCE);
         let text = format!("{lost} cannot be reached ({words}); waiting until it refuses writes for want of replicas");
         return p.wait(Topic::Fence, text);
     }

@@ -183,6 +183,7 @@ fn an_unreachable_master_is_cut_off_and_waited_out() {
     let early = frozen.clone().remembered(FENCE.saturating_sub(Duration::from_millis(1)));
     assert_eq!(steps(&early), vec![], "it may take writes until then");
     assert!(waits(&early, Topic::Fence).contains("refuses writes"));
+    assert_eq!(plan(&early).due, Some(early.now + Duration::from_millis(1)), "nobody has to wake the operator then");
     assert_eq!(begins(&frozen.remembered(FENCE)), Some((TransitionKind::Failover, name(1), 1)));
 }
 

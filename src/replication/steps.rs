@@ -1,6 +1,9 @@
 //! What a plan consists of.
 
-use super::{observation::RoleLabel, promises::Promises};
+use super::{
+    observation::{Moment, RoleLabel},
+    promises::Promises,
+};
 use crate::api::{Outcome, RequestKind, TransitionKind};
 
 /// What may be done now, and what is being waited for.
@@ -10,6 +13,8 @@ pub struct Plan {
     pub steps: Vec<Step>,
     /// Why not more is done.
     pub waits: Vec<Wait>,
+    /// When more may be done although nothing has happened until then.
+    pub due: Option<Moment>,
 }
 
 /// One act on Redis or on the API.

@@ -13,7 +13,7 @@ use super::{
     world::{OPERATOR, World, moment, name},
 };
 
-/// Questions are asked so often.
+/// Questions are asked so often; in truth more often.
 pub const CHECK_EVERY: Time = 250;
 /// The whole state is asked for so often.
 const INFO_EVERY: Time = 1000;
