@@ -49,6 +49,8 @@ pub const ROLE_REPLICA: &str = "replica";
 pub const OWN_PREFIX: &str = "redis.replication.dev/";
 /// Annotation of the pod template: a hash of the settings that Redis reads only when it starts.
 pub const CONFIG_HASH_ANNOTATION: &str = "redis.replication.dev/config-hash";
+/// Annotation of the `StatefulSet`: when its controller was last reminded of pods that are missing.
+pub const REMINDED_ANNOTATION: &str = "redis.replication.dev/reminded-at";
 /// Label that the `StatefulSet` controller puts on each pod; the master Service selects by it.
 pub const POD_NAME_LABEL: &str = "statefulset.kubernetes.io/pod-name";
 

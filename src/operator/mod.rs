@@ -1,6 +1,7 @@
 //! Where the pieces meet: watches, one supervisor for each resource, the controller that applies objects, the lease,
 //! metrics and health.
 
+mod absence;
 mod act;
 mod context;
 mod controller;

@@ -3,12 +3,14 @@
 use std::{sync::Arc, time::Duration};
 
 use jiff::Timestamp;
-use k8s_openapi::api::core::v1::Namespace;
+use k8s_openapi::api::{apps::v1::StatefulSet, core::v1::Namespace};
 use kube::{Api, Resource, ResourceExt, runtime::reflector::ObjectRef};
+use serde_json::json;
 use tokio::time::{Instant, sleep, timeout};
 use tracing::Instrument;
 
 use super::{
+    absence::Absence,
     act::Actor,
     context::Context,
     observe::Observer,
@@ -20,6 +22,7 @@ use super::{
 use crate::{
     api::{ConditionType, Reason, RedisReplication},
     kubernetes::{apply, events::Severity, stores::Key},
+    objects::names,
     redis::NOTICEABLE,
     replication::{Member, Memory, Observation, Plan, Step, Topic, plan},
 };
@@ -59,6 +62,7 @@ pub async fn supervise(key: Key, handle: Arc<Handle>, ctx: Context) {
         gone_since: None,
         namespace_seen: None,
         namespace_ends: false,
+        absence: Absence::default(),
         previous: Plan::default(),
         repeated: 0,
         status_failures: 0,
@@ -85,6 +89,7 @@ struct Supervisor {
     gone_since: Option<Instant>,
     namespace_seen: Option<Instant>,
     namespace_ends: bool,
+    absence: Absence,
     previous: Plan,
     repeated: u32,
     status_failures: u32,
@@ -127,6 +132,7 @@ impl Supervisor {
         }
         self.look_at_namespace(&o, &p).await;
         self.look_at_slice().await;
+        self.look_for_pods(&o).await;
         self.rest(&o, &p, well).await;
         true
     }
@@ -158,6 +164,26 @@ impl Supervisor {
             return;
         }
         tracing::info!(namespace = self.key.namespace, resource = self.key.name, "master Service leads nowhere");
+    }
+
+    /// A pod that is not made for long, though it is wanted: its controller may have come to look at it rarely.
+    async fn look_for_pods(&mut self, o: &Observation) {
+        let missing = o.members.iter().filter(|(name, m)| o.wanted(name) && m.pod.is_none());
+        let missing = missing.map(|(name, _)| name.clone()).collect();
+        let idle = o.settings.removed || o.settings.paused;
+        if !self.absence.calls_for_reminder(missing, Instant::now()) || idle || !self.ctx.leadership.holds() {
+            return;
+        }
+        let body =
+            json!({ "metadata": { "annotations": { (names::REMINDED_ANNOTATION): Timestamp::now().to_string() } } });
+        let (namespace, name) = (&self.key.namespace, &self.key.name);
+        let set = names::stateful_set(name);
+        match apply::merge::<StatefulSet>(&self.ctx.client, namespace, &set, &body).await {
+            Ok(_) => {
+                tracing::info!(namespace, resource = name, "the StatefulSet's controller is reminded of missing pods");
+            }
+            Err(error) => tracing::debug!(%error, "the StatefulSet's controller is not reminded of missing pods"),
+        }
     }
 
     /// Waits for the next reason to look.
