@@ -92,6 +92,8 @@ pub enum TransitionKind {
 /// How far a change of master is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 pub enum TransitionPhase {
+    /// The target is chosen; the process of the former master has hung, and is ended first.
+    Ending,
     /// The target is chosen, and is promoted as soon as the former master takes no more writes.
     Promoting,
 }

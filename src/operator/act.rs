@@ -140,7 +140,7 @@ impl Actor<'_> {
                 let _ = timeout(LOOK_PATIENCE, join_all(links.map(Link::refresh))).await;
                 Ok(Effect::None)
             }
-            Step::Begin { epoch, kind, from, to, reason, fence } => {
+            Step::Begin { epoch, kind, from, to, phase, reason, fence } => {
                 let began = Instant::now();
                 self.ctx.metrics.transition_begins(&Key::of(self.resource), o, *kind);
                 let mut o = o.clone();
@@ -150,6 +150,7 @@ impl Actor<'_> {
                     kind: *kind,
                     from: from.clone(),
                     to: to.clone(),
+                    phase: *phase,
                     reason: reason.clone(),
                 });
                 o.record.fence = *fence;

@@ -410,6 +410,7 @@ fn record(resource: &RedisReplication) -> Record {
             kind: t.kind,
             from: t.from.clone(),
             to: t.to.clone(),
+            phase: t.phase,
             reason: t.reason.clone(),
         }),
     }

@@ -40,7 +40,7 @@ pub fn describe(
     let transition = o.record.transition.as_ref().map(|t| Transition {
         epoch: t.epoch,
         kind: t.kind,
-        phase: TransitionPhase::Promoting,
+        phase: t.phase,
         from: t.from.clone(),
         to: t.to.clone(),
         reason: t.reason.clone(),
@@ -326,7 +326,13 @@ fn blocked(p: &Plan) -> Option<(Reason, &str)> {
 /// Why nobody accepts writes.
 fn without_master(o: &Observation, p: &Plan) -> (Reason, String) {
     if let Some(t) = &o.record.transition {
-        return (transition_reason(t.kind), format!("{} is being promoted: {}", t.to, t.reason));
+        let words = match (t.phase, &t.from) {
+            (TransitionPhase::Ending, Some(from)) => {
+                format!("{from} is being ended, then {} is promoted: {}", t.to, t.reason)
+            }
+            _ => format!("{} is being promoted: {}", t.to, t.reason),
+        };
+        return (transition_reason(t.kind), words);
     }
     let waits = p.waiting_for(Topic::Election).map(str::to_owned);
     if let Some((reason, words)) = blocked(p) {

@@ -64,7 +64,7 @@ pub fn step(step: &Step) -> Span {
 mod tests {
     use super::*;
     use crate::{
-        api::TransitionKind,
+        api::{TransitionKind, TransitionPhase},
         replication::{Pending, fixture},
     };
 
@@ -74,6 +74,7 @@ mod tests {
             kind: TransitionKind::Failover,
             from: Some("shop-0".into()),
             to: to.into(),
+            phase: TransitionPhase::Promoting,
             reason: String::new(),
             fence: 1,
         };
@@ -98,6 +99,7 @@ mod tests {
                 kind: TransitionKind::Failover,
                 from: Some("shop-0".into()),
                 to: "shop-1".into(),
+                phase: TransitionPhase::Promoting,
                 reason: String::new(),
             });
             let going_on = trace.span(&key, &o, &nothing);

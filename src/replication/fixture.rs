@@ -8,7 +8,7 @@ use super::{
     Contact, Member, Observation, Pending, Pod, Record, Recorded, RoleLabel, SILENT_AFTER, Server, Settings, Standstill,
 };
 use crate::{
-    api::{FailoverPolicy, TransitionKind},
+    api::{FailoverPolicy, TransitionKind, TransitionPhase},
     redis::{FollowState, Info, MasterSide, MemoryUse, NOBODY, ReplicaSide, Role, SlaveState},
 };
 
@@ -146,7 +146,8 @@ impl Observation {
         let epoch = self.record.epoch + 1;
         let (kind, from, reason) = (TransitionKind::Failover, self.record.master.clone(), String::new());
         self.record.epoch = epoch;
-        self.record.transition = Some(Pending { epoch, kind, from, to: name(to), reason });
+        let phase = TransitionPhase::Promoting;
+        self.record.transition = Some(Pending { epoch, kind, from, to: name(to), phase, reason });
     }
 
     fn replicas_lose(&mut self, i: usize) {

@@ -6,13 +6,13 @@ use std::time::Duration;
 use super::{
     election::{self, Election, elect},
     memory::serving_master,
-    observation::Observation,
+    observation::{Moment, Observation},
     shepherd,
     steps::{Plan, Step, Topic},
     suspicion::{Fate, Verdict, fate, hears, verdict},
 };
 use crate::{
-    api::{RequestKind, TransitionKind},
+    api::{RequestKind, TransitionKind, TransitionPhase},
     redis::{Info, MAX_LAG},
 };
 
@@ -64,7 +64,51 @@ fn hung(o: &Observation, lost: &str, words: &str, p: &mut Plan) {
         look_at_others(o, lost, p);
         return p.wait(Topic::Quorum, format!("{lost} has hung ({words}), and {missing}"));
     }
-    p.steps.push(Step::Kill { member: lost.to_owned(), reason: words.to_owned() });
+    // who served alone, or is a target that was perhaps promoted, is ended first: then it is known what is left
+    if o.record.transition.is_some() || o.record.fence == 0 {
+        return p.steps.push(Step::Kill { member: lost.to_owned(), reason: words.to_owned() });
+    }
+    if cut_off_since(o, lost, "has hung", p).is_none() {
+        return p.wait(Topic::Fence, format!("{lost} has hung: {words}"));
+    }
+    choose(o, Some(lost), o.record.master.clone(), TransitionKind::Failover, &format!("{lost}: {words}"), p);
+}
+
+/// Is it certain that the process of `former`, which had hung when another was chosen, takes no more writes? Otherwise does
+/// what it takes. (If it goes on, it is demoted like every rival.)
+///
+/// Its pod is deleted when the Service has been moved: that changes the Service's endpoints too, and of the second of two changes
+/// kube-proxy hears a second later.
+pub(super) fn is_over(o: &Observation, former: &str, routed: bool, p: &mut Plan) -> bool {
+    let goes_on = |m| matches!(verdict(o, m), Verdict::Alive(i) if o.is_recorded_process(former, i));
+    if forced(o) || o.members.get(former).is_some_and(goes_on) {
+        return true;
+    }
+    match fate(o, former) {
+        Fate::Gone(_) => true,
+        Fate::Unreachable(words) => is_fenced(o, former, &words, p),
+        Fate::Unsure(words) => {
+            p.wait(Topic::Suspicion, format!("{former} is silent: {words}"));
+            false
+        }
+        Fate::Hung(words) => {
+            let pod = o.members.get(former).and_then(|m| m.pod.as_ref());
+            match pod.map(|pod| o.memory.killed.get(&pod.uid)) {
+                Some(Some(at)) if o.now < *at + KILL_PATIENCE => {
+                    p.due = Some(*at + KILL_PATIENCE);
+                    p.wait(Topic::Fence, format!("{former} has hung and is being ended: {words}"));
+                    false
+                }
+                Some(None) => {
+                    if routed {
+                        p.steps.push(Step::Kill { member: former.to_owned(), reason: words });
+                    }
+                    false
+                }
+                _ => is_fenced(o, former, &format!("{words}, and it could not be ended"), p),
+            }
+        }
+    }
 }
 
 /// Cuts it off from every replica that can be reached, and waits until it refuses writes for want of them.
@@ -91,25 +135,38 @@ fn unreachable(o: &Observation, lost: &str, words: &str, p: &mut Plan) {
         look_at_others(o, lost, p);
         return p.wait(Topic::Quorum, format!("{lost} cannot be reached ({words}), and {missing}"));
     }
-    let mut since = Duration::ZERO;
-    let mut thawed = false;
-    for (name, info) in &others {
+    if is_fenced(o, lost, words, p) {
+        elect_another(o, lost, words, p);
+    }
+}
+
+/// Has it been cut off from its replicas for so long that it refuses writes?
+fn is_fenced(o: &Observation, lost: &str, words: &str, p: &mut Plan) -> bool {
+    let since = cut_off_since(o, lost, "cannot be reached", p);
+    if since.is_some_and(|since| o.now >= since + FENCE || forced(o)) {
+        return true;
+    }
+    p.due = since.map(|since| since + FENCE);
+    let text = format!("{lost} cannot be reached ({words}); waiting until it refuses writes for want of replicas");
+    p.wait(Topic::Fence, text);
+    false
+}
+
+/// Since when no replica that answers has followed it; makes those leave that do.
+fn cut_off_since(o: &Observation, lost: &str, why: &str, p: &mut Plan) -> Option<Moment> {
+    let mut since = Some(Duration::ZERO);
+    for (name, info) in alive(o, lost) {
         match o.memory.frozen_since(name, info).filter(|_| info.follows_nobody()) {
-            Some(at) => since = since.max(at),
+            Some(at) => since = since.map(|since| since.max(at)),
             None if info.is_master() => {} // a rival; it is disarmed before the election
             None => {
-                thawed = true;
-                let reason = format!("{lost} cannot be reached, and must not find a replica");
-                p.steps.push(Step::Detach { member: (*name).to_owned(), reason });
+                since = None;
+                let reason = format!("{lost} {why}, and must not find a replica");
+                p.steps.push(Step::Detach { member: name.to_owned(), reason });
             }
         }
     }
-    if thawed || (o.now < since + FENCE && !forced) {
-        p.due = (!thawed).then_some(since + FENCE);
-        let text = format!("{lost} cannot be reached ({words}); waiting until it refuses writes for want of replicas");
-        return p.wait(Topic::Fence, text);
-    }
-    elect_another(o, lost, words, p);
+    since
 }
 
 /// Nobody accepts writes: choose somebody. The process of `lost` takes no more.
@@ -136,7 +193,8 @@ pub(super) fn choose(
     match elect(o, lost) {
         Election::Elected { to, fence, note } => {
             let reason = if note.is_empty() { reason.to_owned() } else { format!("{reason}; {note}") };
-            p.steps.push(Step::Begin { epoch: o.record.epoch.saturating_add(1), kind, from, to, reason, fence });
+            let epoch = o.record.epoch.saturating_add(1);
+            p.steps.push(Step::Begin { epoch, kind, from, to, phase: phase(o, lost), reason, fence });
         }
         Election::Wait(words) => {
             look_at_others(o, lost.unwrap_or_default(), p);
@@ -146,6 +204,16 @@ pub(super) fn choose(
             look_at_others(o, lost.unwrap_or_default(), p);
             p.wait(Topic::Quorum, format!("{reason}, and {words}"));
         }
+    }
+}
+
+/// Does a process that has hung have to be ended before the next is promoted? That of `lost`, or of the master before it, if
+/// `lost` was to follow it.
+fn phase(o: &Observation, lost: Option<&str>) -> TransitionPhase {
+    match (&o.record.transition, lost) {
+        (Some(t), _) => t.phase,
+        (None, Some(lost)) if matches!(fate(o, lost), Fate::Hung(_)) && !forced(o) => TransitionPhase::Ending,
+        _ => TransitionPhase::Promoting,
     }
 }
 

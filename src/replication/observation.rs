@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, net::IpAddr, time::Duration};
 
 use super::memory::Memory;
 use crate::{
-    api::{FailoverPolicy, Reason, RequestKind, TransitionKind},
+    api::{FailoverPolicy, Reason, RequestKind, TransitionKind, TransitionPhase},
     redis::Info,
 };
 
@@ -117,6 +117,8 @@ pub struct Pending {
     pub from: Option<String>,
     /// The master after it.
     pub to: String,
+    /// Whether the master before it was known to take no more writes when this was recorded.
+    pub phase: TransitionPhase,
     /// The evidence, in words.
     pub reason: String,
 }

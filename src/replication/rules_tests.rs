@@ -12,7 +12,7 @@ use super::{
     verdict,
 };
 use crate::{
-    api::{RequestKind, TransitionKind},
+    api::{RequestKind, TransitionKind, TransitionPhase},
     redis::{FollowState, MasterSide, Role},
 };
 
@@ -133,16 +133,73 @@ fn a_master_that_served_alone_is_waited_for_rather_than_its_former_replicas() {
     assert_eq!(begins(&o).unwrap().1, name(0));
 }
 
+/// `shop-0` has hung, and nobody follows it any more.
+fn hung_and_cut_off() -> Observation {
+    let mut o = healthy(3);
+    o.hang(0, 5 * SECOND);
+    let mut o = o.remembered(2 * SECOND);
+    let detached: Vec<_> = steps(&o).into_iter().map(|s| matches!(s, Step::Detach { .. })).collect();
+    assert_eq!(detached, [true, true]);
+    (1..3).for_each(|i| o.detach(i));
+    o.remembered(Duration::ZERO)
+}
+
 #[test]
 fn a_hung_master_is_ended_and_not_overtaken() {
+    let mut o = hung_and_cut_off();
+    assert!(
+        matches!(steps(&o).as_slice(), [Step::Begin { phase: TransitionPhase::Ending, to, .. }] if *to == name(1)),
+        "{:?}",
+        plan(&o)
+    );
+    o.fail_over(1);
+    o.record.transition.as_mut().unwrap().phase = TransitionPhase::Ending;
+    assert_eq!(steps(&o), vec![Step::Route { to: name(1) }], "the Service before the pod");
+    o.route = Some(Some(name(1)));
+    assert!(matches!(steps(&o).as_slice(), [Step::Kill { member, .. }] if *member == name(0)), "{:?}", plan(&o));
+    o.memory.killed.insert("uid-0".into(), o.now);
+    assert_eq!(steps(&o), vec![], "until its end is seen");
+    assert!(waits(&o, Topic::Fence).contains("is being ended"));
+
+    let promotes =
+        |o: &Observation| matches!(steps(o).as_slice(), [Step::Promote { member, .. }] if *member == name(1));
+    let mut dead = o.clone();
+    dead.kill(0);
+    assert!(promotes(&dead), "{:?}", plan(&dead));
+
+    let cannot = o.clone().remembered(7 * SECOND);
+    assert!(promotes(&cannot), "it could not be ended, and has been cut off for long: {:?}", plan(&cannot));
+    let mut late = cannot;
+    late.memory.frozen.get_mut(&name(2)).unwrap().since = late.now;
+    assert_eq!(steps(&late), vec![], "it may have found a replica until now");
+    assert!(waits(&late, Topic::Fence).contains("could not be ended"));
+}
+
+/// One that had hung goes on before it is ended: it is no master any more.
+#[test]
+fn a_hung_master_that_goes_on_is_demoted() {
+    let mut o = hung_and_cut_off();
+    o.fail_over(1);
+    o.record.transition.as_mut().unwrap().phase = TransitionPhase::Ending;
+    o.member(0).server.silent_since = None;
+    let mut o = o.remembered(Duration::ZERO);
+    assert!(matches!(steps(&o).as_slice(), [Step::Freeze { member, .. }] if *member == name(0)), "{:?}", plan(&o));
+    o.detach(0);
+    assert!(
+        steps(&o).iter().any(|s| matches!(s, Step::Promote { member, .. } if *member == name(1))),
+        "{:?}",
+        plan(&o)
+    );
+}
+
+/// What a master had that served alone is nowhere else; it is not given up before it is known to be gone.
+#[test]
+fn a_hung_master_that_served_alone_is_ended_first() {
     let mut o = healthy(3);
+    o.record.fence = 0;
     o.hang(0, 5 * SECOND);
     let o = o.remembered(2 * SECOND);
     assert!(matches!(steps(&o).as_slice(), [Step::Kill { member, .. }] if *member == name(0)), "{:?}", plan(&o));
-    let mut ending = o.clone();
-    ending.memory.killed.insert("uid-0".into(), o.now);
-    assert_eq!(steps(&ending), vec![], "until its end is seen");
-    assert!(waits(&ending, Topic::Fence).contains("is being ended"));
 }
 
 #[test]

@@ -4,7 +4,7 @@ use super::{
     observation::{Moment, RoleLabel},
     promises::Promises,
 };
-use crate::api::{Outcome, RequestKind, TransitionKind};
+use crate::api::{Outcome, RequestKind, TransitionKind, TransitionPhase};
 
 /// What may be done now, and what is being waited for.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -30,6 +30,8 @@ pub enum Step {
         from: Option<String>,
         /// The master to be.
         to: String,
+        /// Whether the process of `from` has to be ended first.
+        phase: TransitionPhase,
         /// The evidence, in words.
         reason: String,
         /// The `min-replicas-to-write` that it is promoted with.

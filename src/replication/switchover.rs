@@ -9,7 +9,7 @@ use super::{
     steps::{Answer, Plan, Step, Topic},
 };
 use crate::{
-    api::{RequestKind, TransitionKind},
+    api::{RequestKind, TransitionKind, TransitionPhase},
     redis::Info,
 };
 
@@ -107,6 +107,7 @@ fn begin(o: &Observation, master: &str, truth: &Info, reason: &str, to: Option<&
         kind: TransitionKind::Switchover,
         from: Some(master.to_owned()),
         to: target.to_owned(),
+        phase: TransitionPhase::Promoting,
         reason: format!("{master}: {reason}"),
         // if it is abandoned, the old master goes on with the fence that it has
         fence: fence_at_promotion(o, target).min(o.record.fence),

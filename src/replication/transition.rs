@@ -11,7 +11,7 @@ use super::{
     suspicion::{Fate, Verdict, fate, verdict},
 };
 use crate::{
-    api::{Outcome, RequestKind, TransitionKind},
+    api::{Outcome, RequestKind, TransitionKind, TransitionPhase},
     redis::Info,
 };
 
@@ -61,10 +61,15 @@ fn answer_request(o: &Observation, t: &Pending, p: &mut Plan) {
 /// Nobody else may accept writes when the target begins to. The Service is moved at the same time: until kube-proxy has
 /// heard of it, the target has long been promoted.
 fn promote(o: &Observation, t: &Pending, p: &mut Plan) {
-    if !shepherd::disarm_rivals(o, Some(&t.to), p) {
-        p.steps.push(Step::Promote { member: t.to.clone(), min_replicas: o.record.fence });
-        shepherd::route(o, &t.to, p);
+    if shepherd::disarm_rivals(o, Some(&t.to), p) {
+        return;
     }
+    let routed = o.route.as_ref().is_none_or(|to| to.as_ref() == Some(&t.to));
+    let former = t.from.as_ref().filter(|_| t.phase == TransitionPhase::Ending);
+    if former.is_none_or(|former| lost::is_over(o, former, routed, p)) {
+        p.steps.push(Step::Promote { member: t.to.clone(), min_replicas: o.record.fence });
+    }
+    shepherd::route(o, &t.to, p);
 }
 
 /// Writes are held on the old master, the target receives the last of them, the old is demoted, the target promoted.

@@ -4,7 +4,10 @@ use std::{collections::BTreeMap, time::Duration};
 
 use proptest::prelude::*;
 use redis_replication_operator::{
-    api::{FailoverPolicy, Outcome, RequestKind, TransitionKind},
+    api::{
+        FailoverPolicy, Outcome, RequestKind, TransitionKind,
+        TransitionPhase::{Ending, Promoting},
+    },
     redis::{FollowState, Info, MasterSide, MemoryUse, NOBODY, ReplicaSide, Role, SlaveState},
     replication::{
         Contact, Former, HOLD, Hold, Member, Memory, Moment, Observation, Pending, Pod, Record, Recorded, Request,
@@ -174,6 +177,7 @@ fn record() -> impl Strategy<Value = Record> {
                 kind,
                 from: from.map(str::to_owned),
                 to: to.into(),
+                phase: if kind == TransitionKind::Failover && fence > 0 { Ending } else { Promoting },
                 reason: "as recorded".into(),
             }),
         },
@@ -249,9 +253,9 @@ fn check(o: &Observation) -> Vec<Step> {
 fn note(steps: &[Step], o: &Observation, record: &mut Record, memory: &mut Memory) {
     for step in steps {
         match step {
-            Step::Begin { epoch, kind, from, to, reason, fence } => {
-                let pending =
-                    Pending { epoch: *epoch, kind: *kind, from: from.clone(), to: to.clone(), reason: reason.clone() };
+            Step::Begin { epoch, kind, from, to, phase, reason, fence } => {
+                let (from, reason) = (from.clone(), reason.clone());
+                let pending = Pending { epoch: *epoch, kind: *kind, from, to: to.clone(), phase: *phase, reason };
                 (record.epoch, record.fence, record.transition) = (*epoch, *fence, Some(pending));
                 let run_id = o.members[to].server.info.as_ref().map(|(_, i)| i.run_id.clone());
                 let uid = o.members[to].pod.as_ref().map(|p| p.uid.clone());

@@ -3,7 +3,10 @@
 use std::time::Duration;
 
 use redis_replication_operator::{
-    api::FailoverPolicy::{Availability, Consistency},
+    api::{
+        FailoverPolicy::{Availability, Consistency},
+        TransitionPhase,
+    },
     redis::{ReplicaSide, Role},
     replication::{Contact, Frozen, Hold, Observation, Settings, Step},
 };
@@ -194,6 +197,27 @@ fn a_resumed_master_acknowledges_what_had_been_sent_to_it_and_no_more() {
         self::history(true, &[&queued, &FAILOVER]).run(Tampering { ends_early: true, ..Tampering::default() });
     assert_eq!(world.facts.confirmed, before.facts.confirmed, "WAIT confirmed none of them");
     assert_eq!(history.run(Tampering::default()).0, None, "and afterwards all is well");
+}
+
+/// One that has hung and whose host is well is ended before another is promoted: it does not go on, and acknowledges nothing.
+#[test]
+fn without_the_wait_for_the_end_of_a_hung_process() {
+    fn facts(o: &mut Observation) {
+        if let Some(t) = &mut o.record.transition {
+            t.phase = TransitionPhase::Promoting;
+        }
+    }
+    let hang = [Stop { member: 0 }, WriteTo { member: 0, wait: true }, Later { ms: 3000 }, ROUND, Later { ms: 3000 }];
+    let go_on = [Continue { member: 0 }, Later { ms: 300 }, ReceiveAll];
+    let history = history(true, &[&hang, &[ROUND; 8], &[Kubelet, Later { ms: 300 }], &[ROUND; 8], &go_on]);
+    let buffered = |tampering| {
+        let (broken, world) = history.run(Tampering { ends_early: true, ..tampering });
+        assert_eq!(broken, None);
+        assert_eq!(world.facts.promoted.len(), 2, "another is promoted:\n{}", history.tell(tampering));
+        world.facts.buffered
+    };
+    assert_eq!(buffered(Tampering::default()), 0);
+    assert_eq!(buffered(Tampering { facts, ..Tampering::default() }), 1, "the write is acknowledged, and lost");
 }
 
 /// An operator that was stopped between the look at its lease and its commands, for longer than a whole failover takes,

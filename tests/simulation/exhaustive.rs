@@ -89,7 +89,7 @@ fn key(w: &World) -> u64 {
     (&r.master, r.fence, r.wait_replicas).hash(&mut h);
     (r.replication_id.as_ref().map(|i| names.of(i)), r.previous_replication_id.as_ref().map(|i| names.of(i)))
         .hash(&mut h);
-    r.transition.as_ref().map(|t| (t.kind, &t.from, &t.to)).hash(&mut h);
+    r.transition.as_ref().map(|t| (t.kind, &t.from, &t.to, t.phase)).hash(&mut h);
     for (n, m) in &r.members {
         (n, m.run_id.as_ref().map(|i| names.of(i)), &m.uid).hash(&mut h);
     }

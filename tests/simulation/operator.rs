@@ -118,7 +118,7 @@ impl World {
         let (now, late) = (moment(self.fleet.now), self.late);
         match step {
             Step::Look { members } => members.iter().for_each(|m| self.poll(super::world::index(m), true)),
-            Step::Begin { epoch, kind, from, to, reason, fence } => {
+            Step::Begin { epoch, kind, from, to, phase, reason, fence } => {
                 let mut next = o.clone();
                 next.record.epoch = *epoch;
                 let (kind, from, to, reason) = (*kind, from.clone(), to.clone(), reason.clone());
@@ -132,7 +132,8 @@ impl World {
                     let uid = member.pod.as_ref().map(|p| p.uid.clone());
                     next.record.members.insert(to.clone(), Recorded { run_id: Some(info.run_id.clone()), uid });
                 }
-                next.record.transition = Some(Pending { epoch: *epoch, kind, from, to: to.clone(), reason });
+                next.record.transition =
+                    Some(Pending { epoch: *epoch, kind, from, to: to.clone(), phase: *phase, reason });
                 if self.write(&next) {
                     self.check_begin(o, kind, &to);
                 }

@@ -5,7 +5,7 @@ use rstest::rstest;
 
 use super::*;
 use crate::{
-    api::{RedisReplicationStatus, RequestKind},
+    api::{RedisReplicationStatus, RequestKind, TransitionPhase},
     redis::{FollowState, MemoryUse, Role},
     replication::{
         Contact, Pending, Request,
@@ -230,7 +230,7 @@ fn counts_begin_at_zero() {
 })]
 #[case::of_the_one_that_was_chosen(TransitionKind::Failover, "ProcessEnded", |o: &mut Observation| {
     let kind = TransitionKind::Failover;
-    let pending = Pending { epoch: 2, kind, from: Some(name(0)), to: name(1), reason: String::new() };
+    let pending = Pending { epoch: 2, kind, from: Some(name(0)), to: name(1), phase: TransitionPhase::Promoting, reason: String::new() };
     o.record.transition = Some(pending);
     o.members.get_mut("shop-1").unwrap().server.contact = Contact::Refused { since: NOW };
 })]
