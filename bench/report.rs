@@ -141,7 +141,7 @@ const BOUNDS: &str = "
 - *force delete*: the slices' controller takes the address of the deleted pod away, and kube-proxy waits a second between two
   syncs. Without a selector there is one change instead of two: see `services.masterRouting`.
 - *hung process*: `unresponsiveAfter` (5 s), counted from the first unanswered question, one every 100 ms; then the kubelet has to
-  end the process. That its pod is being deleted changes its slice, so kube-proxy's second counts here too.
+  end the process. The Service has been moved by then.
 - *node cut off, node killed*: 1.3 s without a word until the replicas count as having lost it as well (`unreachableAfter`, 1 s, has
   passed by then), and 4 s in which a master that lives on stops taking writes.
 - *master and operator*: the lease of the operator that is gone has to expire, 5 s after its last renewal.
