@@ -15,7 +15,6 @@ use redis::{
     AsyncConnectionConfig, Client, ConnectionAddr, ErrorKind, IntoConnectionInfo, RedisConnectionInfo, RedisError,
     aio::MultiplexedConnection, io::tcp::TcpSettings,
 };
-
 use tokio::time::timeout;
 
 use super::DrillError;

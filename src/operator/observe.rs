@@ -272,7 +272,7 @@ impl Observer {
 
     /// The master Service's selector; empty if it has none.
     pub fn master_selector(&self) -> BTreeMap<String, String> {
-        self.master_service().and_then(|s| s.spec.as_ref()?.selector.clone()).unwrap_or_default()
+        self.master_service().map(|service| selector(&service)).unwrap_or_default()
     }
 
     fn forget_old_writes(&mut self) {
@@ -283,11 +283,11 @@ impl Observer {
 
     /// The pod that the master Service leads to.
     fn route(&self, slices: &[Arc<EndpointSlice>]) -> Option<Option<String>> {
-        self.master_service()?;
+        let service = self.master_service()?;
         if let Some((_, to)) = &self.routed {
             return Some(Some(to.clone()));
         }
-        let selector = self.master_selector();
+        let selector = selector(&service);
         let own = slices::own(slices, &self.key.name);
         Some(match self.routing {
             // anything beside the pod's name is not ours
@@ -393,6 +393,10 @@ fn request(resource: &RedisReplication) -> Option<Request> {
 }
 
 /// The decisions that the status has recorded.
+fn selector(service: &Service) -> BTreeMap<String, String> {
+    service.spec.as_ref().and_then(|s| s.selector.clone()).unwrap_or_default()
+}
+
 fn record(resource: &RedisReplication) -> Record {
     let Some(status) = &resource.status else { return Record::default() };
     let members = status.members.iter().filter(|m| m.enrolled);

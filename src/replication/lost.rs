@@ -43,14 +43,10 @@ pub(super) fn lost(o: &Observation, lost: &str, p: &mut Plan) {
 /// Ends a hung process. It cannot be relied on to stay hung: when it goes on, it first acknowledges what had been sent to
 /// it, before it notices that its replicas are gone.
 fn hung(o: &Observation, lost: &str, words: &str, p: &mut Plan) {
-    let Some(pod) = o.members.get(lost).and_then(|m| m.pod.as_ref()) else { return unreachable(o, lost, words, p) };
-    if let Some(at) = o.memory.killed.get(&pod.uid) {
-        if o.now >= *at + KILL_PATIENCE {
-            return unreachable(o, lost, &format!("{words}, and it could not be ended"), p);
-        }
-        look_at_others(o, lost, p);
-        p.due = Some(*at + KILL_PATIENCE);
-        return p.wait(Topic::Fence, format!("{lost} has hung and is being ended: {words}"));
+    match end_of(o, lost, words, p) {
+        End::NotBegun => {}
+        End::UnderWay => return look_at_others(o, lost, p),
+        End::Impossible => return unreachable(o, lost, &format!("{words}, and it could not be ended"), p),
     }
     let others = alive(o, lost);
     if let Some(name) = who_hears(o, lost, &others) {
@@ -91,23 +87,37 @@ pub(super) fn is_over(o: &Observation, former: &str, routed: bool, p: &mut Plan)
             p.wait(Topic::Suspicion, format!("{former} is silent: {words}"));
             false
         }
-        Fate::Hung(words) => {
-            let pod = o.members.get(former).and_then(|m| m.pod.as_ref());
-            match pod.map(|pod| o.memory.killed.get(&pod.uid)) {
-                Some(Some(at)) if o.now < *at + KILL_PATIENCE => {
-                    p.due = Some(*at + KILL_PATIENCE);
-                    p.wait(Topic::Fence, format!("{former} has hung and is being ended: {words}"));
-                    false
+        Fate::Hung(words) => match end_of(o, former, &words, p) {
+            End::NotBegun => {
+                if routed {
+                    p.steps.push(Step::Kill { member: former.to_owned(), reason: words });
                 }
-                Some(None) => {
-                    if routed {
-                        p.steps.push(Step::Kill { member: former.to_owned(), reason: words });
-                    }
-                    false
-                }
-                _ => is_fenced(o, former, &format!("{words}, and it could not be ended"), p),
+                false
             }
+            End::UnderWay => false,
+            End::Impossible => is_fenced(o, former, &format!("{words}, and it could not be ended"), p),
+        },
+    }
+}
+
+/// How far it is with the ending of a hung process.
+enum End {
+    NotBegun,
+    UnderWay,
+    Impossible,
+}
+
+/// Says so while it is under way.
+fn end_of(o: &Observation, hung: &str, words: &str, p: &mut Plan) -> End {
+    let Some(pod) = o.members.get(hung).and_then(|m| m.pod.as_ref()) else { return End::Impossible };
+    match o.memory.killed.get(&pod.uid).map(|at| *at + KILL_PATIENCE) {
+        None => End::NotBegun,
+        Some(until) if o.now < until => {
+            p.due = Some(until);
+            p.wait(Topic::Fence, format!("{hung} has hung and is being ended: {words}"));
+            End::UnderWay
         }
+        Some(_) => End::Impossible,
     }
 }
 

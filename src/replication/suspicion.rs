@@ -6,7 +6,7 @@ use super::observation::{Contact, Former, Member, Observation};
 use crate::redis::{FollowState, Info};
 
 /// An open connection on which nothing was answered for so long is silence: no command is sent to such a member, and it
-/// counts nowhere. Questions are asked four times a second.
+/// counts nowhere. Questions are asked ten times a second.
 pub const SILENT_AFTER: Duration = Duration::from_secs(1);
 
 /// A replica that hears its master sees its offset move every second (`repl-ping-replica-period 1`, on a timer of 100 ms), and
