@@ -9,33 +9,35 @@ impl Fleet {
     /// What each process is told of ended connections, as far as the network and the process let it.
     pub fn settle(&mut self) {
         for m in 0..self.hosts.len() {
-            let Some(master) = self.redis(m).filter(|r| !r.stopped) else { continue };
-            let holds = |a: &Attached| {
+            let Some(master) = self.redis(m) else { continue };
+            let ends = |a: &Attached| {
                 let conn = match self.redis(a.replica).map(Redis::link) {
                     Some(Link::Receiving { conn, .. } | Link::Loading { conn, .. } | Link::Online { conn, .. }) => {
                         Some(*conn)
                     }
                     _ => None,
                 };
-                conn == Some(a.conn) || !self.path(a.replica, m)
+                conn != Some(a.conn) && self.path(a.replica, m)
             };
-            let kept: Vec<_> = master.attached.iter().filter(|a| holds(a)).cloned().collect();
+            let ended: Vec<_> = master.attached.iter().filter(|a| a.ended || ends(a)).map(|a| a.conn).collect();
             let now = self.now;
-            if let Some(master) = self.redis_mut(m)
-                && kept.len() < master.attached.len()
-            {
-                master.attached = kept;
-                master.count_good(now);
+            if let Some(master) = self.redis_mut(m).filter(|_| !ended.is_empty()) {
+                if master.stopped {
+                    master.attached.iter_mut().for_each(|a| a.ended |= ended.contains(&a.conn));
+                } else {
+                    master.attached.retain(|a| !ended.contains(&a.conn));
+                    master.count_good(now);
+                }
             }
         }
     }
 
-    /// SIGCONT. What lies in the socket buffers is answered before anything is noticed; returns those writes that were
-    /// taken, with their offsets.
+    /// SIGCONT. What lies in the socket buffers is answered before anything is noticed, and an acknowledgement that is read
+    /// late counts from then on; returns those writes that were taken, with their offsets.
     pub fn resume(&mut self, i: usize) -> Vec<(u8, u64)> {
         let now = self.now;
         let Some(redis) = self.redis_mut(i).filter(|r| r.stopped) else { return Vec::new() };
-        redis.stopped = false;
+        (redis.stopped, redis.resumed_at) = (false, Some(now));
         let mut taken = Vec::new();
         for write in std::mem::take(&mut redis.queue) {
             if let Ok(offset) = self.write(i, write) {
@@ -49,10 +51,7 @@ impl Fleet {
                 }
             }
         }
-        self.settle();
-        if let Some(redis) = self.redis_mut(i) {
-            redis.count_good(now); // its cron is overdue
-        }
+        self.settle(); // the others are counted by its cron, up to a second later: it counts loops, not seconds
         taken
     }
 

@@ -31,7 +31,7 @@ impl World {
     pub fn resume(&mut self, host: usize) {
         for (write, offset) in self.fleet.resume(host) {
             let wait = self.queued_waits.contains(&write);
-            self.accepted(host, write, offset, wait, true);
+            self.accepted(host, write, offset, wait);
         }
         self.deliver();
     }

@@ -69,7 +69,8 @@ fn key(w: &World) -> u64 {
         r.backlog.as_ref().map(|b| b.start).hash(&mut h);
         r.held_until.map(|until| until.saturating_sub(now)).hash(&mut h);
         for a in &r.attached {
-            (a.replica, names.of(&a.conn), a.online, a.acked, ms(a.acked_at / 1000 * 1000), a.unread).hash(&mut h);
+            (a.replica, names.of(&a.conn), a.online, a.acked, ms(a.acked_at / 1000 * 1000), a.unread, a.ended)
+                .hash(&mut h);
         }
         if let Role::Replica { of, cached, link } = &r.role {
             (of, cached).hash(&mut h);

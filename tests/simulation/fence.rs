@@ -13,8 +13,8 @@ const PAIRS: u64 = 12;
 /// What the machine may add: a cron is late, a thread sleeps.
 const NOISE: Time = 300;
 
-/// When the simulated master last took a write, counted from the moment when its replica fell silent.
-fn simulated(master_cron: Time, replica_cron: Time, silent_at: Time) -> Time {
+/// A simulated master and its replica, a moment after they have settled.
+fn pair(master_cron: Time, replica_cron: Time, after: Time) -> Fleet {
     let mut f = Fleet::new(2, 100, false);
     (f.hosts[0].cron, f.hosts[1].cron) = (master_cron, replica_cron);
     (0..2).for_each(|i| f.start(i));
@@ -23,14 +23,25 @@ fn simulated(master_cron: Time, replica_cron: Time, silent_at: Time) -> Time {
     (master.min_replicas, master.max_lag) = (1, LAG);
     f.follow(1, Some(0));
     (0..4).for_each(|_| f.receive(1, 100));
-    f.advance(3000 + silent_at);
-    f.redis_mut(1).unwrap().stopped = true;
+    f.advance(3000 + after);
+    f
+}
+
+/// When it takes its last write, from now.
+fn last_write(f: &mut Fleet) -> Time {
     let from = f.now;
     while f.write(0, 0).is_ok() {
         assert!(f.now < from + 10_000, "it takes writes for ever");
         f.advance(10);
     }
     f.now - from
+}
+
+/// When the simulated master last took a write, counted from the moment when its replica fell silent.
+fn simulated(master_cron: Time, replica_cron: Time, silent_at: Time) -> Time {
+    let mut f = pair(master_cron, replica_cron, silent_at);
+    f.redis_mut(1).unwrap().stopped = true;
+    last_write(&mut f)
 }
 
 /// Makes one the master of the other, and waits until it takes writes.
@@ -44,8 +55,8 @@ fn attach(master: &mut Server, replica: &mut Server) {
     }
 }
 
-/// The same with real servers.
-fn measured(pair: u64) -> Time {
+/// Real ones, in one of several phases to each other.
+fn real_pair(pair: u64) -> (Server, Server) {
     let arguments = format!("--min-replicas-to-write 1 --min-replicas-max-lag {LAG}");
     let arguments: Vec<_> = arguments.split(' ').collect();
     let mut master = Server::new(&arguments);
@@ -53,18 +64,43 @@ fn measured(pair: u64) -> Time {
     let mut replica = Server::new(&[]);
     attach(&mut master, &mut replica);
     thread::sleep(Duration::from_millis(1000 + pair * 370 % 1000));
-    replica.signal("STOP");
-    let stopped = Instant::now();
+    (master, replica)
+}
+
+fn last_real_write(master: &mut Server) -> Time {
+    let from = Instant::now();
     let mut last = Duration::ZERO;
-    while stopped.elapsed() < Duration::from_millis(LAG * 1000 + 2500) {
+    while from.elapsed() < Duration::from_millis(LAG * 1000 + 2500) {
         match master.write("k") {
-            Ok(()) => last = stopped.elapsed(),
+            Ok(()) => last = from.elapsed(),
             Err(code) => assert_eq!(code, "NOREPLICAS"),
         }
         thread::sleep(Duration::from_millis(5));
     }
-    replica.signal("CONT");
     last.as_millis().try_into().unwrap()
+}
+
+/// The same as `simulated` with real servers.
+fn measured(pair: u64) -> Time {
+    let (mut master, replica) = real_pair(pair);
+    replica.signal("STOP");
+    let last = last_real_write(&mut master);
+    replica.signal("CONT");
+    last
+}
+
+fn side_by_side(measure: impl Fn(u64) -> Time + Sync) -> Vec<Time> {
+    thread::scope(|scope| {
+        let pairs: Vec<_> = (0..PAIRS)
+            .map(|pair| {
+                scope.spawn({
+                    let measure = &measure;
+                    move || measure(pair)
+                })
+            })
+            .collect();
+        pairs.into_iter().map(|p| p.join().unwrap()).collect()
+    })
 }
 
 /// The latest and the earliest of all phases.
@@ -79,13 +115,52 @@ fn a_master_whose_replicas_fall_silent_takes_writes_for_less_than_its_lag_and_tw
     let (earliest, latest) = bounds();
     assert!(latest <= LAG * 1000 + 2000, "the fence of failover.md would be too short: {latest} ms");
     assert!(latest > LAG * 1000 + 1500, "{latest} ms: the phases of the crons must matter");
-    let measured: Vec<Time> = thread::scope(|scope| {
-        let pairs: Vec<_> = (0..PAIRS).map(|pair| scope.spawn(move || measured(pair))).collect();
-        pairs.into_iter().map(|p| p.join().unwrap()).collect()
-    });
+    let measured = side_by_side(measured);
     println!("last write after {measured:?} ms; simulated {earliest} to {latest} ms");
     for ms in measured {
         assert!(ms + NOISE >= earliest && ms <= latest + NOISE, "{ms} ms, expected {earliest} to {latest} ms");
+    }
+}
+
+/// A master is stopped, its replica falls silent, and the master goes on: for how long does it take writes from then on?
+/// `heard`: what the replica said meanwhile lies in its socket.
+fn resumed(heard: bool) -> Time {
+    let phases = || (0..1000).step_by(90);
+    let of = |(m, r, s)| {
+        let mut f = pair(m, r, s);
+        f.redis_mut(0).unwrap().stopped = true;
+        f.advance(if heard { 1500 } else { 0 });
+        f.redis_mut(1).unwrap().stopped = true;
+        f.advance(LAG * 1000 + 3000);
+        f.resume(0);
+        last_write(&mut f)
+    };
+    phases().flat_map(|m| phases().flat_map(move |r| phases().map(move |s| of((m, r, s))))).max().unwrap()
+}
+
+/// The same with real servers.
+fn resumed_for_real(pair: u64, heard: bool) -> Time {
+    let (mut master, replica) = real_pair(pair);
+    master.signal("STOP");
+    thread::sleep(Duration::from_millis(if heard { 1500 } else { 0 }));
+    replica.signal("STOP");
+    thread::sleep(Duration::from_millis(LAG * 1000 + 3000));
+    master.signal("CONT");
+    let last = last_real_write(&mut master);
+    replica.signal("CONT");
+    last
+}
+
+#[test]
+fn a_stopped_master_that_goes_on_counts_for_a_while_on_what_its_replicas_had_said() {
+    for heard in [false, true] {
+        let bound = if heard { LAG * 1000 + 2000 } else { 1000 };
+        let simulated = resumed(heard);
+        assert!(simulated <= bound && simulated > bound - 500, "{simulated} ms");
+        let measured = side_by_side(|pair| resumed_for_real(pair, heard));
+        println!("heard {heard}: last write after {measured:?} ms; simulated up to {simulated} ms");
+        assert!(measured.iter().all(|ms| *ms <= bound + NOISE), "{measured:?}");
+        assert!(measured.iter().any(|ms| *ms > bound / 4), "nothing is taken: {measured:?}");
     }
 }
 

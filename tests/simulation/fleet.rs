@@ -260,7 +260,15 @@ impl Fleet {
             master.backlog = Some(Backlog { start: master.offset + 1, entries: Vec::new() });
         }
         let online = missing.is_some();
-        master.attached.push(Attached { replica: i, conn, online, acked: 0, acked_at: now, unread: None });
+        master.attached.push(Attached {
+            replica: i,
+            conn,
+            online,
+            acked: 0,
+            acked_at: now,
+            unread: None,
+            ended: false,
+        });
         let master_id = master.id;
         let link = if let Some(pipe) = missing {
             master.partial_syncs += 1;

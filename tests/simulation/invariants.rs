@@ -9,9 +9,13 @@ use redis_replication_operator::{
 };
 
 use super::{
-    redis::{Id, Writes},
-    world::{Waiting, World, index, name},
+    redis::{Id, Time, Writes},
+    world::{MAX_LAG, Waiting, World, index, name},
 };
+
+/// For how long a resumed process may count replicas that it has lost: an acknowledgement that lay in its socket buffer is good
+/// for the lag, in whole seconds, and its cron looks once a second. `fence.rs` measures it.
+const BELIEVES_FOR: Time = (MAX_LAG + 2) * 1000;
 
 /// An invariant that did not hold.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -44,8 +48,8 @@ pub struct Facts {
     pub full_syncs: u32,
     pub failovers: u32,
     pub switchovers: u32,
-    /// Writes that a process acknowledged from its socket buffers after it was resumed, though it was no longer master.
-    pub buffered: u32,
+    /// Writes that a process acknowledged soon after it was resumed, though it was no longer master.
+    pub belated: u32,
 }
 
 impl World {
@@ -173,6 +177,7 @@ impl World {
             if let Some(old) = self.fleet.redis(other)
                 && old.refuses(self.fleet.now).is_none()
                 && (self.consistent() || !self.has_company_out_of_reach(other))
+                && !self.is_belated(other)
             {
                 let words = format!("host {host} is promoted in epoch {epoch}, and host {other} still takes writes");
                 self.violated("I3", words);
@@ -203,24 +208,31 @@ impl World {
         }
     }
 
+    /// The replicas of a master that would acknowledge: their end of the connection is still there.
+    fn live_replicas(&self, master: usize) -> usize {
+        let Some(r) = self.fleet.redis(master) else { return 0 };
+        let live = r.attached.iter().filter(|a| {
+            let other = self.fleet.redis(a.replica);
+            other.is_some_and(|o| o.is_online() && o.follows() == Some(master)) && self.fleet.path(a.replica, master)
+        });
+        live.count()
+    }
+
+    /// The known exception: it was stopped, goes on, and counts on what its replicas had said before.
+    fn is_belated(&self, host: usize) -> bool {
+        let resumed = self.fleet.redis(host).and_then(|r| r.resumed_at);
+        resumed.is_some_and(|at| self.fleet.now < at + BELIEVES_FOR) && self.live_replicas(host) == 0
+    }
+
     /// **I6**, under Consistency: a process that is not the recorded master has fewer than k replicas to confirm a write.
-    /// What a resumed process finds in its socket buffers is the known exception.
-    pub fn check_write(&mut self, host: usize, write: u8, buffered: bool) {
+    pub fn check_write(&mut self, host: usize, write: u8) {
         let Some(r) = self.fleet.redis(host) else { return };
         let latest = self.facts.last.is_none_or(|last| last == (host, r.run));
         if latest {
             return;
         }
-        if buffered {
-            self.facts.buffered += 1;
-            return;
-        }
-        // replicas that would acknowledge: their end of the connection is still there
-        let live = r.attached.iter().filter(|a| {
-            let other = self.fleet.redis(a.replica);
-            other.is_some_and(|o| o.is_online() && o.follows() == Some(host)) && self.fleet.path(a.replica, host)
-        });
-        let (live, k) = (live.count(), self.record.wait_replicas.max(1));
+        self.facts.belated += u32::from(self.is_belated(host));
+        let (live, k) = (self.live_replicas(host), self.record.wait_replicas.max(1));
         if self.consistent() && live >= k {
             self.violated("I6", format!("host {host} is no master any more, takes {write}, and has {live} replicas"));
         }

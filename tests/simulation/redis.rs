@@ -79,6 +79,8 @@ pub struct Attached {
     pub acked_at: Time,
     /// An acknowledgement that lies in the socket buffer of a stopped process.
     pub unread: Option<u64>,
+    /// So does the end of the connection.
+    pub ended: bool,
 }
 
 /// A running process.
@@ -106,6 +108,8 @@ pub struct Redis {
     pub pings: bool,
     /// SIGSTOP.
     pub stopped: bool,
+    /// When it last went on after that.
+    pub resumed_at: Option<Time>,
     /// Writes in the socket buffers of a stopped process.
     pub queue: Vec<u8>,
     /// It is reading its data file.
@@ -150,6 +154,7 @@ impl Redis {
             held_until: None,
             pings: true,
             stopped: false,
+            resumed_at: None,
             queue: Vec::new(),
             loading: false,
             full_syncs: 0,

@@ -304,14 +304,14 @@ impl World {
         self.writes += 1;
         let write = self.writes;
         match self.fleet.write(host, write) {
-            Ok(offset) => self.accepted(host, write, offset, wait, false),
+            Ok(offset) => self.accepted(host, write, offset, wait),
             Err(Refusal::Queued) if wait => self.queued_waits.push(write),
             Err(_) => {}
         }
     }
 
-    pub fn accepted(&mut self, host: usize, write: u8, offset: u64, wait: bool, buffered: bool) {
-        self.check_write(host, write, buffered);
+    pub fn accepted(&mut self, host: usize, write: u8, offset: u64, wait: bool) {
+        self.check_write(host, write);
         let Some(run) = self.fleet.redis(host).map(|r| r.run) else { return };
         if wait {
             let wanted = self.settings.wait_replicas.max(1);
