@@ -8,6 +8,7 @@
 
 mod connection;
 mod ledger;
+mod pod;
 mod report;
 mod verify;
 mod writer;
@@ -17,6 +18,7 @@ use std::{path::PathBuf, time::Duration};
 use clap::Args;
 use tokio::signal::unix::{SignalKind, signal};
 
+pub use pod::Place;
 pub use report::{Gap, Line, Verdict};
 
 use connection::{Connector, Timeouts};

@@ -90,15 +90,9 @@ fn measured(pair: u64) -> Time {
 }
 
 fn side_by_side(measure: impl Fn(u64) -> Time + Sync) -> Vec<Time> {
+    let measure = &measure;
     thread::scope(|scope| {
-        let pairs: Vec<_> = (0..PAIRS)
-            .map(|pair| {
-                scope.spawn({
-                    let measure = &measure;
-                    move || measure(pair)
-                })
-            })
-            .collect();
+        let pairs: Vec<_> = (0..PAIRS).map(|pair| scope.spawn(move || measure(pair))).collect();
         pairs.into_iter().map(|p| p.join().unwrap()).collect()
     })
 }

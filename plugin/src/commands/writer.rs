@@ -10,7 +10,7 @@ use kube::{
 };
 use redis_replication_operator::{
     api::RedisReplication,
-    drill::{Gap, Line, Verdict},
+    drill::{Gap, Line, Place, Verdict},
     objects::names,
 };
 use serde_json::{Value, json};
@@ -23,6 +23,8 @@ use crate::{
 
 /// Pulling the image and starting.
 const START: Duration = Duration::from_secs(120);
+/// How long it may look for what it has written.
+const VERIFICATION: Duration = Duration::from_secs(90);
 const POLL: Duration = Duration::from_millis(500);
 
 /// What the writer has said until now.
@@ -152,51 +154,20 @@ fn trouble(pod: Pod) -> Option<String> {
     waiting.or_else(|| unscheduled.and_then(|condition| condition.message)).or(phase)
 }
 
-/// The pod of a writer; it meets the *restricted* Pod Security Standard.
+/// The pod of a writer.
 pub fn pod(resource: &RedisReplication, image: &str, prefix: &str, rate: u32) -> Value {
     let name = resource.metadata.name.clone().unwrap_or_default();
     let services = resource.spec.services.clone().unwrap_or_default();
     let port = services.master.unwrap_or_default().port;
     let (secret, key) = (names::auth_secret(&name, &resource.spec), names::auth_secret_key(&resource.spec));
+    let address = format!("{}:{port}", names::master_service(&name));
+    let place = Place { image, address: &address, secret: (&secret, key), verify_within: VERIFICATION };
     json!({
         "metadata": {
             "generateName": format!("{name}-rehearsal-"),
             "labels": { "app.kubernetes.io/name": "redis-replication-rehearsal" },
         },
-        "spec": {
-            "restartPolicy": "Never",
-            "terminationGracePeriodSeconds": 120,
-            "automountServiceAccountToken": false,
-            "enableServiceLinks": false,
-            "securityContext": {
-                "runAsNonRoot": true,
-                "runAsUser": 65532,
-                "seccompProfile": { "type": "RuntimeDefault" },
-            },
-            "containers": [{
-                "name": "writer",
-                "image": image,
-                "args": [
-                    "drill",
-                    format!("--address={}:{port}", names::master_service(&name)),
-                    "--password-file=/auth/password",
-                    format!("--key-prefix={prefix}"),
-                    format!("--rate={rate}"),
-                    "--verify-within=90s",
-                ],
-                "resources": { "requests": { "cpu": "50m", "memory": "32Mi" } },
-                "securityContext": {
-                    "allowPrivilegeEscalation": false,
-                    "readOnlyRootFilesystem": true,
-                    "capabilities": { "drop": ["ALL"] },
-                },
-                "volumeMounts": [{ "name": "auth", "mountPath": "/auth", "readOnly": true }],
-            }],
-            "volumes": [{
-                "name": "auth",
-                "secret": { "secretName": secret, "items": [{ "key": key, "path": "password" }] },
-            }],
-        },
+        "spec": place.pod_spec(&[format!("--key-prefix={prefix}"), format!("--rate={rate}")]),
     })
 }
 

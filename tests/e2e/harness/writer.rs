@@ -3,6 +3,7 @@
 use std::{
     pin::pin,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
 };
 
 use anyhow::{Context, Result, bail};
@@ -12,10 +13,13 @@ use kube::{
     Api,
     api::{DeleteParams, LogParams, PostParams},
 };
-use redis_replication_operator::drill::{Gap, Line, Verdict};
+use redis_replication_operator::drill::{Gap, Line, Place, Verdict};
 use serde_json::json;
 
 use super::{LONG, Replication, ensure, operator, poll::eventually};
+
+/// How long it may look for what it has written.
+const VERIFICATION: Duration = Duration::from_secs(120);
 
 /// A running writer.
 pub struct Writer {
@@ -75,40 +79,13 @@ impl Replication {
         let (image, policy) = operator::image(&self.client).await?;
         let (secret, key) = self.password_secret().await?;
         let pod = format!("{}-writer-{:04x}", self.name, rand::random::<u16>());
-        let address = format!("--address={}-master:6379", self.name);
-        let mut args = vec!["drill", &address, "--password-file=/auth/password", "--verify-within=120s"];
-        args.extend(arguments);
-        let object = serde_json::from_value(json!({
-            "metadata": { "name": pod, "labels": { "app": "writer" } },
-            "spec": {
-                "nodeName": node,
-                "restartPolicy": "Never",
-                "terminationGracePeriodSeconds": 180,
-                "automountServiceAccountToken": false,
-                "enableServiceLinks": false,
-                "securityContext": {
-                    "runAsNonRoot": true,
-                    "runAsUser": 65532,
-                    "seccompProfile": { "type": "RuntimeDefault" },
-                },
-                "containers": [{
-                    "name": "writer",
-                    "image": image,
-                    "imagePullPolicy": policy,
-                    "args": args,
-                    "securityContext": {
-                        "allowPrivilegeEscalation": false,
-                        "readOnlyRootFilesystem": true,
-                        "capabilities": { "drop": ["ALL"] },
-                    },
-                    "volumeMounts": [{ "name": "auth", "mountPath": "/auth", "readOnly": true }],
-                }],
-                "volumes": [{
-                    "name": "auth",
-                    "secret": { "secretName": secret, "items": [{ "key": key, "path": "password" }] },
-                }],
-            },
-        }))?;
+        let address = format!("{}-master:6379", self.name);
+        let place = Place { image: &image, address: &address, secret: (&secret, &key), verify_within: VERIFICATION };
+        let arguments: Vec<_> = arguments.iter().map(|a| (*a).to_owned()).collect();
+        let mut spec = place.pod_spec(&arguments);
+        (spec["nodeName"], spec["containers"][0]["imagePullPolicy"]) = (json!(node), json!(policy));
+        let metadata = json!({ "name": pod, "labels": { "app": "writer" } });
+        let object = serde_json::from_value(json!({ "metadata": metadata, "spec": spec }))?;
         let pods: Api<Pod> = self.all();
         pods.create(&PostParams::default(), &object).await.context("creating the writer")?;
         let lines = Arc::default();
