@@ -3,6 +3,7 @@
 
 mod bustle;
 mod faults;
+mod floor;
 #[path = "../tests/e2e/harness/mod.rs"]
 #[allow(dead_code, missing_docs, reason = "the scenarios use more of it")]
 #[allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::format_push_string)]
@@ -41,6 +42,9 @@ use tokio::signal::unix::{SignalKind, signal};
 
 /// So many rounds may fail in a row before something is wrong with the cluster.
 const FAILURES: u32 = 3;
+
+/// Rounds of the floor, at most.
+const FLOORS: usize = 20;
 
 #[derive(Parser)]
 #[command(about = "Measures what faults cost")]
@@ -89,7 +93,8 @@ async fn main() -> Result<()> {
 }
 
 async fn run(args: RunArgs, path: &std::path::Path) -> Result<()> {
-    let setting = Setting::now(&client().await?, subjects::IMAGE).await?;
+    let client = client().await?;
+    let setting = Setting::now(&client, subjects::IMAGE).await?;
     let (mut log, mut results) = Log::resume(path, &setting)?;
     let all = |given: Vec<Fault>| if given.is_empty() { Fault::ALL.to_vec() } else { given };
     let wanted = Wanted { rounds: args.rounds, faults: all(args.faults), variants: args.variants };
@@ -107,6 +112,10 @@ async fn run(args: RunArgs, path: &std::path::Path) -> Result<()> {
         let done = measure(&standing, &missing, patience, &interrupted, &mut log, &mut results).await;
         standing.remove().await;
         done?;
+    }
+    if wanted.faults.contains(&Fault::Crash) {
+        let rounds = wanted.rounds.unwrap_or(FLOORS).min(FLOORS);
+        floor::measure(&client, rounds, patience.calm, &interrupted, &mut log, &mut results).await?;
     }
     if interrupted.load(Ordering::Relaxed) {
         println!("interrupted; the same command goes on where this one ended");

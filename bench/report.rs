@@ -34,7 +34,7 @@ pub fn write(args: &ReportArgs, results: &Results) -> Result<()> {
     let picture = args.svg.file_name().unwrap_or_default().to_string_lossy();
     let save = |path: &PathBuf, text| std::fs::write(path, text).with_context(|| path.display().to_string());
     save(&args.svg, plot::svg(&results.rounds, shown)?)?;
-    save(&args.markdown, markdown(setting, &results.rounds, &picture)?)?;
+    save(&args.markdown, markdown(setting, results, &picture)?)?;
     let tables = [table::faults(&results.rounds, Subject::Operator, shown), table::baseline(&results.rounds, shown)];
     let tables: Vec<_> = tables.into_iter().flatten().collect();
     for page in &args.excerpts {
@@ -51,7 +51,8 @@ fn excerpt(page: &str, tables: &str) -> Option<String> {
     Some([before, EXCERPT.0, tables, EXCERPT.1, after].concat())
 }
 
-fn markdown(setting: &Setting, rounds: &[Round], picture: &str) -> Result<String> {
+fn markdown(setting: &Setting, results: &Results, picture: &str) -> Result<String> {
+    let rounds = results.rounds.as_slice();
     let mut text = INTRODUCTION.replace("PICTURE", picture);
     text += &machine(setting, rounds)?;
     text += METHOD;
@@ -75,6 +76,13 @@ fn markdown(setting: &Setting, rounds: &[Round], picture: &str) -> Result<String
     for variant in Variant::ALL {
         if let Some(table) = table::stages(rounds, variant) {
             write!(text, "\n## Where the time of a crash goes: {}\n\n{STAGES}\n{table}", variant.title())?;
+        }
+    }
+    let floors = [(false, "with nothing else going on"), (true, "while a container is killed and started again")];
+    for (beside_crash, what) in floors {
+        if let Some(table) = table::floor(&results.floors, beside_crash) {
+            let words = if beside_crash { "" } else { FLOOR };
+            write!(text, "\n## The floor of a crash, {what}\n\n{words}{table}")?;
         }
     }
     Ok(text)
@@ -205,10 +213,19 @@ connect to the Service every 2 ms. A stage begins where the one before ends; wha
 its own. A new master that still refuses writes for lack of replicas counts to the first write.
 ";
 
+const FLOOR: &str = "\
+What is left of a crash without a failover: an object is written as the choice would be, then the slice of a Service as its new
+route would be, one after the other, and connections to the Service are tried every 2 ms. Nobody detects, decides or promotes. No
+operator that records its choice before it acts on it, and leads its clients by a Service, can be quicker on this machine.
+
+";
+
 #[cfg(test)]
 mod tests {
+    use jiff::Timestamp;
+
     use super::*;
-    use crate::results::tests::round;
+    use crate::{floor::Floor, results::tests::round};
 
     #[test]
     fn the_page_says_where_how_and_what() -> Result<()> {
@@ -221,7 +238,9 @@ mod tests {
                 ..round(Subject::Operator, Fault::Drain, 9.0)
             },
         ];
-        let text = markdown(&setting, &rounds, "benchmark.svg")?;
+        let floor = Floor { at: Timestamp::UNIX_EPOCH, beside_crash: true, record: 9.0, route: 12.0, proxy: 30.0 };
+        let mut results = Results { setting: None, rounds: rounds.to_vec(), floors: vec![floor] };
+        let text = markdown(&setting, &results, "benchmark.svg")?;
         for part in [
             "(benchmark.svg)",
             "2 cores of Abacus",
@@ -229,6 +248,8 @@ mod tests {
             "## This operator: 200 writes a second\n",
             "| crash | 1 | 61 ms |",
             "each with `WAIT 1`\n",
+            "## The floor of a crash, while a container",
+            "| **together** | 1 rounds | 51 ms | 51 ms | 51 ms |",
         ] {
             assert!(text.contains(part), "{part} is missing in:\n{text}");
         }
@@ -236,6 +257,8 @@ mod tests {
             !text.contains("Beside Sentinel:") && !text.contains("Where the time"),
             "nothing was measured of these"
         );
+        results.floors.clear();
+        assert!(!markdown(&setting, &results, "benchmark.svg")?.contains("The floor"));
         Ok(())
     }
 

@@ -12,6 +12,7 @@ use redis_replication_operator::drill::{Gap, Verdict};
 use serde::{Deserialize, Serialize};
 
 use crate::{
+    floor::Floor,
     plan::{Fault, Subject, Variant},
     setting::Setting,
     trace::Trace,
@@ -24,6 +25,7 @@ pub enum Line {
     /// The first: where all this was measured.
     Setting(Setting),
     Round(Round),
+    Floor(Floor),
 }
 
 /// One fault, and what it cost.
@@ -57,6 +59,7 @@ pub struct Round {
 pub struct Results {
     pub setting: Option<Setting>,
     pub rounds: Vec<Round>,
+    pub floors: Vec<Floor>,
 }
 
 impl Results {
@@ -77,6 +80,7 @@ impl Results {
             match serde_json::from_str(line).with_context(|| format!("line {}", number + 1))? {
                 Line::Setting(setting) => results.setting = Some(setting),
                 Line::Round(round) => results.rounds.push(round),
+                Line::Floor(floor) => results.floors.push(floor),
             }
         }
         Ok(results)

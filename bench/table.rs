@@ -6,6 +6,7 @@ use std::{
 };
 
 use crate::{
+    floor::Floor,
     plan::{Fault, Subject, Variant},
     results::{Round, percentile},
     trace::Trace,
@@ -117,18 +118,31 @@ pub fn baseline(rounds: &[Round], variant: Variant) -> Option<String> {
 /// Where the time of a crash goes.
 pub fn stages(rounds: &[Round], variant: Variant) -> Option<String> {
     let traces: Vec<_> = rounds.iter().filter(|r| r.variant == variant).filter_map(|r| r.trace).collect();
+    let all: Vec<_> = traces.iter().map(Trace::stages).collect();
+    parts(&Trace::STAGES, &all, "failovers")
+}
+
+/// What of it is not the operator's, with nothing else going on or beside a crash.
+pub fn floor(floors: &[Floor], beside_crash: bool) -> Option<String> {
+    let floors = floors.iter().filter(|floor| floor.beside_crash == beside_crash);
+    let all: Vec<_> = floors.map(Floor::stages).collect();
+    parts(&Floor::STAGES, &all, "rounds")
+}
+
+/// A line for each of the parts that a time consists of.
+fn parts<const N: usize>(names: &[(&str, &str); N], all: &[[f64; N]], unit: &str) -> Option<String> {
     let mut table = "| stage | what happens in it | p50 | p99 | max |\n| :-- | :-- | --: | --: | --: |\n".to_owned();
     let mut row = |name: &str, meaning: &str, values: &[f64]| {
         let of = |percent| percentile(values, percent).map(length).unwrap_or_default();
         writeln!(table, "| {name} | {meaning} | {} | {} | {} |", of(50), of(99), of(100))
     };
-    for (index, (name, meaning)) in Trace::STAGES.into_iter().enumerate() {
-        let values: Vec<_> = traces.iter().map(|trace| trace.stages()[index]).collect();
+    for (index, (name, meaning)) in names.iter().enumerate() {
+        let values: Vec<_> = all.iter().map(|stages| stages[index]).collect();
         row(name, meaning, &values).ok()?;
     }
-    let sums: Vec<_> = traces.iter().map(|trace| trace.stages().iter().sum()).collect();
-    row("**together**", &format!("{} failovers", traces.len()), &sums).ok()?;
-    (!traces.is_empty()).then_some(table)
+    let sums: Vec<_> = all.iter().map(|stages| stages.iter().sum()).collect();
+    row("**together**", &format!("{} {unit}", all.len()), &sums).ok()?;
+    (!all.is_empty()).then_some(table)
 }
 
 #[cfg(test)]

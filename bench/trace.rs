@@ -147,7 +147,8 @@ impl Tracer {
             }
             Ok(())
         });
-        let probing = tokio::spawn(probe(standing.target.address.clone()));
+        let address = standing.target.address.parse().ok();
+        let probing = tokio::spawn(async move { probe(address?).await });
         Self { endpoints, watching, probing }
     }
 
@@ -173,12 +174,11 @@ impl Tracer {
 }
 
 /// When a connection comes about after others did not.
-async fn probe(address: String) -> Option<Timestamp> {
-    let address: SocketAddr = address.parse().ok()?;
+pub async fn probe(address: SocketAddr) -> Option<Timestamp> {
     let until = Timestamp::now() + PROBE_FOR;
     let mut failed = false;
     while failed || Timestamp::now() < until {
-        let connected = matches!(timeout(PROBE_LIMIT, TcpStream::connect(address)).await, Ok(Ok(_)));
+        let connected = connects(address).await;
         if connected && failed {
             return Some(Timestamp::now());
         }
@@ -186,6 +186,11 @@ async fn probe(address: String) -> Option<Timestamp> {
         tokio::time::sleep(PROBE_EVERY).await;
     }
     None
+}
+
+/// One attempt.
+pub async fn connects(address: SocketAddr) -> bool {
+    matches!(timeout(PROBE_LIMIT, TcpStream::connect(address)).await, Ok(Ok(_)))
 }
 
 #[cfg(test)]
