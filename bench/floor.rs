@@ -137,17 +137,28 @@ impl<'a> Bare<'a> {
         .await?;
         tokio::time::sleep(calm).await;
 
+        if !beside_crash {
+            let probing = tokio::spawn(probe(self.service));
+            return self.measure(beside_crash, probing).await;
+        }
+        let (victim, mut connection) = self.victim().await?;
         let probing = tokio::spawn(probe(self.service));
-        let killing = if beside_crash { Some(self.kill().await?) } else { None };
+        let measured = async {
+            let _ = connection.read(&mut [0]).await; // the end, or a reset
+            self.measure(beside_crash, probing).await
+        };
+        let killed = hand::signal(self.client, &victim, "redis", "KILL", hand::SERVERS);
+        let (killed, measured) = tokio::join!(killed, measured);
+        killed.and(measured)
+    }
+
+    async fn measure(&self, beside_crash: bool, probing: JoinHandle<Option<Timestamp>>) -> Result<Floor> {
         let at = Timestamp::now();
         self.record(at).await?;
         let recorded = Timestamp::now();
         self.lead_to(OPEN).await?;
         let routed = Timestamp::now();
         let Some(connected) = probing.await? else { bail!("the Service did not refuse before") };
-        if let Some(killing) = killing {
-            killing.await??;
-        }
         let ms = |from: Timestamp, to: Timestamp| (to.duration_since(from).as_secs_f64() * 10_000.0).round() / 10.0;
         let routed = routed.min(connected); // the answer may come later than what it brings about
         let (record, route, proxy) = (ms(at, recorded), ms(recorded, routed), ms(routed, connected));
@@ -162,17 +173,15 @@ impl<'a> Bare<'a> {
         Ok(format!("{}:{OPEN}", ip(&self.pods().get(pod).await?)?).parse()?)
     }
 
-    /// Has the victim killed, and returns when a connection to it has ended.
-    async fn kill(&self) -> Result<JoinHandle<Result<()>>> {
-        let (client, pod) = (self.client.clone(), self.pods().get(VICTIM).await?);
+    /// The pod that is to be killed, within the hand's reach, and a connection to it.
+    async fn victim(&self) -> Result<(Pod, TcpStream)> {
+        let pod = self.pods().get(VICTIM).await?;
         eventually("the hand reaches the victim", LONG, async || {
-            hand::signal(&client, &pod, "redis", "0", hand::SERVERS).await
+            hand::signal(self.client, &pod, "redis", "0", hand::SERVERS).await
         })
         .await?;
-        let mut connection = TcpStream::connect(self.listens_at(VICTIM).await?).await?;
-        let killing = tokio::spawn(async move { hand::signal(&client, &pod, "redis", "KILL", hand::SERVERS).await });
-        let _ = connection.read(&mut [0]).await; // the end, or a reset
-        Ok(killing)
+        let connection = TcpStream::connect(self.listens_at(VICTIM).await?).await?;
+        Ok((pod, connection))
     }
 
     async fn record(&self, at: Timestamp) -> Result<()> {
