@@ -22,7 +22,7 @@ use serde_json::{Value, json};
 use tokio::{io::AsyncReadExt, net::TcpStream, task::JoinHandle};
 
 use crate::{
-    harness::{LONG, Namespace, ensure, hand, poll::eventually},
+    harness::{self, LONG, Namespace, ensure, hand, poll::eventually},
     results::{Line, Log, Results},
     subjects::{IMAGE, ip},
     table::length,
@@ -66,6 +66,8 @@ impl Floor {
 /// A Service without a selector, a Redis that it may lead to, and another one.
 struct Bare<'a> {
     client: &'a Client,
+    /// For the requests that are measured: it keeps its connection, and the hand uses up that of the other one.
+    requests: Client,
     namespace: &'a str,
     pod: String,
     service: SocketAddr,
@@ -119,7 +121,7 @@ impl<'a> Bare<'a> {
         let service = service.spec.and_then(|spec| spec.cluster_ip).context("the Service has no address")?;
         let service = format!("{service}:{OPEN}").parse()?;
         let pod = eventually("the pod has an address", LONG, async || ip(&pods.get(NAME).await?)).await?;
-        Ok(Self { client, namespace, pod, service })
+        Ok(Self { client, requests: harness::client().await?, namespace, pod, service })
     }
 
     async fn round(&self, beside_crash: bool, calm: Duration) -> Result<Floor> {
@@ -185,7 +187,7 @@ impl<'a> Bare<'a> {
     }
 
     async fn record(&self, at: Timestamp) -> Result<()> {
-        let objects: Api<ConfigMap> = Api::namespaced(self.client.clone(), self.namespace);
+        let objects: Api<ConfigMap> = Api::namespaced(self.requests.clone(), self.namespace);
         let object = json!({
             "apiVersion": "v1", "kind": "ConfigMap", "metadata": { "name": NAME }, "data": { "at": at.to_string() },
         });
@@ -194,7 +196,7 @@ impl<'a> Bare<'a> {
     }
 
     async fn lead_to(&self, port: u16) -> Result<()> {
-        let slices: Api<EndpointSlice> = Api::namespaced(self.client.clone(), self.namespace);
+        let slices: Api<EndpointSlice> = Api::namespaced(self.requests.clone(), self.namespace);
         let slice = json!({
             "apiVersion": "discovery.k8s.io/v1",
             "kind": "EndpointSlice",

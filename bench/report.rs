@@ -144,7 +144,7 @@ const BOUNDS: &str = "
 
 - *crash*: the choice has to be in the status before anybody is promoted, and the Service has to be moved: two requests to the API
   server, one after the other. Then kube-proxy writes its rules; here four of them do so on the cores that also restart the
-  container. The stages are below.
+  container. The stages are below; so is the floor, the same requests and kube-proxy without a failover, which is most of it.
 - *switchover, pod delete, drain*: the same, and writes are held back until the target has the last of them.
 - *force delete*: the slices' controller takes the address of the deleted pod away, and kube-proxy waits a second between two
   syncs. Without a selector there is one change instead of two: see `services.masterRouting`.
