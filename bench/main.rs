@@ -88,7 +88,7 @@ async fn main() -> Result<()> {
     let cli = Cli::parse();
     match cli.command {
         Command::Run(args) => run(args, &cli.results).await,
-        Command::Report(args) => report::write(&args, &Results::read(&cli.results)?),
+        Command::Report(args) => report::write(&args, &cli.results),
     }
 }
 

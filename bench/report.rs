@@ -1,6 +1,9 @@
 //! `docs/benchmark.md`, its picture and the tables of both READMEs, of the results.
 
-use std::{fmt::Write, path::PathBuf};
+use std::{
+    fmt::Write,
+    path::{Path, PathBuf},
+};
 
 use anyhow::{Context, Result};
 use clap::Args;
@@ -20,6 +23,9 @@ pub struct ReportArgs {
     markdown: PathBuf,
     #[arg(long, default_value = "docs/benchmark.svg")]
     svg: PathBuf,
+    /// The rounds themselves, for whoever wants to calculate otherwise.
+    #[arg(long, default_value = "docs/benchmark.jsonl")]
+    data: PathBuf,
     /// Pages with the figures of the picture between `<!-- measured -->` and `<!-- /measured -->`.
     #[arg(long, value_delimiter = ',', default_value = "README.md,README.zh-CN.md")]
     excerpts: Vec<PathBuf>,
@@ -28,20 +34,29 @@ pub struct ReportArgs {
 const EXCERPT: (&str, &str) = ("<!-- measured -->\n", "<!-- /measured -->");
 
 /// Writes all of them.
-pub fn write(args: &ReportArgs, results: &Results) -> Result<()> {
-    let setting = results.setting.as_ref().context("there are no results: run `make bench` first")?;
+pub fn write(args: &ReportArgs, results: &Path) -> Result<()> {
+    let data = std::fs::read_to_string(results).with_context(|| results.display().to_string());
+    let data = data.context("there are no results: run `make bench` first")?;
+    let results = &Results::parse(&data)?;
+    let setting = results.setting.as_ref().context("the results do not say where they were measured")?;
     let shown = plot::variant(&results.rounds).context("there is not one round in the results")?;
     let picture = args.svg.file_name().unwrap_or_default().to_string_lossy();
     let save = |path: &PathBuf, text| std::fs::write(path, text).with_context(|| path.display().to_string());
+    save(&args.data, data)?;
     save(&args.svg, plot::svg(&results.rounds, shown)?)?;
     save(&args.markdown, markdown(setting, results, &picture)?)?;
-    let tables = [table::faults(&results.rounds, Subject::Operator, shown), table::baseline(&results.rounds, shown)];
-    let tables: Vec<_> = tables.into_iter().flatten().collect();
+    let tables = shown_tables(&results.rounds, shown);
     for page in &args.excerpts {
         let text = std::fs::read_to_string(page).with_context(|| page.display().to_string())?;
-        save(page, excerpt(&text, &tables.join("\n")).with_context(|| format!("{}: no marks", page.display()))?)?;
+        save(page, excerpt(&text, &tables).with_context(|| format!("{}: no marks", page.display()))?)?;
     }
     Ok(())
+}
+
+/// The figures of the picture.
+fn shown_tables(rounds: &[Round], shown: Variant) -> String {
+    let tables = [table::faults(rounds, Subject::Operator, shown), table::baseline(rounds, shown)];
+    tables.into_iter().flatten().collect::<Vec<_>>().join("\n")
 }
 
 /// A page with these tables between its marks.
@@ -126,7 +141,7 @@ const INTRODUCTION: &str = "\
 
 How long clients cannot write when the master fails, and which of their acknowledged writes are gone afterwards: of this
 operator, and of Redis Sentinel with the same client on the same machine. This page is written by `make bench-report`; no
-figure in it was typed.
+figure in it was typed. The rounds themselves: [benchmark.jsonl](benchmark.jsonl).
 
 ![Write outage by fault](PICTURE)
 
@@ -144,7 +159,7 @@ const BOUNDS: &str = "
 
 - *crash*: the choice has to be in the status before anybody is promoted, and the Service has to be moved: two requests to the API
   server, one after the other. Then kube-proxy writes its rules; here four of them do so on the cores that also restart the
-  container. The stages are below; so is the floor, the same requests and kube-proxy without a failover, which is most of it.
+  container. The stages are below; so is the floor: the same requests and kube-proxy without a failover.
 - *switchover, pod delete, drain*: the same, and writes are held back until the target has the last of them.
 - *force delete*: the slices' controller takes the address of the deleted pod away, and kube-proxy waits a second between two
   syncs. Without a selector there is one change instead of two: see `services.masterRouting`.

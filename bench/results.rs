@@ -72,7 +72,8 @@ impl Results {
         }
     }
 
-    fn parse(text: &str) -> Result<Self> {
+    /// Reads the lines of a file.
+    pub fn parse(text: &str) -> Result<Self> {
         let mut results = Self::default();
         // A line without an end was being written when the run was interrupted.
         let whole = &text[..text.rfind('\n').map_or(0, |end| end + 1)];

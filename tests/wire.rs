@@ -4,7 +4,11 @@
 
 use http::{Method, Request, Response, StatusCode};
 use k8s_openapi::api::core::v1::ConfigMap;
-use kube::{Api, Client, client::Body};
+use kube::{
+    Api, Client,
+    client::Body,
+    runtime::{reflector, watcher},
+};
 use redis_replication_operator::{
     api::{RedisReplication, RedisReplicationStatus},
     kubernetes::{
@@ -126,7 +130,6 @@ async fn objects_are_written_only_where_they_differ(#[case] live: Option<&'stati
     // what a first apply sends is what the server has afterwards
     let (first, mut h) = client();
     let server = tokio::spawn(async move {
-        answer(&mut h, StatusCode::NOT_FOUND, |_, _, _| failure(404, "NotFound")).await;
         let mut sent = Value::Null;
         answer(&mut h, StatusCode::OK, |m, uri, body| {
             assert_eq!(m, Method::PATCH);
@@ -137,17 +140,17 @@ async fn objects_are_written_only_where_they_differ(#[case] live: Option<&'stati
         .await;
         sent
     });
-    assert!(ensure(&first, "shop", &wanted).await.unwrap());
+    let (known, mut watch) = reflector::store();
+    assert!(ensure(&first, &known, "shop", &wanted).await.unwrap());
     let mut object = server.await.unwrap();
-    object["data"]["a"] = json!(live);
-    object["metadata"]["resourceVersion"] = json!("3");
+    if live.is_some() {
+        object["metadata"]["namespace"] = json!("shop");
+        object["data"]["a"] = json!(live);
+        watch.apply_watcher_event(&watcher::Event::Apply(serde_json::from_value(object).unwrap()));
+    }
 
     let (client, mut h) = client();
     let server = tokio::spawn(async move {
-        match live {
-            None => answer(&mut h, StatusCode::NOT_FOUND, |_, _, _| failure(404, "NotFound")).await,
-            Some(_) => answer(&mut h, StatusCode::OK, |_, _, _| object).await,
-        }
         if written {
             answer(&mut h, StatusCode::OK, |m, _, body| {
                 assert_eq!(m, Method::PATCH);
@@ -156,7 +159,7 @@ async fn objects_are_written_only_where_they_differ(#[case] live: Option<&'stati
             .await;
         }
     });
-    assert_eq!(ensure(&client, "shop", &wanted).await.unwrap(), written);
+    assert_eq!(ensure(&client, &known, "shop", &wanted).await.unwrap(), written);
     done(server).await;
 }
 

@@ -7,6 +7,7 @@ use kube::{
     Api, Client, Resource, ResourceExt,
     api::{DeleteParams, Patch, PatchParams},
     core::NamespaceResourceScope,
+    runtime::reflector::{ObjectRef, Store},
 };
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::{Value, json};
@@ -84,7 +85,10 @@ pub async fn limited<T>(
 }
 
 /// Makes the object on the server what it should be; returns whether anything had to be written.
-pub async fn ensure<K>(client: &Client, namespace: &str, wanted: &K) -> Result<bool, Error>
+///
+/// What there is, is taken from the watch and not asked for: this happens at each change of a status, in the middle of a failover
+/// too, and the API server has better things to do then. What the watch has not heard of yet will wake whoever called.
+pub async fn ensure<K>(client: &Client, known: &Store<K>, namespace: &str, wanted: &K) -> Result<bool, Error>
 where
     K: Resource<Scope = NamespaceResourceScope, DynamicType = ()> + Serialize + DeserializeOwned + Clone + Debug,
 {
@@ -95,8 +99,8 @@ where
     body["metadata"]["annotations"][APPLIED] = json!(digest);
     body["apiVersion"] = json!(K::api_version(&()));
     body["kind"] = json!(kind);
-    if let Some(live) = limited("read", &kind, &name, api.get_opt(&name)).await? {
-        match difference(&serde_json::to_value(&live)?, &body) {
+    if let Some(live) = known.get(&ObjectRef::new(&name).within(namespace)) {
+        match difference(&serde_json::to_value(&*live)?, &body) {
             None => return Ok(false),
             Some(path) => tracing::debug!(kind, name, path, "differs"),
         }

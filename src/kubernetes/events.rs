@@ -11,10 +11,13 @@ use kube::{
     Api, Client,
     api::{ObjectMeta, PostParams},
 };
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 
 /// The API server refuses longer notes.
 const NOTE_LIMIT: usize = 1000;
+
+/// What is told can wait until what it tells of has been done: a change of master has the API server to itself.
+const UNHURRIED: Duration = Duration::from_millis(300);
 
 /// Publishes events in the name of this process.
 #[derive(Clone)]
@@ -38,7 +41,7 @@ impl Publisher {
         Self { client, instance }
     }
 
-    /// Publishes in the background. Each is an object of its own: kube's recorder would count a second failover within
+    /// Publishes in the background, a moment later. Each is an object of its own: kube's recorder would count a second failover within
     /// six minutes on to the first and drop its words.
     pub fn publish(&self, severity: Severity, reason: &str, action: &str, note: &str, on: ObjectReference) {
         let namespace = on.namespace.clone().unwrap_or_else(|| "default".into());
@@ -60,6 +63,7 @@ impl Publisher {
         };
         let api: Api<Event> = Api::namespaced(self.client.clone(), &namespace);
         tokio::spawn(async move {
+            sleep(UNHURRIED).await;
             match timeout(Duration::from_secs(10), api.create(&PostParams::default(), &event)).await {
                 Ok(Ok(_)) => {}
                 Ok(Err(error)) => tracing::warn!(%error, reason = event.reason, "event not published"),

@@ -103,12 +103,13 @@ async fn converge(resource: &RedisReplication, ctx: &Context, key: &Key) -> Resu
             written.push(kind);
         }
     };
-    note("ConfigMap", ensure(client, namespace, &wanted.config_map).await?);
-    note("headless Service", ensure(client, namespace, &wanted.headless_service).await?);
-    note("master Service", ensure(client, namespace, &wanted.master_service).await?);
-    note("replicas Service", ensure(client, namespace, &wanted.replicas_service).await?);
-    note("PodDisruptionBudget", ensure(client, namespace, &wanted.pod_disruption_budget).await?);
-    note("StatefulSet", ensure(client, namespace, &wanted.stateful_set).await?);
+    let known = &ctx.sources;
+    note("ConfigMap", ensure(client, &known.config_maps, namespace, &wanted.config_map).await?);
+    note("headless Service", ensure(client, &known.services, namespace, &wanted.headless_service).await?);
+    note("master Service", ensure(client, &known.services, namespace, &wanted.master_service).await?);
+    note("replicas Service", ensure(client, &known.services, namespace, &wanted.replicas_service).await?);
+    note("PodDisruptionBudget", ensure(client, &known.budgets, namespace, &wanted.pod_disruption_budget).await?);
+    note("StatefulSet", ensure(client, &known.stateful_sets, namespace, &wanted.stateful_set).await?);
     if !written.is_empty() {
         tracing::info!(namespace, resource = key.name, objects = written.join(", "), "applied");
     }

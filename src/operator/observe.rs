@@ -8,8 +8,9 @@ use std::{
 
 use k8s_openapi::api::{
     apps::v1::StatefulSet,
-    core::v1::{PersistentVolumeClaim, Pod as KubePod, Service},
+    core::v1::{ConfigMap, PersistentVolumeClaim, Pod as KubePod, Service},
     discovery::v1::{Endpoint, EndpointSlice},
+    policy::v1::PodDisruptionBudget,
 };
 use kube::{ResourceExt, runtime::reflector::Store};
 use tokio::{sync::Notify, time::Instant};
@@ -47,6 +48,10 @@ pub struct Sources {
     pub services: Store<Service>,
     /// Where the Services lead: what kube-proxy acts on.
     pub slices: Store<EndpointSlice>,
+    /// Their `ConfigMap`s.
+    pub config_maps: Store<ConfigMap>,
+    /// Their `PodDisruptionBudget`s.
+    pub budgets: Store<PodDisruptionBudget>,
 }
 
 /// Watches the members of one resource.

@@ -183,8 +183,8 @@ async fn act(client: Client, namespace: Option<String>, identity: String, leader
     let (stateful_sets, set_events, set_watch) = watch_managed::<StatefulSet>(&client, namespace, wake());
     let (services, service_events, service_watch) = watch_managed::<Service>(&client, namespace, wake());
     let (slices, _, slice_watch) = watch_managed::<EndpointSlice>(&client, namespace, wake());
-    let (_, map_events, map_watch) = watch_managed::<ConfigMap>(&client, namespace, |_| {});
-    let (_, budget_events, budget_watch) = watch_managed::<PodDisruptionBudget>(&client, namespace, |_| {});
+    let (config_maps, map_events, map_watch) = watch_managed::<ConfigMap>(&client, namespace, |_| {});
+    let (budgets, budget_events, budget_watch) = watch_managed::<PodDisruptionBudget>(&client, namespace, |_| {});
 
     let (resources, writer) = reflector::store::<RedisReplication>();
     let wake_all = wake();
@@ -198,7 +198,8 @@ async fn act(client: Client, namespace: Option<String>, identity: String, leader
         })
         .touched_objects();
 
-    let sources = Sources { resources: resources.clone(), pods, claims, stateful_sets, services, slices };
+    let known = resources.clone();
+    let sources = Sources { resources: known, pods, claims, stateful_sets, services, slices, config_maps, budgets };
     let ctx = Context {
         client: client.clone(),
         sources: sources.clone(),
@@ -215,6 +216,8 @@ async fn act(client: Client, namespace: Option<String>, identity: String, leader
             sources.stateful_sets.wait_until_ready(),
             sources.services.wait_until_ready(),
             sources.slices.wait_until_ready(),
+            sources.config_maps.wait_until_ready(),
+            sources.budgets.wait_until_ready(),
         );
     };
     let controller = async {
