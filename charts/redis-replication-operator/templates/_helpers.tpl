@@ -54,13 +54,13 @@ namespace: {{ .Release.Namespace }}
 # The objects of each RedisReplication, kept as they should be. Deleting them is the garbage collector's work.
 - apiGroups: [apps]
   resources: [statefulsets]
-  verbs: [get, list, watch, create, patch]
+  verbs: [list, watch, create, patch]
 - apiGroups: [""]
   resources: [services, configmaps]
-  verbs: [get, list, watch, create, patch]
+  verbs: [list, watch, create, patch]
 - apiGroups: [policy]
   resources: [poddisruptionbudgets]
-  verbs: [get, list, watch, create, patch]
+  verbs: [list, watch, create, patch]
 # The password: one Secret is read by its name, and made when there is none. Never listed, never changed.
 - apiGroups: [""]
   resources: [secrets]
