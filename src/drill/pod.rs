@@ -47,7 +47,6 @@ impl Place<'_> {
                 "name": "writer",
                 "image": self.image,
                 "args": args,
-                "resources": { "requests": { "cpu": "50m", "memory": "32Mi" } },
                 "securityContext": {
                     "allowPrivilegeEscalation": false,
                     "readOnlyRootFilesystem": true,

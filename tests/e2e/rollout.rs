@@ -11,10 +11,10 @@ use crate::harness::{LONG, Replication, ensure, poll::eventually, scenario};
 
 #[test]
 fn a_change_of_the_configuration_loses_no_write() {
-    rollout("rollout-config", &json!({ "config": { "maxmemory": "60mb" } }), async |cache| {
+    rollout("rollout-config", &json!({ "config": { "maxmemory": "600mb" } }), async |cache| {
         for pod in cache.members().await? {
             let value = cache.cli(&pod, &["CONFIG", "GET", "maxmemory"]).await?;
-            ensure(value.contains("62914560"), || format!("{pod} has {value}"))?;
+            ensure(value.contains("629145600"), || format!("{pod} has {value}"))?;
         }
         Ok(())
     });
@@ -49,7 +49,7 @@ fn exporters_are_added_without_losing_a_write() {
 
 fn rollout(title: &str, change: &Value, check: impl AsyncFnOnce(&Replication) -> Result<()>) {
     scenario(title, async |scene| {
-        let cache = scene.ready("cache", "{replicas: 3, config: {maxmemory: 50mb}}").await?;
+        let cache = scene.ready("cache", "{replicas: 3, config: {maxmemory: 500mb}}").await?;
         cache.populate(1000).await?;
         let former = cache.master().await?;
         let old = uids(&cache).await?;

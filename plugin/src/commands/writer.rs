@@ -162,12 +162,14 @@ pub fn pod(resource: &RedisReplication, image: &str, prefix: &str, rate: u32) ->
     let (secret, key) = (names::auth_secret(&name, &resource.spec), names::auth_secret_key(&resource.spec));
     let address = format!("{}:{port}", names::master_service(&name));
     let place = Place { image, address: &address, secret: (&secret, key), verify_within: VERIFICATION };
+    let mut spec = place.pod_spec(&[format!("--key-prefix={prefix}"), format!("--rate={rate}")]);
+    spec["containers"][0]["resources"] = json!({ "requests": { "cpu": "50m", "memory": "32Mi" } });
     json!({
         "metadata": {
             "generateName": format!("{name}-rehearsal-"),
             "labels": { "app.kubernetes.io/name": "redis-replication-rehearsal" },
         },
-        "spec": place.pod_spec(&[format!("--key-prefix={prefix}"), format!("--rate={rate}")]),
+        "spec": spec,
     })
 }
 
