@@ -21,8 +21,8 @@ pub struct Place<'a> {
 }
 
 impl Place<'_> {
-    /// The spec of the pod. It meets the *restricted* Pod Security Standard; the password is in a file and nowhere else. `options` are
-    /// more options of `drill`.
+    /// The spec of the pod. It meets the *restricted* Pod Security Standard; the password is in a file and nowhere else.
+    /// `options` are more options of `drill`.
     #[must_use]
     pub fn pod_spec(&self, options: &[String]) -> Value {
         let (secret, key) = self.secret;

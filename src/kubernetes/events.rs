@@ -41,8 +41,8 @@ impl Publisher {
         Self { client, instance }
     }
 
-    /// Publishes in the background, a moment later. Each is an object of its own: kube's recorder would count a second failover within
-    /// six minutes on to the first and drop its words.
+    /// Publishes in the background, a moment later. Each is an object of its own: kube's recorder would count a second
+    /// failover within six minutes on to the first and drop its words.
     pub fn publish(&self, severity: Severity, reason: &str, action: &str, note: &str, on: ObjectReference) {
         let namespace = on.namespace.clone().unwrap_or_else(|| "default".into());
         let event = Event {

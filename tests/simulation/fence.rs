@@ -97,11 +97,17 @@ fn side_by_side(measure: impl Fn(u64) -> Time + Sync) -> Vec<Time> {
     })
 }
 
-/// The latest and the earliest of all phases.
-fn bounds() -> (Time, Time) {
+/// In each phase of the two crons, and of the moment at which it begins.
+fn in_all_phases(measure: impl Fn(Time, Time, Time) -> Time) -> Vec<Time> {
     let phases = || (0..1000).step_by(90);
-    let all = phases().flat_map(|m| phases().flat_map(move |r| phases().map(move |s| simulated(m, r, s))));
-    all.fold((Time::MAX, 0), |(low, high), t| (low.min(t), high.max(t)))
+    let measure = &measure;
+    phases().flat_map(|m| phases().flat_map(move |r| phases().map(move |s| measure(m, r, s)))).collect()
+}
+
+/// The earliest and the latest of all phases.
+fn bounds() -> (Time, Time) {
+    let all = in_all_phases(simulated);
+    all.into_iter().fold((Time::MAX, 0), |(low, high), t| (low.min(t), high.max(t)))
 }
 
 #[test]
@@ -119,17 +125,16 @@ fn a_master_whose_replicas_fall_silent_takes_writes_for_less_than_its_lag_and_tw
 /// A master is stopped, its replica falls silent, and the master goes on: for how long does it take writes from then on?
 /// `heard`: what the replica said meanwhile lies in its socket.
 fn resumed(heard: bool) -> Time {
-    let phases = || (0..1000).step_by(90);
-    let of = |(m, r, s)| {
-        let mut f = pair(m, r, s);
+    let all = in_all_phases(|master_cron, replica_cron, after| {
+        let mut f = pair(master_cron, replica_cron, after);
         f.redis_mut(0).unwrap().stopped = true;
         f.advance(if heard { 1500 } else { 0 });
         f.redis_mut(1).unwrap().stopped = true;
         f.advance(LAG * 1000 + 3000);
         f.resume(0);
         last_write(&mut f)
-    };
-    phases().flat_map(|m| phases().flat_map(move |r| phases().map(move |s| of((m, r, s))))).max().unwrap()
+    });
+    all.into_iter().max().unwrap()
 }
 
 /// The same with real servers.
