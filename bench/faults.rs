@@ -1,6 +1,6 @@
 //! The faults, and how each is undone.
 
-use std::{path::Path, process::Command};
+use std::{path::Path, process::Command, time::Duration};
 
 use anyhow::{Context, Result, bail};
 use k8s_openapi::api::core::v1::{Node, Pod};
@@ -9,6 +9,7 @@ use kube::{
     api::{EvictParams, Patch, PatchParams},
 };
 use serde_json::{Value, json};
+use tokio::time::sleep;
 
 use crate::{
     harness::{LONG, hand, operator, poll::eventually},
@@ -17,6 +18,9 @@ use crate::{
 };
 
 const SWITCHOVER: &str = "redis.replication.dev/switchover-to";
+/// So long after it was asked for, a process is killed: what ends the `exec` that asked is over then, as no crash brings it
+/// along.
+pub const ALONE: Duration = Duration::from_secs(1);
 
 /// What was done to whom.
 pub struct Damage<'a> {
@@ -52,7 +56,11 @@ impl<'a> Damage<'a> {
     pub async fn strike(&self) -> Result<()> {
         let (pods, master) = (&self.standing.pods, self.master.as_str());
         match self.fault {
-            Fault::Crash => pods.kill(master).await,
+            Fault::Crash => {
+                pods.kill_later(master, ALONE).await?;
+                sleep(ALONE).await;
+                Ok(())
+            }
             Fault::Switchover => self.annotate(json!("any")).await,
             Fault::PodDelete => pods.delete_pod(master).await,
             Fault::ForceDelete => pods.force_delete_pod(master).await,
@@ -69,8 +77,11 @@ impl<'a> Damage<'a> {
             Fault::NodeKill => self.cluster("kill").await,
             Fault::OperatorToo => {
                 let leader = self.leader.as_ref().context("no leader was found")?;
-                let both = tokio::join!(hand::signal(&pods.client, leader, "operator", "KILL", ""), pods.kill(master));
-                both.0.and(both.1)
+                let operator = hand::signal_later(&pods.client, leader, "operator", "KILL", "", ALONE);
+                let both = tokio::join!(operator, pods.kill_later(master, ALONE));
+                both.0.and(both.1)?;
+                sleep(ALONE).await;
+                Ok(())
             }
         }
     }

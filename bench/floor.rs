@@ -22,6 +22,7 @@ use serde_json::{Value, json};
 use tokio::{io::AsyncReadExt, net::TcpStream, task::JoinHandle};
 
 use crate::{
+    faults::ALONE,
     harness::{self, LONG, Namespace, ensure, hand, poll::eventually},
     results::{Line, Log, Results},
     subjects::{IMAGE, ip},
@@ -149,7 +150,7 @@ impl<'a> Bare<'a> {
             let _ = connection.read(&mut [0]).await; // the end, or a reset
             self.measure(beside_crash, probing).await
         };
-        let killed = hand::signal(self.client, &victim, "redis", "KILL", hand::SERVERS);
+        let killed = hand::signal_later(self.client, &victim, "redis", "KILL", hand::SERVERS, ALONE);
         let (killed, measured) = tokio::join!(killed, measured);
         killed.and(measured)
     }

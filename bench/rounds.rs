@@ -16,6 +16,9 @@ use crate::{
     writer::{Writer, outages},
 };
 
+/// In this time nothing is asked of the API server: most outages are over then, and a request would lengthen them.
+const UNASKED: Duration = Duration::from_millis(500);
+
 /// How patient a round is.
 #[derive(Clone, Copy, Debug)]
 pub struct Patience {
@@ -91,6 +94,7 @@ async fn recovers(
     limit: Duration,
 ) -> Result<()> {
     let began = Instant::now();
+    tokio::time::sleep(UNASKED).await;
     if standing.subject.is_ours() {
         standing.pods.another_master(former, limit).await?;
     } else {
