@@ -138,7 +138,8 @@ async fn measure(
             break;
         }
         let what = format!("{}/{} {}, {}", number + 1, missing.len(), fault.title(), name(variant));
-        match rounds::run(standing, fault, variant, patience).await {
+        let spares_leader = rounds::spares_leader(&results.rounds, standing.subject, fault);
+        match rounds::run(standing, fault, variant, spares_leader, patience).await {
             Ok(round) => {
                 failures = 0;
                 let (lost, of) = (round.verdict.lost, round.verdict.acknowledged);

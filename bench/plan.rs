@@ -126,7 +126,7 @@ impl Fault {
     /// What exactly is done.
     pub fn meaning(self) -> &'static str {
         match self {
-            Self::Crash => "`kill -9` of the master's process",
+            Self::Crash => "`kill -9` of the master's process, a second after the `exec` that orders it",
             Self::Switchover => "the annotation `redis.replication.dev/switchover-to: any`",
             Self::PodDelete => "`kubectl delete pod` of the master",
             Self::Drain => "the master's node is cordoned and its pod evicted",

@@ -5,7 +5,10 @@ use std::{os::unix::fs::OpenOptionsExt, path::PathBuf};
 use anyhow::{Context, Result, bail};
 use futures::future::try_join_all;
 use k8s_openapi::api::core::v1::{Pod, Service};
-use kube::{Client, ResourceExt, api::ListParams};
+use kube::{
+    Api, Client, ResourceExt,
+    api::{DeleteParams, ListParams},
+};
 use serde_json::json;
 
 use crate::{
@@ -171,9 +174,21 @@ pub async fn leader_is_on(client: &Client, node: &str) -> Result<bool> {
     Ok(leader.spec.and_then(|spec| spec.node_name).as_deref() == Some(node))
 }
 
+/// Lets an operator on another node lead, if the one that leads is on `node`.
+pub async fn lead_elsewhere(client: &Client, node: &str) -> Result<()> {
+    if !leader_is_on(client, node).await? {
+        return Ok(());
+    }
+    let former = operator::leader(client).await?.name_any();
+    let pods: Api<Pod> = Api::namespaced(client.clone(), operator::NAMESPACE);
+    pods.delete(&former, &DeleteParams::default()).await?;
+    operator::another_leader(client, &former, LONG).await?;
+    operator_is_whole(client).await
+}
+
 /// Waits until a node can be used.
 pub async fn node_is_ready(client: &Client, node: &str) -> Result<()> {
-    let nodes: kube::Api<k8s_openapi::api::core::v1::Node> = kube::Api::all(client.clone());
+    let nodes: Api<k8s_openapi::api::core::v1::Node> = Api::all(client.clone());
     eventually(&format!("{node} is ready"), LONG, async || {
         let status = nodes.get(node).await?.status.unwrap_or_default();
         let ready = status.conditions.unwrap_or_default().into_iter().find(|c| c.type_ == "Ready");
