@@ -68,6 +68,9 @@ pub async fn run(
     };
     if let Err(error) = &recovered {
         println!("    no recovery: {error:#}");
+        if let Some((down_after_ms, _)) = standing.subject.sentinel() {
+            sentinel::rescue(&standing.pods, down_after_ms).await.context("the rescue by hand")?;
+        }
     }
     let undone = damage.undo().await;
     struck.with_context(|| format!("{fault:?} of {master}"))?;

@@ -8,7 +8,7 @@ use serde_json::Value;
 use std::collections::HashMap;
 
 use crate::{
-    harness::{Replication, ensure, objects},
+    harness::{LONG, Replication, ensure, objects, poll::eventually},
     servers::{command, info},
     subjects::ip,
 };
@@ -40,6 +40,26 @@ pub async fn address(sentinel: &str) -> Result<String> {
     let answer: (String, u16) =
         command(ip, port.parse()?, None, &["SENTINEL", "get-master-addr-by-name", MASTER]).await?;
     Ok(answer.0)
+}
+
+/// What a person does when Sentinel finds no replica good enough, since all have been without their master for too long: for
+/// one failover a Sentinel counts a link as fresh. `SENTINEL FAILOVER` alone asks the same of the replicas.
+pub async fn rescue(pods: &Replication, down_after_ms: u32) -> Result<()> {
+    let sentinels = pods.all::<Pod>().list(&ListParams::default().labels("app=sentinel")).await?.items;
+    let ip = ip(sentinels.first().context("there is no Sentinel")?)?;
+    let sentinel = format!("{ip}:26379");
+    let patience = async |ms: &str| {
+        command::<()>(&ip, 26379, None, &["SENTINEL", "SET", MASTER, "down-after-milliseconds", ms]).await
+    };
+    let former = address(&sentinel).await?;
+    patience("60000").await?;
+    let done = eventually("Sentinel names another master", LONG, async || {
+        let _ = command::<()>(&ip, 26379, None, &["SENTINEL", "FAILOVER", MASTER]).await; // refused while one is under way
+        ensure(address(&sentinel).await? != former, || format!("it is still {former}"))
+    })
+    .await;
+    patience(&down_after_ms.to_string()).await?;
+    done
 }
 
 /// Whether all Sentinels agree on one master whom the other pods follow; returns its name.
