@@ -159,7 +159,8 @@ const BOUNDS: &str = "
 
 - *crash*: the choice has to be in the status before anybody is promoted, and the Service has to be moved: two requests to the API
   server, one after the other. Then kube-proxy writes its rules; here four of them do so on the cores that also restart the
-  container. The stages are below; so is the floor: the same requests and kube-proxy without a failover.
+  container, and each waits until the kernel has put the former rules away (`synchronize_rcu`), as `iptables` on top of nf_tables
+  does everywhere. The stages are below; so is the floor: the same requests and kube-proxy without a failover.
 - *switchover, pod delete, drain*: the same, and writes are held back until the target has the last of them.
 - *force delete*: the slices' controller takes the address of the deleted pod away, and kube-proxy waits a second between two
   syncs. Without a selector there is one change instead of two: see `services.masterRouting`.
@@ -212,7 +213,11 @@ Three Redis and three Sentinels of the same image ([`bench/sentinel`](../bench/s
 of replication. `1 s` and `5 s` are `down-after-milliseconds`; 5 s is what the widely used charts and operators set. A Redis
 that starts asks Sentinel whom to follow; if that is itself, it is the master again, empty, and its replicas copy that.
 With the *boot rule* it comes back as a replica of nobody instead, as with this operator, and keeps them from it: then
-Sentinel has to notice by itself that its master is none. A master that is asked to leave asks Sentinel for a failover first.
+Sentinel, if it has not missed it meanwhile, has to notice by itself that its master is none: after `down-after-milliseconds` and
+two of its rounds of `INFO`, 21 s or more. By then the replicas have been without a master for longer than the ten times
+`down-after-milliseconds` that it allows a candidate, if that is 1 s: it finds no good one (`-failover-abort-no-good-slave`), and
+goes on finding none. Such a round is counted as *not recovered*, and ended by hand. A master that is asked to leave asks
+Sentinel for a failover first.
 ";
 
 const BUSY: &str = "\
@@ -274,6 +279,29 @@ mod tests {
         );
         results.floors.clear();
         assert!(!markdown(&setting, &results, "benchmark.svg")?.contains("The floor"));
+        Ok(())
+    }
+
+    #[test]
+    fn what_is_published_is_the_report_of_the_published_rounds() -> Result<()> {
+        let read = |name: &str| {
+            std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(name)).context(name.to_owned())
+        };
+        let results = Results::parse(&read("docs/benchmark.jsonl")?)?;
+        let setting = results.setting.as_ref().context("no setting")?;
+        let shown = plot::variant(&results.rounds).context("no round")?;
+        let anew = "is not what `make bench-report` makes of docs/benchmark.jsonl";
+        assert_eq!(
+            read("docs/benchmark.md")?,
+            markdown(setting, &results, "benchmark.svg")?,
+            "docs/benchmark.md {anew}"
+        );
+        assert_eq!(read("docs/benchmark.svg")?, plot::svg(&results.rounds, shown)?, "docs/benchmark.svg {anew}");
+        let tables = shown_tables(&results.rounds, shown);
+        for page in ["README.md", "README.zh-CN.md"] {
+            let text = read(page)?;
+            assert_eq!(Some(&text), excerpt(&text, &tables).as_ref(), "{page} {anew}");
+        }
         Ok(())
     }
 
