@@ -8,9 +8,6 @@ trap 'rm -rf "$tmp"' EXIT
 marked() { python3 tests/docs/markdown.py "$1" quickstart; }
 same_in_both() { diff <(marked README.md) <(marked README.zh-CN.md); }
 shell_reads_them() { bash -n <(marked README.md | sed -n 's/^run //p'); }
-# The README's figures are the benchmark's, line by line; `docs/benchmark.md` is written by the benchmark.
-measured() { sed -n '/<!-- measured -->/,/<!-- \/measured -->/{/^|/p}' "$1"; }
-as_measured() { measured "$1" | grep -q . && ! measured "$1" | grep -vxFf docs/benchmark.md; }
 # A kubectl that says whatever it is told to, for the runner of these commands.
 with_kubectl() { # CODE WORDS... : of each call of it but those that the runner makes for itself
   mkdir -p "$tmp/bin"
@@ -23,7 +20,6 @@ says() { ! with_kubectl "${@:2}" && grep "readme: .*$1" "$tmp/ran"; } # WORDS CO
 check "what is wrong is noticed" python3 tests/docs/check.py --self-test
 check "the documents say what is there" python3 tests/docs/check.py
 check "the README marks commands to be run" marked README.md
-for readme in README.md README.zh-CN.md; do check "$readme has the benchmark's figures" as_measured "$readme"; done
 check "both languages mark the same" same_in_both
 check "a shell reads these commands" shell_reads_them
 check "their runner takes them when all goes well" with_kubectl 0 Healthy OK world SwitchoverCompleted
