@@ -25,4 +25,5 @@ check "a shell reads these commands" shell_reads_them
 check "their runner takes them when all goes well" with_kubectl 0 Healthy OK world SwitchoverCompleted
 check "their runner notices a command that fails" says "that ended with 7" 7 Healthy OK world SwitchoverCompleted
 check "their runner notices a value that is lost" says "did not print 'world'" 0 Healthy OK nothing SwitchoverCompleted
+check "a release is made of its tag" tests/release.sh --self-test
 summary
