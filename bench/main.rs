@@ -138,7 +138,7 @@ async fn measure(
             break;
         }
         let what = format!("{}/{} {}, {}", number + 1, missing.len(), fault.title(), name(variant));
-        let spares_leader = rounds::spares_leader(&results.rounds, standing.subject, fault);
+        let spares_leader = plan::spares_leader(&results.rounds, standing.subject, fault);
         match rounds::run(standing, fault, variant, spares_leader, patience).await {
             Ok(round) => {
                 failures = 0;

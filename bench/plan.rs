@@ -210,6 +210,14 @@ impl Wanted {
     }
 }
 
+/// Whether the next round is to leave the leading operator alone: of the rounds in which a node is lost, one in five may be
+/// on the leader's, whose lease is waited for then.
+pub fn spares_leader(done: &[Round], subject: Subject, fault: Fault) -> bool {
+    let done = done.iter().filter(|round| round.subject == subject && round.fault == fault);
+    let (lost, spared): (Vec<_>, Vec<_>) = done.partition(|round| round.leader_lost);
+    lost.len() * 4 > spared.len()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -239,5 +247,19 @@ mod tests {
         assert_eq!(count(Fault::Crash, Variant::BusyWait), 20);
         assert_eq!(count(Fault::NodeKill, Variant::Idle), 20);
         assert_eq!(wanted.missing(Subject::Sentinel5s, &[]).len(), 3 * 2 * 20);
+    }
+
+    #[test]
+    fn one_round_in_five_may_lose_the_leading_operator() {
+        let node_kill = |leader_lost| Round { leader_lost, ..round(Subject::Operator, Fault::NodeKill, 5000.0) };
+        let mut done = vec![round(Subject::Operator, Fault::NodeCut, 5000.0)];
+        let spares = |done: &[Round]| spares_leader(done, Subject::Operator, Fault::NodeKill);
+        assert!(!spares(&done), "none was lost");
+        done.push(node_kill(true));
+        for _ in 0..4 {
+            assert!(spares(&done), "one of {} was lost", done.len() - 1);
+            done.push(node_kill(false));
+        }
+        assert!(!spares(&done), "one of five was lost");
     }
 }

@@ -37,20 +37,29 @@ const EXCERPT: (&str, &str) = ("<!-- measured -->\n", "<!-- /measured -->");
 pub fn write(args: &ReportArgs, results: &Path) -> Result<()> {
     let data = std::fs::read_to_string(results).with_context(|| results.display().to_string());
     let data = data.context("there are no results: run `make bench` first")?;
-    let results = &Results::parse(&data)?;
+    for (path, text) in files(args, data)? {
+        std::fs::write(path, text).with_context(|| path.display().to_string())?;
+    }
+    Ok(())
+}
+
+/// The files of the report, and what belongs into each.
+fn files(args: &ReportArgs, data: String) -> Result<Vec<(&Path, String)>> {
+    let results = Results::parse(&data)?;
     let setting = results.setting.as_ref().context("the results do not say where they were measured")?;
     let shown = plot::variant(&results.rounds).context("there is not one round in the results")?;
     let picture = args.svg.file_name().unwrap_or_default().to_string_lossy();
-    let save = |path: &PathBuf, text| std::fs::write(path, text).with_context(|| path.display().to_string());
-    save(&args.data, data)?;
-    save(&args.svg, plot::svg(&results.rounds, shown)?)?;
-    save(&args.markdown, markdown(setting, results, &picture)?)?;
     let tables = shown_tables(&results.rounds, shown);
+    let mut files = vec![
+        (args.svg.as_path(), plot::svg(&results.rounds, shown)?),
+        (&args.markdown, markdown(setting, &results, &picture)?),
+    ];
     for page in &args.excerpts {
         let text = std::fs::read_to_string(page).with_context(|| page.display().to_string())?;
-        save(page, excerpt(&text, &tables).with_context(|| format!("{}: no marks", page.display()))?)?;
+        files.push((page, excerpt(&text, &tables).with_context(|| format!("{}: no marks", page.display()))?));
     }
-    Ok(())
+    files.push((&args.data, data));
+    Ok(files)
 }
 
 /// The figures of the picture.
@@ -242,6 +251,7 @@ operator that records its choice before it acts on it, and leads its clients by 
 
 #[cfg(test)]
 mod tests {
+    use clap::FromArgMatches;
     use jiff::Timestamp;
 
     use super::*;
@@ -284,23 +294,14 @@ mod tests {
 
     #[test]
     fn what_is_published_is_the_report_of_the_published_rounds() -> Result<()> {
-        let read = |name: &str| {
-            std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(name)).context(name.to_owned())
-        };
-        let results = Results::parse(&read("docs/benchmark.jsonl")?)?;
-        let setting = results.setting.as_ref().context("no setting")?;
-        let shown = plot::variant(&results.rounds).context("no round")?;
-        let anew = "is not what `make bench-report` makes of docs/benchmark.jsonl";
-        assert_eq!(
-            read("docs/benchmark.md")?,
-            markdown(setting, &results, "benchmark.svg")?,
-            "docs/benchmark.md {anew}"
-        );
-        assert_eq!(read("docs/benchmark.svg")?, plot::svg(&results.rounds, shown)?, "docs/benchmark.svg {anew}");
-        let tables = shown_tables(&results.rounds, shown);
-        for page in ["README.md", "README.zh-CN.md"] {
-            let text = read(page)?;
-            assert_eq!(Some(&text), excerpt(&text, &tables).as_ref(), "{page} {anew}");
+        let defaults = ReportArgs::augment_args(clap::Command::new("report")).get_matches_from(["report"]);
+        let args = ReportArgs::from_arg_matches(&defaults)?;
+        let read = |path: &Path| std::fs::read_to_string(path).with_context(|| path.display().to_string());
+        let files = files(&args, read(&args.data)?)?;
+        assert_eq!(files.len(), 5, "page, picture, rounds, two READMEs");
+        for (path, text) in files {
+            let anew = "is not what `make bench-report` makes of the published rounds";
+            assert_eq!(read(path)?, text, "{} {anew}", path.display());
         }
         Ok(())
     }

@@ -7,11 +7,11 @@ use jiff::Timestamp;
 
 use crate::{
     faults::Damage,
-    harness::{LONG, ensure, poll::eventually},
+    harness::{LONG, ensure, operator, poll::eventually},
     plan::{Fault, Subject, Variant},
     results::Round,
     sentinel,
-    subjects::{Standing, ip, lead_elsewhere, leader_is_on},
+    subjects::{Standing, ip, leader_is_on},
     trace::Tracer,
     writer::{Writer, outages},
 };
@@ -28,14 +28,6 @@ pub struct Patience {
     pub limit: Duration,
 }
 
-/// Whether the next round is to leave the leading operator alone: of the rounds in which a node is lost, one in five may be
-/// on the leader's, whose lease is waited for then.
-pub fn spares_leader(done: &[Round], subject: Subject, fault: Fault) -> bool {
-    let done = done.iter().filter(|round| round.subject == subject && round.fault == fault);
-    let (lost, spared): (Vec<_>, Vec<_>) = done.partition(|round| round.leader_lost);
-    lost.len() * 4 > spared.len()
-}
-
 /// Carries out one round.
 pub async fn run(
     standing: &Standing,
@@ -48,11 +40,13 @@ pub async fn run(
     let master = standing.healthy().await.context("before the round")?;
     let address = ip(&standing.pods.pod(&master).await?)?;
     let damage = Damage::prepare(fault, standing, &master).await?;
-    let loses_node = matches!(fault, Fault::NodeCut | Fault::NodeKill);
-    if loses_node && spares_leader {
-        lead_elsewhere(&standing.pods.client, &damage.node).await?;
+    let client = &standing.pods.client;
+    let mut leader_lost =
+        matches!(fault, Fault::NodeCut | Fault::NodeKill) && leader_is_on(client, &damage.node).await?;
+    if leader_lost && spares_leader {
+        operator::replace_leader(client, LONG).await?;
+        leader_lost = leader_is_on(client, &damage.node).await?;
     }
-    let leader_lost = loses_node && leader_is_on(&standing.pods.client, &damage.node).await?;
     let before = standing.syncs().await?;
 
     let writer = Writer::start(&standing.target, variant)?;
@@ -68,13 +62,14 @@ pub async fn run(
     };
     if let Err(error) = &recovered {
         println!("    no recovery: {error:#}");
-        if let Some((down_after_ms, _)) = standing.subject.sentinel() {
-            sentinel::rescue(&standing.pods, down_after_ms).await.context("the rescue by hand")?;
-        }
     }
     let undone = damage.undo().await;
     struck.with_context(|| format!("{fault:?} of {master}"))?;
     undone.with_context(|| format!("undoing {fault:?} of {master}"))?;
+    // A process that goes on is the master again; any other has lost what made it one.
+    if let (Err(_), Some((down_after_ms, _)), true) = (&recovered, standing.subject.sentinel(), fault != Fault::Hang) {
+        sentinel::rescue(&standing.pods, down_after_ms).await.context("the rescue by hand")?;
+    }
 
     let master = standing.healthy().await.context("after the round")?;
     goes_on(&writer, LONG).await?;
@@ -135,24 +130,4 @@ async fn goes_on(writer: &Writer, within: Duration) -> Result<()> {
         ensure(writer.writes(since), || format!("its last word is {}", writer.last_word()))
     })
     .await
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::results::tests::round;
-
-    #[test]
-    fn one_round_in_five_may_lose_the_leading_operator() {
-        let node_kill = |leader_lost| Round { leader_lost, ..round(Subject::Operator, Fault::NodeKill, 5000.0) };
-        let mut done = vec![round(Subject::Operator, Fault::NodeCut, 5000.0)];
-        let spares = |done: &[Round]| spares_leader(done, Subject::Operator, Fault::NodeKill);
-        assert!(!spares(&done), "none was lost");
-        done.push(node_kill(true));
-        for _ in 0..4 {
-            assert!(spares(&done), "one of {} was lost", done.len() - 1);
-            done.push(node_kill(false));
-        }
-        assert!(!spares(&done), "one of five was lost");
-    }
 }

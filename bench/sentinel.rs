@@ -42,11 +42,14 @@ pub async fn address(sentinel: &str) -> Result<String> {
     Ok(answer.0)
 }
 
+async fn sentinels(pods: &Replication) -> Result<Vec<Pod>> {
+    Ok(pods.all::<Pod>().list(&ListParams::default().labels("app=sentinel")).await?.items)
+}
+
 /// What a person does when Sentinel finds no replica good enough, since all have been without their master for too long: for
 /// one failover a Sentinel counts a link as fresh. `SENTINEL FAILOVER` alone asks the same of the replicas.
 pub async fn rescue(pods: &Replication, down_after_ms: u32) -> Result<()> {
-    let sentinels = pods.all::<Pod>().list(&ListParams::default().labels("app=sentinel")).await?.items;
-    let ip = ip(sentinels.first().context("there is no Sentinel")?)?;
+    let ip = ip(sentinels(pods).await?.first().context("there is no Sentinel")?)?;
     let sentinel = format!("{ip}:26379");
     let patience = async |ms: &str| {
         command::<()>(&ip, 26379, None, &["SENTINEL", "SET", MASTER, "down-after-milliseconds", ms]).await
@@ -65,7 +68,7 @@ pub async fn rescue(pods: &Replication, down_after_ms: u32) -> Result<()> {
 /// Whether all Sentinels agree on one master whom the other pods follow; returns its name.
 pub async fn check(pods: &Replication, members: &[Pod]) -> Result<String> {
     ensure(members.len() == 3, || format!("there are {} pods", members.len()))?;
-    let sentinels = pods.all::<Pod>().list(&ListParams::default().labels("app=sentinel")).await?.items;
+    let sentinels = sentinels(pods).await?;
     ensure(sentinels.len() == 3, || format!("there are {} Sentinels", sentinels.len()))?;
     let views = try_join_all(sentinels.iter().map(async |pod| {
         command::<HashMap<String, String>>(&ip(pod)?, 26379, None, &["SENTINEL", "MASTER", MASTER]).await

@@ -5,10 +5,7 @@ use std::{os::unix::fs::OpenOptionsExt, path::PathBuf};
 use anyhow::{Context, Result, bail};
 use futures::future::try_join_all;
 use k8s_openapi::api::core::v1::{Pod, Service};
-use kube::{
-    Api, Client, ResourceExt,
-    api::{DeleteParams, ListParams},
-};
+use kube::{Api, Client, ResourceExt, api::ListParams};
 use serde_json::json;
 
 use crate::{
@@ -172,18 +169,6 @@ pub async fn operator_is_whole(client: &Client) -> Result<()> {
 pub async fn leader_is_on(client: &Client, node: &str) -> Result<bool> {
     let leader = operator::leader(client).await?;
     Ok(leader.spec.and_then(|spec| spec.node_name).as_deref() == Some(node))
-}
-
-/// Lets an operator on another node lead, if the one that leads is on `node`.
-pub async fn lead_elsewhere(client: &Client, node: &str) -> Result<()> {
-    if !leader_is_on(client, node).await? {
-        return Ok(());
-    }
-    let former = operator::leader(client).await?.name_any();
-    let pods: Api<Pod> = Api::namespaced(client.clone(), operator::NAMESPACE);
-    pods.delete(&former, &DeleteParams::default()).await?;
-    operator::another_leader(client, &former, LONG).await?;
-    operator_is_whole(client).await
 }
 
 /// Waits until a node can be used.

@@ -3,11 +3,8 @@
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
-use k8s_openapi::api::core::v1::{Node, Pod};
-use kube::{
-    Api, Client, ResourceExt,
-    api::{DeleteParams, ListParams},
-};
+use k8s_openapi::api::core::v1::Node;
+use kube::{Api, Client, ResourceExt, api::ListParams};
 
 use crate::harness::{LONG, Replication, cluster::Cluster, ensure, operator, scenario_alone, story::Copies};
 
@@ -26,11 +23,7 @@ async fn place(client: &Client, cache: &Replication, with_leader: bool) -> Resul
         Api::<Node>::all(client.clone()).list(&control_plane).await?.iter().map(ResourceExt::name_any).collect();
     let mut leader = leaders_node(client).await?;
     if with_leader && control_plane.contains(&leader) {
-        let former = operator::leader(client).await?.name_any();
-        let pods: Api<Pod> = Api::namespaced(client.clone(), operator::NAMESPACE);
-        pods.delete(&former, &DeleteParams::default()).await?;
-        operator::another_leader(client, &former, LONG).await?;
-        operator::rolled_out(client, LONG).await?;
+        operator::replace_leader(client, LONG).await?;
         leader = leaders_node(client).await?;
     }
     let fits = |node: &String| (*node == leader) == with_leader && !control_plane.contains(node);

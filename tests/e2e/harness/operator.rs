@@ -6,7 +6,7 @@ use anyhow::{Context, Result, bail};
 use k8s_openapi::api::{apps::v1::Deployment, coordination::v1::Lease, core::v1::Pod};
 use kube::{
     Api, Client, ResourceExt,
-    api::{ListParams, Patch, PatchParams},
+    api::{DeleteParams, ListParams, Patch, PatchParams},
 };
 use serde_json::json;
 
@@ -65,6 +65,14 @@ pub async fn another_leader(client: &Client, former: &str, within: Duration) -> 
         Ok(leader)
     })
     .await
+}
+
+/// Deletes the pod that leads, and waits until another one does and all are there again.
+pub async fn replace_leader(client: &Client, within: Duration) -> Result<()> {
+    let former = leader(client).await?.name_any();
+    Api::<Pod>::namespaced(client.clone(), NAMESPACE).delete(&former, &DeleteParams::default()).await?;
+    another_leader(client, &former, within).await?;
+    rolled_out(client, within).await
 }
 
 /// `kubectl rollout restart`, and waits until it is done.
