@@ -14,6 +14,7 @@ use tokio::time::sleep;
 use crate::{
     harness::{LONG, hand, operator, poll::eventually},
     plan::Fault,
+    sentinel,
     subjects::{Standing, node_is_ready, operator_is_whole},
 };
 
@@ -61,7 +62,8 @@ impl<'a> Damage<'a> {
                 sleep(ALONE).await;
                 Ok(())
             }
-            Fault::Switchover => self.annotate(json!("any")).await,
+            Fault::Switchover if self.standing.subject.is_ours() => self.annotate(json!("any")).await,
+            Fault::Switchover => sentinel::switch_over(pods).await,
             Fault::PodDelete => pods.delete_pod(master).await,
             Fault::ForceDelete => pods.force_delete_pod(master).await,
             Fault::Drain => {
@@ -91,7 +93,8 @@ impl<'a> Damage<'a> {
         let client = &self.standing.pods.client;
         match self.fault {
             Fault::Crash | Fault::PodDelete | Fault::ForceDelete => {}
-            Fault::Switchover => self.annotate(Value::Null).await?,
+            Fault::Switchover if self.standing.subject.is_ours() => self.annotate(Value::Null).await?,
+            Fault::Switchover => {}
             Fault::Drain => self.cordon(false).await?,
             Fault::Hang => {
                 // The process may have been ended meanwhile, and its pod with it.

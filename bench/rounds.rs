@@ -41,8 +41,8 @@ pub async fn run(
     let address = ip(&standing.pods.pod(&master).await?)?;
     let damage = Damage::prepare(fault, standing, &master).await?;
     let client = &standing.pods.client;
-    let mut leader_lost =
-        matches!(fault, Fault::NodeCut | Fault::NodeKill) && leader_is_on(client, &damage.node).await?;
+    let loses_node = standing.subject.is_ours() && matches!(fault, Fault::NodeCut | Fault::NodeKill);
+    let mut leader_lost = loses_node && leader_is_on(client, &damage.node).await?;
     if leader_lost && spares_leader {
         operator::replace_leader(client, LONG).await?;
         leader_lost = leader_is_on(client, &damage.node).await?;

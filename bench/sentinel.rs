@@ -46,6 +46,12 @@ async fn sentinels(pods: &Replication) -> Result<Vec<Pod>> {
     Ok(pods.all::<Pod>().list(&ListParams::default().labels("app=sentinel")).await?.items)
 }
 
+/// What a person does to have another master.
+pub async fn switch_over(pods: &Replication) -> Result<()> {
+    let ip = ip(sentinels(pods).await?.first().context("there is no Sentinel")?)?;
+    command(&ip, 26379, None, &["SENTINEL", "FAILOVER", MASTER]).await
+}
+
 /// What a person does when Sentinel finds no replica good enough, since all have been without their master for too long: for
 /// one failover a Sentinel counts a link as fresh. `SENTINEL FAILOVER` alone asks the same of the replicas.
 pub async fn rescue(pods: &Replication, down_after_ms: u32) -> Result<()> {

@@ -21,6 +21,13 @@ pub fn length(ms: f64) -> String {
     }
 }
 
+/// Whether a table says at which hours its rounds were: the speed of a shared machine changes.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Hours {
+    Shown,
+    LeftOut,
+}
+
 /// Rounds of one kind.
 pub struct Group<'a>(pub Vec<&'a Round>);
 
@@ -60,6 +67,19 @@ impl Group<'_> {
             self.sum(|r| r.restarts),
         )
     }
+
+    /// When the first and the last began, as one more cell.
+    fn hours(&self, hours: Hours) -> String {
+        let at = |round: Option<&&Round>| round.map(|r| r.at.strftime("%H:%M").to_string()).unwrap_or_default();
+        let (first, last) = (self.0.iter().min_by_key(|r| r.at), self.0.iter().max_by_key(|r| r.at));
+        hours.cell(&format!("{}–{}", at(first), at(last)))
+    }
+}
+
+impl Hours {
+    fn cell(self, text: &str) -> String {
+        if self == Self::Shown { format!(" {text} |") } else { String::new() }
+    }
 }
 
 const CELLS: &str = "rounds | p50 | p99 | max | writes lost | WAIT-confirmed lost | full syncs / restarts |";
@@ -80,26 +100,27 @@ pub fn title((fault, leader_lost): (Fault, bool)) -> String {
 }
 
 /// What the faults cost under this operator, by itself or in a busy cluster.
-pub fn faults(rounds: &[Round], subject: Subject, variant: Variant) -> Option<String> {
+pub fn faults(rounds: &[Round], subject: Subject, variant: Variant, hours: Hours) -> Option<String> {
     let groups = groups(rounds, subject, variant);
-    let mut table = format!("| fault | {CELLS}\n| :-- | {RULES}\n");
+    let mut table = format!("| fault | {CELLS}{}\n| :-- | {RULES}{}\n", hours.cell("UTC"), hours.cell("--:"));
     for (key, group) in &groups {
-        writeln!(table, "| {} | {}", title(*key), group.cells()).ok()?;
+        writeln!(table, "| {} | {}{}", title(*key), group.cells(), group.hours(hours)).ok()?;
     }
     (!groups.is_empty()).then_some(table)
 }
 
 /// The same faults, ours and Sentinel's.
-pub fn baseline(rounds: &[Round], variant: Variant) -> Option<String> {
+pub fn baseline(rounds: &[Round], variant: Variant, hours: Hours) -> Option<String> {
     let ours = groups(rounds, Subject::Operator, variant);
-    let mut table = format!("| fault | who | {CELLS} p50, ours ÷ theirs | p99, ours ÷ theirs |\n");
-    writeln!(table, "| :-- | :-- | {RULES} --: | --: |").ok()?;
+    let mut table = format!("| fault | who | {CELLS} p50, ours ÷ theirs | p99, ours ÷ theirs |{}\n", hours.cell("UTC"));
+    writeln!(table, "| :-- | :-- | {RULES} --: | --: |{}", hours.cell("--:")).ok()?;
     let subjects = || Subject::ALL.into_iter().filter(|subject| !subject.is_ours());
     let theirs: BTreeMap<_, _> = subjects().map(|subject| (subject, groups(rounds, subject, variant))).collect();
     let keys: BTreeSet<_> = theirs.values().flat_map(BTreeMap::keys).copied().collect();
     for key in &keys {
         if let Some(group) = ours.get(key) {
-            writeln!(table, "| {} | {} | {} | |", title(*key), Subject::Operator.title(), group.cells()).ok()?;
+            let (who, hours) = (Subject::Operator.title(), group.hours(hours));
+            writeln!(table, "| {} | {who} | {} | |{hours}", title(*key), group.cells()).ok()?;
         }
         for (subject, group) in theirs.iter().filter_map(|(subject, all)| Some((subject, all.get(key)?))) {
             let ratio = |percent| match ours.get(key) {
@@ -108,8 +129,9 @@ pub fn baseline(rounds: &[Round], variant: Variant) -> Option<String> {
                 }
                 _ => "–".to_owned(),
             };
-            let (p50, p99) = (ratio(50), ratio(99));
-            writeln!(table, "| {} | {} | {} {p50} | {p99} |", title(*key), subject.title(), group.cells()).ok()?;
+            let (p50, p99, hours) = (ratio(50), ratio(99), group.hours(hours));
+            writeln!(table, "| {} | {} | {} {p50} | {p99} |{hours}", title(*key), subject.title(), group.cells())
+                .ok()?;
         }
     }
     (!keys.is_empty()).then_some(table)
@@ -168,7 +190,7 @@ mod tests {
 
     #[test]
     fn each_fault_has_its_line() {
-        let table = faults(&rounds(), Subject::Operator, Variant::Idle).unwrap();
+        let table = faults(&rounds(), Subject::Operator, Variant::Idle, Hours::LeftOut).unwrap();
         assert_eq!(
             table.lines().skip(2).collect::<Vec<_>>(),
             [
@@ -179,16 +201,19 @@ mod tests {
         );
         let columns = |line: &str| line.matches('|').count();
         assert!(table.lines().all(|line| columns(line) == columns(table.lines().next().unwrap())), "{table}");
-        assert_eq!(faults(&rounds(), Subject::Operator, Variant::Busy), None);
+        assert_eq!(faults(&rounds(), Subject::Operator, Variant::Busy, Hours::LeftOut), None);
+        let table = faults(&rounds(), Subject::Operator, Variant::Idle, Hours::Shown).unwrap();
+        assert!(table.lines().all(|line| columns(line) == columns(table.lines().next().unwrap())), "{table}");
+        assert!(table.ends_with("| 1 / 1 | 00:00–00:00 |\n"), "{table}");
     }
 
     #[test]
     fn sentinel_is_compared_with() {
-        let table = baseline(&rounds(), Variant::Idle).unwrap();
-        assert!(table.ends_with("| 2 of 1000 | 0 of 10 | 1 / 1 | 0.100 | 0.165 |\n"), "{table}");
+        let table = baseline(&rounds(), Variant::Idle, Hours::Shown).unwrap();
+        assert!(table.ends_with("| 2 of 1000 | 0 of 10 | 1 / 1 | 0.100 | 0.165 | 00:00–00:00 |\n"), "{table}");
         let columns = |line: &str| line.matches('|').count();
         assert!(table.lines().all(|line| columns(line) == columns(table.lines().next().unwrap())), "{table}");
-        assert_eq!(baseline(&rounds()[..4], Variant::Idle), None, "there is nothing of Sentinel");
+        assert_eq!(baseline(&rounds()[..4], Variant::Idle, Hours::Shown), None, "there is nothing of Sentinel");
     }
 
     #[test]
