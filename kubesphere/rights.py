@@ -38,6 +38,9 @@ def allowed(rules, group, resource, verb, name):
 
 
 def beyond(held, rule):
+    urls = {(url, verb) for one in held for url in one.get("nonResourceURLs", []) for verb in one.get("verbs", [])}
+    for url in rule.get("nonResourceURLs", []):
+        yield from (f"{verb} {url}" for verb in rule.get("verbs", []) if (url, verb) not in urls)
     for group in rule.get("apiGroups", []):
         for resource in rule.get("resources", []):
             for verb in rule.get("verbs", []):

@@ -2,7 +2,8 @@
 # Makes what is derived from other files: the chart's copy of the CRD, install.yaml from the chart, and the copy of it that
 # the Kustomize variants stand on (Kustomize reads nothing above the directory that it is pointed at).
 #   manifests/generate.sh           write all
-#   manifests/generate.sh --print   only print install.yaml, from the files as they are; --print-monitoring the objects for Prometheus
+#   manifests/generate.sh --print   only print install.yaml, from the files as they are; --print-monitoring the objects for Prometheus,
+#                                   --print-authentication the rights for its tokens
 set -euo pipefail
 cd "$(dirname "$0")/.."
 PATH=$PATH:$HOME/.cache/redis-replication-cluster/bin
@@ -36,9 +37,18 @@ monitoring() {
     awk -v RS='---\n' 'NR > 1 && !/\nkind: Service\n/ { sub(/\n+$/, "\n"); printf "---\n%s", $0 }'
 }
 
+# Who may ask whether somebody may read the metrics, and who may read them.
+authentication() {
+  echo "# Made from $chart by manifests/generate.sh: change the chart, not this file."
+  helm template redis-replication-operator "$chart" --namespace "$namespace" -s templates/metrics-authentication.yaml \
+    --set metrics.authentication.enabled=true |
+    sed -e '/^# Source: /d' -e '/helm\.sh\/chart: /d' -e '/app\.kubernetes\.io\/managed-by: Helm$/d' -e '/^$/d'
+}
+
 case ${1:-} in
 --print) install; exit ;;
 --print-monitoring) monitoring; exit ;;
+--print-authentication) authentication; exit ;;
 esac
 cp crds/redisreplications.yaml "$chart/crds/redisreplications.yaml"
 install >manifests/install.yaml.new
@@ -46,3 +56,5 @@ mv manifests/install.yaml.new manifests/install.yaml
 cp manifests/install.yaml manifests/kustomize/base/install.yaml
 monitoring >manifests/kustomize/monitoring/monitoring.yaml.new
 mv manifests/kustomize/monitoring/monitoring.yaml.new manifests/kustomize/monitoring/monitoring.yaml
+authentication >manifests/kustomize/monitoring-authenticated/rights.yaml.new
+mv manifests/kustomize/monitoring-authenticated/rights.yaml.new manifests/kustomize/monitoring-authenticated/rights.yaml

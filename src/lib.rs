@@ -1,7 +1,7 @@
 //! redis-replication-operator: Redis and Valkey master–replica clusters on Kubernetes that always have one master.
 //!
 //! Dependencies point downwards only: [`operator`] puts the pieces together; [`replication`] and [`objects`] are pure;
-//! [`redis`] and [`kubernetes`] are the thin edges; [`api`] is the resource as people write and read it.
+//! [`redis`], [`kubernetes`] and [`web`] are the thin edges; [`api`] is the resource as people write and read it.
 
 pub mod api;
 pub mod drill;
@@ -13,3 +13,4 @@ pub mod redis;
 pub mod replication;
 #[cfg(feature = "otlp")]
 pub mod traces;
+pub mod web;

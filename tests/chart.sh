@@ -24,7 +24,7 @@ check "a quantity that is none is refused" refuses "memory" --set resources.limi
 check "a ServiceMonitor without a Service is refused" refuses "metrics.service.enabled" --set metrics.serviceMonitor.enabled=true,metrics.service.enabled=false
 check "being part of another chart is not refused" render --set global.anything=1
 
-check "defaults: two replicas, all namespaces" renders '^  replicas: 2$' 'kind: NetworkPolicy|kind: ServiceMonitor'
+check "defaults: two replicas, all namespaces" renders '^  replicas: 2$' 'kind: NetworkPolicy|kind: ServiceMonitor|tokenreviews|8443'
 check "defaults: a PodDisruptionBudget" renders 'kind: PodDisruptionBudget' nothing
 check "one replica: no PodDisruptionBudget" renders 'kind: Deployment' 'kind: PodDisruptionBudget' --set replicas=1
 check "one namespace: nothing cluster-wide" renders 'kind: Role$' 'kind: Cluster|kind: Service$' -f tests/chart/one-namespace.yaml
@@ -32,11 +32,15 @@ check "OpenShift: no user, no accounts of its own" renders 'serviceAccountName: 
 check "labels of one's own do not break the selector" renders 'team: storage' 'must-not-win' -f tests/chart/everything.yaml
 check "every setting arrives" renders 'registry.example.com/keeper:1.2.3' 'redis-replication-operator:0' -f tests/chart/everything.yaml
 check "ServiceMonitor on request" renders 'kind: ServiceMonitor' nothing --set metrics.serviceMonitor.enabled=true
+check "authentication: metrics over TLS only" renders 'containerPort: 8443' 'port: 8080' -f tests/chart/authentication.yaml
+check "authentication: rights that are this operator's alone" renders "name: $ns-redis-replication-operator-metrics-reader" 'name: redis-replication-operator-metrics-' -f tests/chart/authentication.yaml
+check "authentication: a service account without a namespace is refused" refuses namespace --set 'metrics.authentication.readers[0].kind=ServiceAccount,metrics.authentication.readers[0].name=x'
 check "rights: no wildcards, no listing of Secrets" few_rights
 check "the chart's CRD is the repository's" diff crds/redisreplications.yaml "$crd"
 check "install.yaml is up to date" up_to_date manifests/install.yaml
 check "Kustomize's install.yaml is up to date" up_to_date manifests/kustomize/base/install.yaml
 check "Kustomize's monitoring.yaml is up to date" up_to_date manifests/kustomize/monitoring/monitoring.yaml --print-monitoring
+check "Kustomize's rights for readers of metrics are up to date" up_to_date manifests/kustomize/monitoring-authenticated/rights.yaml --print-authentication
 check "the charts' tables of values are up to date" charts/readme.py --check
 check "the icon is icon.svg" grep -qx "icon: data:image/svg+xml;base64,$(base64 -w0 $chart/icon.svg)" $chart/Chart.yaml
 check "a registry for all images" renders 'image: "mirror.example.com/redis-replication-operator:0' nothing --set global.imageRegistry=mirror.example.com
@@ -66,6 +70,7 @@ if command -v kubectl >/dev/null; then
     variant namespaced 'fieldPath: metadata.namespace' 'kind: ClusterRole|redis-replication-system'
   check "Kustomize: high availability" variant high-availability 'requiredDuringScheduling.*$' '^        preferredDuringScheduling'
   check "Kustomize: monitoring" variant monitoring 'kind: PrometheusRule' 'namespace: default'
+  check "Kustomize: monitoring with authentication" variant monitoring-authenticated 'bearerTokenFile' 'port: 8080$'
 else echo "skip  Kustomize: there is no kubectl"; fi
 
 if cluster_for "the API server's checks"; then

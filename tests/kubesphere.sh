@@ -65,7 +65,7 @@ broken "an object that is no project's" "$app" "A6: Namespace mine" cluster_wide
 # own, and without operator pods and the CRD, so as not to disturb what is there.
 account() {
   kubectl create namespace "$ns" && kubectl -n "$ns" create serviceaccount installer
-  sed "s/redis-replication-operator/$ns-operator/; s/^kind: \(ClusterRole\|Role\)$/apiVersion: rbac.authorization.k8s.io\/v1\n&\nmetadata: {name: $ns, namespace: $ns}/; s/redis-replication-operator\(-edit\|-view\)/$ns-operator\1/g" \
+  sed "s/redis-replication-operator/$ns-operator/g; s/^kind: \(ClusterRole\|Role\)$/apiVersion: rbac.authorization.k8s.io\/v1\n&\nmetadata: {name: $ns, namespace: $ns}/" \
     kubesphere/extension/permissions.yaml | kubectl apply -f -
   kubectl create clusterrolebinding "$ns" --clusterrole="$ns" --serviceaccount="$ns:installer"
   kubectl -n "$ns" create rolebinding "$ns" --role="$ns" --serviceaccount="$ns:installer"
@@ -78,7 +78,9 @@ if cluster_for "an installation with these rights"; then
   used_cluster=yes
   check "an account with the rights of permissions.yaml" account
   check "it may install the operator's chart" installs
-  check "it may upgrade it" installs --set redis-replication-operator.podLabels.a=b
+  check "it may upgrade it, with all that needs more rights" installs --set redis-replication-operator.podLabels.a=b \
+    --set redis-replication-operator.metrics.authentication.enabled=true,redis-replication-operator.networkPolicy.enabled=true \
+    --set 'redis-replication-operator.metrics.authentication.readers[0].kind=Group,redis-replication-operator.metrics.authentication.readers[0].name=on-call'
   check "it may remove it" as_installer uninstall try
   check "without the Role it may not even look" too_little
 fi

@@ -25,7 +25,7 @@ fn explained(page: &str, heading: &str) -> Rights {
 }
 
 /// The rules of the roles that the operator's service account is bound to.
-fn granted(manifests: &str) -> Rights {
+fn granted(manifests: &str, roles: usize) -> Rights {
     let documents: Vec<Value> = manifests
         .split("\n---\n")
         .filter(|d| d.contains("\nkind: ClusterRole\n") || d.contains("\nkind: Role\n") || d.contains("RoleBinding\n"))
@@ -36,7 +36,7 @@ fn granted(manifests: &str) -> Rights {
         .filter(|d| d["subjects"][0]["name"] == "redis-replication-operator")
         .map(|d| d["roleRef"]["name"].to_string())
         .collect();
-    assert_eq!(bound.len(), 2, "a role for the resources and one for the Lease");
+    assert_eq!(bound.len(), roles, "{bound:?}");
     let texts = |of: &Value| of.as_array().unwrap().iter().map(|v| v.as_str().unwrap().to_owned()).collect::<Vec<_>>();
     let mut rights = Rights::new();
     let roles =
@@ -56,9 +56,23 @@ fn granted(manifests: &str) -> Rights {
 #[test]
 fn every_right_of_the_operator_is_explained_and_no_other() {
     let explained = explained(include_str!("../docs/security.md"), "What the operator may do");
-    let granted = granted(include_str!("../manifests/install.yaml"));
+    // a role for the resources and one for the Lease
+    let granted = granted(include_str!("../manifests/install.yaml"), 2);
     assert!(granted.len() > 30, "{granted:?}");
     let missing: Vec<_> = granted.difference(&explained).collect();
     let surplus: Vec<_> = explained.difference(&granted).collect();
     assert!(missing.is_empty() && surplus.is_empty(), "not explained: {missing:?}; not granted: {surplus:?}");
+}
+
+/// What the operator may do besides where readers of its metrics are asked for a token.
+#[test]
+fn authentication_takes_two_rights_and_both_are_explained() {
+    let rights = granted(include_str!("../manifests/kustomize/monitoring-authenticated/rights.yaml"), 1);
+    let reviews = [("authentication.k8s.io", "tokenreviews"), ("authorization.k8s.io", "subjectaccessreviews")];
+    let words = |(group, resource): (&str, &str)| (group.to_owned(), resource.to_owned(), "create".to_owned());
+    assert_eq!(rights, reviews.map(words).into());
+    let page = include_str!("../docs/security.md");
+    for (group, resource) in reviews {
+        assert!(page.contains(&format!("`{resource}`")) && page.contains(&format!("`{group}`")), "{resource}");
+    }
 }

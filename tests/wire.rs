@@ -2,7 +2,7 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
-use http::{Method, Request, Response, StatusCode};
+use http::{HeaderMap, Method, Request, Response, StatusCode};
 use k8s_openapi::api::core::v1::ConfigMap;
 use kube::{
     Api, Client,
@@ -15,6 +15,7 @@ use redis_replication_operator::{
         apply::{self, ensure},
         lease::{Elector, Leadership, Outcome},
     },
+    web::{Gate, Refusal},
 };
 use rstest::rstest;
 use serde_json::{Value, json};
@@ -210,4 +211,98 @@ async fn a_status_that_is_not_kept_is_an_error() {
     let error = apply::status(&client, &resource, &status).await.unwrap_err().to_string();
     assert!(error.contains("status.members[0].enrolled was not kept") && error.contains("apply the one"), "{error}");
     done(server).await;
+}
+
+fn with_token(token: &str) -> HeaderMap {
+    [(http::header::AUTHORIZATION, token.parse().unwrap())].into_iter().collect()
+}
+
+/// Answers the two reviews of a token: whose it is, and whether they may read the metrics.
+async fn review(h: &mut Handle, token: &'static str, user: Option<&'static str>, allowed: bool) {
+    answer(h, StatusCode::CREATED, |m, uri, body| {
+        let body = body.unwrap();
+        assert_eq!((m, uri), (&Method::POST, "/apis/authentication.k8s.io/v1/tokenreviews?"));
+        assert_eq!(body["spec"], json!({"token": token}));
+        let user =
+            user.map(|name| json!({"username": name, "groups": ["system:serviceaccounts"], "extra": {"x": ["y"]}}));
+        json!({"spec": {}, "status": {"authenticated": user.is_some(), "user": user, "error": "expired"}})
+    })
+    .await;
+    let Some(user) = user else { return };
+    answer(h, StatusCode::CREATED, |m, uri, body| {
+        assert_eq!((m, uri), (&Method::POST, "/apis/authorization.k8s.io/v1/subjectaccessreviews?"));
+        let spec = json!({"user": user, "groups": ["system:serviceaccounts"], "extra": {"x": ["y"]},
+            "nonResourceAttributes": {"path": "/metrics", "verb": "get"}});
+        assert_eq!(body.unwrap()["spec"], spec);
+        json!({"spec": {}, "status": {"allowed": allowed}})
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_reader_of_the_metrics_is_reviewed_once_a_minute() {
+    let (client, mut h) = client();
+    let server = tokio::spawn(async move {
+        review(&mut h, "abc", Some("system:serviceaccount:monitoring:prometheus"), true).await;
+        review(&mut h, "abc", Some("system:serviceaccount:monitoring:prometheus"), false).await;
+    });
+    let gate = Gate::new(client);
+    let headers = with_token("bearer abc");
+    for _ in 0..2 {
+        assert_eq!(gate.admits(&headers).await, Ok(()));
+        tokio::time::advance(Duration::from_secs(29)).await;
+    }
+    tokio::time::advance(Duration::from_secs(5)).await;
+    let name = "system:serviceaccount:monitoring:prometheus".to_owned();
+    assert_eq!(gate.admits(&headers).await, Err(Refusal::NotAllowed(name)), "the right was taken away");
+    done(server).await;
+}
+
+#[rstest]
+#[case(HeaderMap::new())]
+#[case(with_token("abc"))]
+#[case(with_token("Bearer "))]
+#[case(with_token("Basic YWJj"))]
+#[tokio::test]
+async fn without_a_token_nobody_is_asked(#[case] headers: HeaderMap) {
+    let (client, _) = client();
+    assert_eq!(Gate::new(client).admits(&headers).await, Err(Refusal::NoToken));
+}
+
+#[tokio::test(start_paused = true)]
+async fn tokens_are_not_tried_faster_than_ten_a_second() {
+    let (client, mut h) = client();
+    let server = tokio::spawn(async move {
+        for _ in 0..5 {
+            review(&mut h, "guess", None, false).await;
+        }
+    });
+    let gate = Gate::new(client);
+    let before = tokio::time::Instant::now();
+    for _ in 0..5 {
+        let refused = gate.admits(&with_token("Bearer guess")).await;
+        assert_eq!(refused, Err(Refusal::BadToken(": expired".into())));
+    }
+    assert!(before.elapsed() >= Duration::from_millis(400), "{:?}", before.elapsed());
+    done(server).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_api_server_that_does_not_tell_admits_nobody() {
+    let (client, mut h) = client();
+    let server = tokio::spawn(async move {
+        answer(&mut h, StatusCode::FORBIDDEN, |_, _, _| failure(403, "tokenreviews is forbidden")).await;
+        let (_, kept) = h.next_request().await.expect("another request"); // and never answers it
+        tokio::time::sleep(Duration::from_secs(3600)).await;
+        drop(kept);
+    });
+    let gate = Gate::new(client);
+    let forbidden = gate.admits(&with_token("Bearer abc")).await;
+    assert!(
+        matches!(&forbidden, Err(Refusal::Unknown(why)) if why.contains("tokenreviews is forbidden")),
+        "{forbidden:?}"
+    );
+    let slow = gate.admits(&with_token("Bearer abc")).await;
+    assert!(matches!(slow, Err(Refusal::Unknown(_))), "{slow:?}");
+    server.abort();
 }

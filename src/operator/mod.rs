@@ -1,12 +1,11 @@
-//! Where the pieces meet: watches, one supervisor for each resource, the controller that applies objects, the lease,
-//! metrics and health.
+//! Where the pieces meet: watches, one supervisor for each resource, the controller that applies objects, the lease, and
+//! metrics.
 
 mod absence;
 mod act;
 mod context;
 mod controller;
 mod error;
-mod http;
 mod metrics;
 mod observe;
 mod pods;

@@ -1,6 +1,6 @@
 //! Starts everything, and stops it in order.
 
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use futures::{FutureExt, StreamExt};
 use k8s_openapi::api::{
@@ -15,7 +15,6 @@ use kube::{
     runtime::{Controller, WatchStreamExt, controller, reflector, watcher, watcher::Event},
 };
 use tokio::{
-    net::TcpListener,
     signal::unix::{SignalKind, signal},
     time::{Instant, sleep_until},
 };
@@ -24,7 +23,6 @@ use super::{
     Metrics,
     context::Context,
     controller::{on_error, reconcile},
-    http,
     observe::Sources,
     registry::Registry,
 };
@@ -36,6 +34,7 @@ use crate::{
         lease::{Elector, LOOK_EVERY, Leadership, Outcome, RENEW_EVERY},
         stores::{self, Key, watch_managed},
     },
+    web::{ListenError, Web, WebArgs},
 };
 
 /// Arguments of `run`; each can be given by the environment.
@@ -53,9 +52,9 @@ pub struct RunArgs {
     /// The one namespace to look after; empty: all.
     #[arg(long, env = "WATCH_NAMESPACE", default_value = "")]
     pub watch_namespace: String,
-    /// Where to serve /healthz, /readyz and /metrics.
-    #[arg(long, env = "HTTP_ADDRESS", default_value = "0.0.0.0:8080")]
-    pub http_address: SocketAddr,
+    /// Health and metrics.
+    #[command(flatten)]
+    pub web: WebArgs,
 }
 
 /// Why the operator ends.
@@ -68,14 +67,8 @@ pub enum Error {
     #[error("client: {0}")]
     Client(#[from] kube::Error),
     /// The address is taken, or not ours.
-    #[error("cannot listen on {address}: {source}")]
-    Listen {
-        /// Where.
-        address: SocketAddr,
-        /// Why.
-        #[source]
-        source: std::io::Error,
-    },
+    #[error(transparent)]
+    Listen(#[from] ListenError),
     /// Signals cannot be received.
     #[error("signals: {0}")]
     Signal(std::io::Error),
@@ -97,9 +90,9 @@ pub async fn run(args: RunArgs) -> Result<(), Error> {
     let leases: Api<Lease> = Api::namespaced(own, &args.namespace);
     let mut elector = Elector::new(leases, &args.lease_name, &args.identity, leadership.clone());
 
-    let address = args.http_address;
-    let listener = TcpListener::bind(address).await.map_err(|source| Error::Listen { address, source })?;
-    let mut http = tokio::spawn(http::serve(listener, metrics.clone())).map(|r| match r {
+    let web = Web::bind(&args.web).await?;
+    let shown = metrics.clone();
+    let mut http = tokio::spawn(web.serve(move || shown.text(), main.clone())).map(|r| match r {
         Ok(Err(e)) => Error::Http(e),
         Ok(Ok(())) | Err(_) => Error::Http(std::io::Error::other("the server ended")),
     });

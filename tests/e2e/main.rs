@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
 #![allow(clippy::format_push_string, clippy::format_collect, reason = "reports are short")]
 
+mod authentication;
 mod create;
 mod damage;
 mod delete;

@@ -30,6 +30,16 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{ .Values.image.repository }}:{{ .Values.image.tag | default .Chart.AppVersion }}
 {{- end -}}
 
+{{/* The Secret with the certificate of the metrics' port; empty where there is none. */}}
+{{- define "rro.certificateSecret" -}}
+{{- if .Values.metrics.authentication.enabled }}{{ .Values.metrics.authentication.certificateSecret }}{{ end -}}
+{{- end -}}
+
+{{/* Of objects that belong to no namespace: an operator for one namespace is not the only one of its name. */}}
+{{- define "rro.clusterName" -}}
+{{- if .Values.watchNamespace }}{{ .Release.Namespace }}-{{ end }}{{ include "rro.fullname" . -}}
+{{- end -}}
+
 {{- define "rro.subject" -}}
 kind: ServiceAccount
 name: {{ include "rro.serviceAccountName" . }}
