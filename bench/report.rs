@@ -231,7 +231,8 @@ two of its rounds of `INFO`, 21 s or more. By then the replicas have been withou
 `down-after-milliseconds` that it allows a candidate, if that is 1 s: it finds no good one (`-failover-abort-no-good-slave`), and
 goes on finding none. Such a round is counted as *not recovered*, and ended by hand.
 
-When a *node* is lost, Sentinel at 1 s is quicker than this operator: it waits for no fence. A master that lives on, cut off,
+A *hung* process counts as lost after 1 s there, and after 5 s here (`unresponsiveAfter`, for Redis can be busy). When a *node* is
+lost, Sentinel at 1 s is quicker than this operator: it waits for no fence. A master that lives on, cut off,
 takes writes of whoever still reaches it until it is found again, and then they are gone. (The client here did not reach it.)
 
 A master that is asked to leave asks Sentinel for a failover first. Sentinel promotes a replica and then turns the former master
