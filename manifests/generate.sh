@@ -9,6 +9,8 @@ cd "$(dirname "$0")/.."
 PATH=$PATH:$HOME/.cache/redis-replication-cluster/bin
 chart=charts/redis-replication-operator namespace=redis-replication-system
 
+without_helm() { sed -e '/^# Source: /d' -e '/helm\.sh\/chart: /d' -e '/app\.kubernetes\.io\/managed-by: Helm$/d'; } # what only Helm needs
+
 install() {
   cat <<EOF
 # The operator and all that it needs, for those who do without Helm:
@@ -23,7 +25,7 @@ metadata:
 EOF
   # Without what only Helm needs, and without blank lines between documents, which Helm's versions set differently.
   helm template redis-replication-operator "$chart" --namespace "$namespace" --include-crds |
-    sed -e '/^# Source: /d' -e '/helm\.sh\/chart: /d' -e '/app\.kubernetes\.io\/managed-by: Helm$/d' |
+    without_helm |
     awk '/^[ \t]*$/ { blank++; next } /^---$/ { blank = 0; cut = 1; next }
          cut { print "---"; cut = blank = 0 } { while (blank) { print ""; blank-- } print }'
 }
@@ -33,7 +35,7 @@ monitoring() {
   echo "# Made from $chart by manifests/generate.sh: change the chart, not this file."
   helm template redis-replication-operator "$chart" --namespace "$namespace" -s templates/metrics.yaml --set \
     metrics.serviceMonitor.enabled=true,metrics.podMonitor.enabled=true,metrics.prometheusRule.enabled=true,metrics.dashboard.enabled=true |
-    sed -e '/^# Source: /d' -e '/helm\.sh\/chart: /d' -e '/app\.kubernetes\.io\/managed-by: Helm$/d' |
+    without_helm |
     awk -v RS='---\n' 'NR > 1 && !/\nkind: Service\n/ { sub(/\n+$/, "\n"); printf "---\n%s", $0 }'
 }
 
@@ -42,7 +44,7 @@ authentication() {
   echo "# Made from $chart by manifests/generate.sh: change the chart, not this file."
   helm template redis-replication-operator "$chart" --namespace "$namespace" -s templates/metrics-authentication.yaml \
     --set metrics.authentication.enabled=true |
-    sed -e '/^# Source: /d' -e '/helm\.sh\/chart: /d' -e '/app\.kubernetes\.io\/managed-by: Helm$/d' -e '/^$/d'
+    without_helm | sed '/^$/d'
 }
 
 case ${1:-} in

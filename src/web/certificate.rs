@@ -1,6 +1,6 @@
 //! The certificate of the guarded port: from a directory, a mounted Secret say, and followed there; or made at the start.
 
-use std::{convert::Infallible, io, path::PathBuf, time::Duration};
+use std::{convert::Infallible, future::pending, io, path::PathBuf, time::Duration};
 
 use axum_server::tls_rustls::RustlsConfig;
 use tokio::time::sleep;
@@ -64,10 +64,12 @@ impl Certificate {
     }
 
     async fn follow(self, mut served: Pair, config: RustlsConfig) -> Infallible {
+        if matches!(self, Self::OwnMade) {
+            return pending().await;
+        }
         let mut complaint = String::new();
         loop {
             sleep(LOOK_EVERY).await;
-            let Self::Directory(_) = self else { continue };
             match self.pair().await {
                 Ok(pair) if pair == served => complaint.clear(),
                 Ok(pair) => match config.reload_from_pem(pair.chain.clone(), pair.key.clone()).await {

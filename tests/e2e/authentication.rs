@@ -20,9 +20,14 @@ use tokio_rustls::{
     rustls::{ClientConfig, RootCertStore, pki_types::ServerName},
 };
 
-use crate::harness::{SHORT, Scene, ensure, helm::helm, operator, poll::eventually, scenario};
+use crate::harness::{
+    SHORT, Scene, ensure,
+    helm::{helm, install_operator},
+    operator,
+    poll::eventually,
+    scenario,
+};
 
-const CHART: &str = "charts/redis-replication-operator";
 const SERVER: &str = "operator.test";
 
 #[test]
@@ -38,17 +43,14 @@ fn metrics_are_shown_to_those_who_may_read_them() {
 
 async fn shown_to_those_who_may(scene: &Scene) -> Result<()> {
     let namespace = scene.namespace.name();
-    let (image, policy) = operator::image(&scene.client).await?;
-    let (repository, tag) = image.rsplit_once(':').context("an image without a tag")?;
+    let image = operator::image(&scene.client).await?;
     let values = format!(
-        "watchNamespace={namespace},fullnameOverride=shy,replicas=1,\
-         image.repository={repository},image.tag={tag},image.pullPolicy={policy},\
-         metrics.authentication.enabled=true,metrics.authentication.certificateSecret=metrics-tls,\
+        "metrics.authentication.enabled=true,metrics.authentication.certificateSecret=metrics-tls,\
          metrics.authentication.readers[0].kind=ServiceAccount,metrics.authentication.readers[0].name=prometheus,\
          metrics.authentication.readers[0].namespace={namespace}"
     );
     // It starts without the certificate: failovers do not wait for one.
-    helm(namespace, &["install", "shy", CHART, "--skip-crds", "--wait", "--set", &values]).await?;
+    install_operator(namespace, "shy", "shy", &image, &["--set", &values]).await?;
     let made = rcgen::generate_simple_self_signed([SERVER.to_owned()])?;
     let files = [("tls.crt", made.cert.pem()), ("tls.key", made.signing_key.serialize_pem())];
     let secret = Secret {

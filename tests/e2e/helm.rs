@@ -11,14 +11,13 @@ use kube::{Api, ResourceExt, api::ListParams, api::PostParams};
 
 use crate::harness::{
     LONG, Namespace, Replication, Scene, ensure,
-    helm::helm,
+    helm::{helm, install_operator},
     objects, operator,
     poll::{always, eventually},
     scenario, scenario_alone,
 };
 
 const REPLICATION: &str = "charts/redis-replication";
-const OPERATOR: &str = "charts/redis-replication-operator";
 const SMALL: &str = "persistence.size=64Mi,persistence.whenDeleted=Delete,resources.requests.memory=32Mi";
 
 #[test]
@@ -104,7 +103,7 @@ async fn two_operators(scene: &Scene, other: &Namespace) -> Result<()> {
     let namespaces = [scene.namespace.name(), other.name()];
     let image = operator::image(&scene.client).await?;
     for namespace in namespaces {
-        install_operator(namespace, &image).await?;
+        install_operator(namespace, "only", &lease(namespace), &image, &[]).await?;
     }
     let mut caches = Vec::new();
     for namespace in namespaces {
@@ -134,7 +133,7 @@ async fn two_operators(scene: &Scene, other: &Namespace) -> Result<()> {
         ensure(master == masters[0], || format!("{master} is master, with no operator there"))
     })
     .await?;
-    install_operator(namespaces[0], &image).await?;
+    install_operator(namespaces[0], "only", &lease(namespaces[0]), &image, &[]).await?;
     caches[0].agrees().await?;
     caches[0].holds(100).await
 }
@@ -142,17 +141,6 @@ async fn two_operators(scene: &Scene, other: &Namespace) -> Result<()> {
 /// Called after the namespace, so that no two have the same name and Lease.
 fn lease(namespace: &str) -> String {
     format!("keeper-{}", namespace.rsplit('-').next().unwrap_or_default())
-}
-
-async fn install_operator(namespace: &str, (image, policy): &(String, String)) -> Result<()> {
-    let (repository, tag) = image.rsplit_once(':').context("an image without a tag")?;
-    let values = format!(
-        "watchNamespace={namespace},fullnameOverride={},replicas=1,\
-         image.repository={repository},image.tag={tag},image.pullPolicy={policy}",
-        lease(namespace)
-    );
-    helm(namespace, &["install", "only", OPERATOR, "--skip-crds", "--wait", "--set", &values]).await?;
-    Ok(())
 }
 
 async fn may_read_secrets(scene: &Scene, of: &str, in_: &str) -> Result<bool> {
