@@ -82,6 +82,7 @@ pub async fn run(
         None => None,
     };
     standing.flush(&master).await?;
+    standing.tidy().await.context("tidying up")?;
     Ok(Round {
         subject: standing.subject,
         fault,

@@ -71,6 +71,25 @@ pub async fn rescue(pods: &Replication, down_after_ms: u32) -> Result<()> {
     done
 }
 
+/// Makes the Sentinels forget pods that are gone, as their administrator has to: they keep them in their lists for ever, and each
+/// failover would wait a minute for them (`failover-timeout`), and longer from round to round. Returns whether there were any.
+pub async fn forget_the_gone(pods: &Replication) -> Result<bool> {
+    let sentinels = sentinels(pods).await?;
+    let lists = try_join_all(sentinels.iter().map(replicas)).await?;
+    let any = lists.iter().any(|list| list.len() > 2);
+    if any {
+        for pod in &sentinels {
+            command::<()>(&ip(pod)?, 26379, None, &["SENTINEL", "RESET", MASTER]).await?;
+        }
+    }
+    Ok(any)
+}
+
+/// The replicas that a Sentinel has heard of.
+async fn replicas(sentinel: &Pod) -> Result<Vec<HashMap<String, String>>> {
+    command(&ip(sentinel)?, 26379, None, &["SENTINEL", "REPLICAS", MASTER]).await
+}
+
 /// Whether all Sentinels agree on one master whom the other pods follow; returns its name.
 pub async fn check(pods: &Replication, members: &[Pod]) -> Result<String> {
     ensure(members.len() == 3, || format!("there are {} pods", members.len()))?;
@@ -113,8 +132,7 @@ pub async fn check(pods: &Replication, members: &[Pod]) -> Result<String> {
 /// Whether each Sentinel has heard of two replicas that could take over.
 async fn known(sentinels: &[Pod], master: &str) -> Result<()> {
     for pod in sentinels {
-        let replicas: Vec<HashMap<String, String>> =
-            command(&ip(pod)?, 26379, None, &["SENTINEL", "REPLICAS", MASTER]).await?;
+        let replicas = replicas(pod).await?;
         let is = |replica: &HashMap<String, String>, key: &str, value: &str| {
             replica.get(key).is_some_and(|found| found == value)
         };

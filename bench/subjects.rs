@@ -10,7 +10,10 @@ use serde_json::json;
 
 use crate::{
     bustle::Bustle,
-    harness::{LONG, Namespace, Replication, client, ensure, objects, operator, poll::eventually},
+    harness::{
+        LONG, Namespace, Replication, client, ensure, namespace::wait_for_terminating, objects, operator,
+        poll::eventually,
+    },
     plan::{Subject, Variant},
     sentinel,
     servers::{self, Syncs},
@@ -34,9 +37,11 @@ pub struct Standing {
 }
 
 impl Standing {
-    /// Makes it in a namespace of its own, and waits until it works.
+    /// Makes it in a namespace of its own when all former ones are gone, and waits until it works.
     pub async fn create(subject: Subject) -> Result<Self> {
         let client = client().await?;
+        // its Services go with it, and each is a change that makes kube-proxy wait a second before the next
+        wait_for_terminating(&client).await?;
         let title = format!("bench-{}", clap::ValueEnum::to_possible_value(&subject).context("a name")?.get_name());
         let namespace = Namespace::create(&client, &title).await?;
         match Self::fill(subject, &client, namespace.name()).await {
@@ -97,6 +102,14 @@ impl Standing {
             sentinel::check(&self.pods, &self.members().await?).await
         })
         .await
+    }
+
+    /// Brings it into the state in which the next round is to begin, apart from its data.
+    pub async fn tidy(&self) -> Result<()> {
+        if !self.subject.is_ours() && sentinel::forget_the_gone(&self.pods).await? {
+            self.healthy().await?;
+        }
+        Ok(())
     }
 
     pub async fn members(&self) -> Result<Vec<Pod>> {
