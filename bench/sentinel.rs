@@ -72,17 +72,16 @@ pub async fn rescue(pods: &Replication, down_after_ms: u32) -> Result<()> {
 }
 
 /// Makes the Sentinels forget pods that are gone, as their administrator has to: they keep them in their lists for ever, and each
-/// failover would wait a minute for them (`failover-timeout`), and longer from round to round. Returns whether there were any.
-pub async fn forget_the_gone(pods: &Replication) -> Result<bool> {
+/// failover would wait a minute for them (`failover-timeout`), and longer from round to round.
+pub async fn forget_the_gone(pods: &Replication) -> Result<()> {
     let sentinels = sentinels(pods).await?;
     let lists = try_join_all(sentinels.iter().map(replicas)).await?;
-    let any = lists.iter().any(|list| list.len() > 2);
-    if any {
+    if lists.iter().any(|list| list.len() > 2) {
         for pod in &sentinels {
             command::<()>(&ip(pod)?, 26379, None, &["SENTINEL", "RESET", MASTER]).await?;
         }
     }
-    Ok(any)
+    Ok(())
 }
 
 /// The replicas that a Sentinel has heard of.

@@ -104,14 +104,6 @@ impl Standing {
         .await
     }
 
-    /// Brings it into the state in which the next round is to begin, apart from its data.
-    pub async fn tidy(&self) -> Result<()> {
-        if !self.subject.is_ours() && sentinel::forget_the_gone(&self.pods).await? {
-            self.healthy().await?;
-        }
-        Ok(())
-    }
-
     pub async fn members(&self) -> Result<Vec<Pod>> {
         if self.subject.is_ours() {
             return self.pods.pods().await;
