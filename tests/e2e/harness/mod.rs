@@ -11,6 +11,7 @@ pub mod info;
 pub mod namespace;
 pub mod objects;
 pub mod operator;
+pub mod own_operator;
 pub mod poll;
 pub mod replication;
 pub mod report;
@@ -28,6 +29,7 @@ use futures::FutureExt;
 use kube::Client;
 
 pub use namespace::Namespace;
+use own_operator::OwnOperator;
 pub use replication::Replication;
 
 /// For what takes a pod start or a full sync or two, on a slow machine that does other things too.
@@ -44,6 +46,8 @@ static ALONE: RwLock<()> = RwLock::new(());
 pub struct Scene {
     pub client: Client,
     pub namespace: Namespace,
+    /// The operator, where the scenario has one of its own.
+    own_operator: Option<OwnOperator>,
 }
 
 impl Scene {
@@ -57,6 +61,14 @@ impl Scene {
         let replication = self.replication(name, spec).await?;
         replication.agrees().await.with_context(|| format!("after creating {name}"))?;
         Ok(replication)
+    }
+
+    /// Ends the operator, and waits until another one leads. Where it is not the scenario's own, for [`scenario_alone`] only.
+    pub async fn restart_operator(&self) -> Result<()> {
+        match &self.own_operator {
+            Some(own) => own.restart(),
+            None => operator::restart(&self.client, LONG).await,
+        }
     }
 }
 
@@ -82,7 +94,8 @@ fn run<F: AsyncFnOnce(&Scene) -> Result<()>>(name: &str, body: F) {
         let client = client().await.expect("KUBECONFIG must lead to a cluster");
         operator::is_installed(&client).await.expect("the operator must be installed");
         let namespace = Namespace::create(&client, name).await.expect("a namespace");
-        let scene = Scene { client, namespace };
+        let own_operator = OwnOperator::start(namespace.name()).expect("an operator of the scenario's own");
+        let scene = Scene { client, namespace, own_operator };
         let outcome = AssertUnwindSafe(tokio::time::timeout(LIMIT, body(&scene))).catch_unwind().await;
         let outcome = match outcome {
             Ok(Ok(result)) => result,

@@ -21,7 +21,7 @@ pub async fn print(scene: &Scene) {
         replications(client, namespace).await,
         events(client, namespace).await,
         pods(client, namespace).await,
-        operators(client, namespace).await,
+        operators(scene).await,
     ] {
         match part {
             Ok(text) => println!("{text}"),
@@ -101,7 +101,11 @@ async fn pods(client: &Client, namespace: &str) -> Result<String> {
     Ok(text)
 }
 
-async fn operators(client: &Client, namespace: &str) -> Result<String> {
+async fn operators(scene: &Scene) -> Result<String> {
+    let (client, namespace) = (&scene.client, scene.namespace.name());
+    if let Some(own) = &scene.own_operator {
+        return Ok(format!("── Operator\n{}", own.log(OPERATOR_LINES)));
+    }
     let pods: Api<Pod> = Api::namespaced(client.clone(), operator::NAMESPACE);
     let mut text = String::new();
     for pod in operator::pods(client).await? {
