@@ -9,6 +9,7 @@ pub mod kubernetes;
 pub mod logging;
 pub mod objects;
 pub mod operator;
+pub mod password;
 pub mod redis;
 pub mod replication;
 #[cfg(feature = "otlp")]

@@ -72,8 +72,12 @@ pub enum Reason {
     InvalidSpec,
     /// The Secret with the password, or its key, does not exist.
     SecretMissing,
+    /// What the Secret holds is no password: one line of text.
+    InvalidPassword,
     /// A Redis refuses the password that is in the Secret.
     WrongPassword,
+    /// A Redis takes no more connections, the operator's neither.
+    TooManyClients,
     /// The master could not save its data, and refuses writes until it can; its disk may be full.
     WritesRefused,
     /// The API server refused an object.
@@ -94,7 +98,7 @@ pub enum Reason {
 
 impl Reason {
     /// Those that a person has to do something about; each is also an event.
-    pub const FOR_PEOPLE: [Self; 13] = [
+    pub const FOR_PEOPLE: [Self; 15] = [
         Self::NoCandidate,
         Self::MasterUnreachable,
         Self::MasterNotFenced,
@@ -102,7 +106,9 @@ impl Reason {
         Self::OperatorIsolated,
         Self::InvalidSpec,
         Self::SecretMissing,
+        Self::InvalidPassword,
         Self::WrongPassword,
+        Self::TooManyClients,
         Self::WritesRefused,
         Self::ApplyFailed,
         Self::ImageUnavailable,

@@ -18,6 +18,7 @@ use redis::{
 use tokio::time::timeout;
 
 use super::DrillError;
+use crate::password::Password;
 
 /// An address found by name is used for so long, while connecting to it works.
 const ADDRESS_KEPT: Duration = Duration::from_secs(1);
@@ -190,9 +191,10 @@ impl Connector {
     /// Read anew for every connection: it may have been rotated.
     fn password(&self) -> Result<Option<String>, Failure> {
         let Some(file) = &self.password_file else { return Ok(None) };
-        let text = std::fs::read_to_string(file)
-            .map_err(|error| Failure::new("password-file", format!("{}: {error}", file.display())))?;
-        Ok(Some(text.trim_end_matches(['\r', '\n']).to_owned()))
+        let failed = |why: String| Failure::new("password-file", format!("{}: {why}", file.display()));
+        let bytes = std::fs::read(file).map_err(|error| failed(error.to_string()))?;
+        let password = Password::read(&bytes).map_err(|error| failed(format!("the password {error}")))?;
+        Ok(Some(password.text().to_owned()))
     }
 
     /// Looking a name up takes longer than connecting: an address is kept while it is good for something.

@@ -3,11 +3,13 @@
 
 mod absence;
 mod act;
+mod advice;
 mod context;
 mod controller;
 mod error;
 mod metrics;
 mod observe;
+mod password;
 mod pods;
 mod registry;
 mod route;

@@ -20,6 +20,7 @@ use crate::{
     api::{ANY_MEMBER, Reason, RedisReplication, RequestKind, Routing},
     kubernetes::stores::{self, Key},
     objects::names,
+    password::Password,
     redis::{Authority, Health, Link, Loss, Problem, Target},
     replication::{
         Contact, Failure, Former, Member, Memory, Moment, Observation, Pending, Pod, Record, Recorded, Request,
@@ -138,7 +139,7 @@ impl Observer {
         &mut self,
         resource: &RedisReplication,
         removed: bool,
-        password: Option<&str>,
+        password: Option<&Password>,
         memory: &Memory,
     ) -> Observation {
         self.forget_old_writes();
@@ -201,7 +202,13 @@ impl Observer {
     }
 
     /// Keeps the connection to the member's pod; returns the pod that the connection is about.
-    fn connect(&mut self, name: &str, pod: Option<Pod>, password: Option<&str>, settings: &Settings) -> Option<Pod> {
+    fn connect(
+        &mut self,
+        name: &str,
+        pod: Option<Pod>,
+        password: Option<&Password>,
+        settings: &Settings,
+    ) -> Option<Pod> {
         if let Some(watched) = self.links.get_mut(name) {
             let same = pod.as_ref().is_some_and(|p| p.uid == watched.pod.uid && p.ip == watched.pod.ip);
             let up = watched.link.report().health == Health::Up;
@@ -229,7 +236,7 @@ impl Observer {
             let target = Target { ip, port: names::REDIS_PORT };
             let changed = Arc::clone(&self.changed);
             let authority = Arc::clone(&self.authority);
-            let link = Link::open(target, password.to_owned(), settings.unreachable_after, changed, authority);
+            let link = Link::open(target, password.text().to_owned(), settings.unreachable_after, changed, authority);
             self.links.insert(name.to_owned(), Watched { pod: pod.clone(), link });
         }
         Some(pod)

@@ -8,7 +8,7 @@ use std::{
 
 use tokio::sync::{Notify, watch};
 
-use crate::{api::Reason, kubernetes::stores::Key};
+use crate::{api::Reason, kubernetes::stores::Key, password::Password};
 
 /// What the side that applies objects tells the side that supervises.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -18,7 +18,7 @@ pub struct ObjectsReport {
     /// What is in the way.
     pub problem: Option<(Reason, String)>,
     /// The password, once it is known.
-    pub password: Option<String>,
+    pub password: Option<Password>,
 }
 
 /// One resource.
@@ -28,6 +28,9 @@ pub struct Handle {
     pub changed: Arc<Notify>,
     /// From the controller to the supervisor.
     pub report: watch::Sender<ObjectsReport>,
+    /// From the supervisor to the controller: the password that the members were last logged in to with. It outlives a Secret
+    /// that was deleted or changed, and the resource as long as there are pods.
+    pub accepted: watch::Sender<Option<Password>>,
 }
 
 /// All of them.
@@ -41,8 +44,11 @@ impl Registry {
         if let Some(handle) = map.get(key) {
             return (Arc::clone(handle), false);
         }
-        let handle =
-            Arc::new(Handle { changed: Arc::new(Notify::new()), report: watch::Sender::new(ObjectsReport::default()) });
+        let handle = Arc::new(Handle {
+            changed: Arc::new(Notify::new()),
+            report: watch::Sender::new(ObjectsReport::default()),
+            accepted: watch::Sender::new(None),
+        });
         map.insert(key.clone(), Arc::clone(&handle));
         (handle, true)
     }

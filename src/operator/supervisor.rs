@@ -100,7 +100,7 @@ impl Supervisor {
     async fn round(&mut self) -> bool {
         let removed = self.take_in_resource() || self.namespace_ends;
         let report = self.handle.report.borrow().clone();
-        let o = self.observer.observe(&self.resource, removed, report.password.as_deref(), &self.memory);
+        let o = self.observer.observe(&self.resource, removed, report.password.as_ref(), &self.memory);
         self.memory = self.memory.after(&o);
         let o = Observation { memory: self.memory.clone(), ..o };
         if removed && self.farewell(&o) {

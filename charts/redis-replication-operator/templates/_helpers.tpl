@@ -71,7 +71,8 @@ namespace: {{ .Release.Namespace }}
 - apiGroups: [policy]
   resources: [poddisruptionbudgets]
   verbs: [list, watch, create, patch]
-# The password: one Secret is read by its name, and made when there is none. Never listed, never changed.
+# The password: one Secret is read by its name, every few seconds, and made when there is none. Never listed, watched or changed:
+# those rights could not be limited to the operator's own Secrets.
 - apiGroups: [""]
   resources: [secrets]
   verbs: [get, create]

@@ -1,0 +1,120 @@
+//! What to do about a password, in words that can be copied into a shell.
+
+use std::fmt;
+
+use kube::ResourceExt;
+
+use crate::{api::RedisReplication, objects::names, password::PasswordError};
+
+/// Where the password is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Place {
+    /// Namespace of the Secret.
+    pub namespace: String,
+    /// Its name.
+    pub secret: String,
+    /// The password's key in it.
+    pub key: String,
+    /// Named by the spec; otherwise the operator makes it.
+    pub given: bool,
+}
+
+impl Place {
+    /// Of this resource.
+    pub fn of(resource: &RedisReplication) -> Self {
+        Self {
+            namespace: resource.namespace().unwrap_or_default(),
+            secret: names::auth_secret(&resource.name_any(), &resource.spec),
+            key: names::auth_secret_key(&resource.spec).to_owned(),
+            given: resource.spec.auth.as_ref().is_some_and(|auth| auth.secret_name.is_some()),
+        }
+    }
+
+    /// Its Secret does not exist, and is not the operator's to make. `holder`: a running pod that has the password.
+    pub fn given_missing(&self, holder: Option<&str>) -> String {
+        let create = format!(
+            "{self} does not exist: create it with the password under the key {}, or leave out spec.auth.secretName to have one made",
+            self.key
+        );
+        match holder {
+            Some(pod) => format!("{create}. The running pods have the password: {}", self.created_from(pod)),
+            None => create,
+        }
+    }
+
+    /// The Secret that the operator made is gone, and so is what it held.
+    pub fn lost(&self, holder: Option<&str>) -> String {
+        let advice = match holder {
+            Some(pod) => format!("Create it from a running pod: {}", self.created_from(pod)),
+            None => format!(
+                "No pod runs that has it: create the Secret with the password that the clients use: {}PASSWORD",
+                self.create()
+            ),
+        };
+        format!(
+            "{self} was deleted, and this operator has not seen its password. No new one is made: members and clients would refuse it. {advice}"
+        )
+    }
+
+    /// The Secret has no such key. `known`: the operator knows what it held.
+    pub fn key_missing(&self, known: bool) -> String {
+        let instead = if self.given { "add it, or name the right one in spec.auth.secretKey" } else { "add it" };
+        format!("{self} has no key {}: {instead}{}", self.key, self.or_delete(known))
+    }
+
+    /// What is under the key is no password.
+    pub fn unusable(&self, error: PasswordError, known: bool) -> String {
+        let fix = match error {
+            PasswordError::CarriageReturn => format!("remove it: {}", self.without_carriage_returns()),
+            PasswordError::ByteOrderMark => "store it without the mark that an editor put before it".into(),
+            _ => "store one line of UTF-8 text, without control characters".into(),
+        };
+        format!("the password in {self} (key {}) {error}: {fix}{}", self.key, self.or_delete(known))
+    }
+
+    fn or_delete(&self, known: bool) -> String {
+        match (self.given, known) {
+            (true, _) => String::new(),
+            (false, true) => {
+                format!("; or delete the Secret, and the operator makes it again as it was: {}", self.deleted())
+            }
+            (false, false) => {
+                format!("; or delete the Secret, and the status says how to make it again: {}", self.deleted())
+            }
+        }
+    }
+
+    fn deleted(&self) -> String {
+        format!("kubectl -n {} delete secret {}", self.namespace, self.secret)
+    }
+
+    fn create(&self) -> String {
+        format!("kubectl -n {} create secret generic {} --from-literal={}=", self.namespace, self.secret, self.key)
+    }
+
+    fn created_from(&self, pod: &str) -> String {
+        format!("{}\"$({})\"", self.create(), self.shown_by(pod))
+    }
+
+    /// What Redis in this pod was started with; what is mounted changes with the Secret.
+    fn shown_by(&self, pod: &str) -> String {
+        format!("kubectl -n {} exec {pod} -c {} -- cat /run/redis/password", self.namespace, names::REDIS_CONTAINER)
+    }
+
+    fn without_carriage_returns(&self) -> String {
+        let Self { namespace, secret, key, .. } = self;
+        let path = key.replace('.', "\\.");
+        let value = format!(
+            "kubectl -n {namespace} get secret {secret} -o jsonpath='{{.data.{path}}}' | base64 -d | tr -d '\\r' | base64 | tr -d '\\n'"
+        );
+        format!(
+            "kubectl -n {namespace} patch secret {secret} -p \"{{\\\"data\\\":{{\\\"{key}\\\":\\\"$({value})\\\"}}}}\""
+        )
+    }
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "the Secret {} in the namespace {}", self.secret, self.namespace)
+    }
+}

@@ -1,0 +1,79 @@
+//! One table of cases, for the function and for the start script (`objects/scripts_tests.rs`).
+#![allow(clippy::unwrap_used)]
+
+use super::{LONGEST, Password, PasswordError as E};
+
+/// What a Secret holds, and the password in it.
+pub fn cases() -> Vec<(Vec<u8>, Result<String, E>)> {
+    let fine = [
+        "simple",
+        " two  words ",
+        r"back\slash",
+        r"ends in a backslash\",
+        r#"quo"te and 'quote'"#,
+        r"\n \x41 \\",
+        "$HOME `id` $(id) ${x} !! %s %d",
+        "# no comment",
+        "-n",
+        "*",
+        ".",
+        "\"",
+        "0",
+        "tab\there",
+        "pässwörd 密码 🔑",
+        "\u{7f}\u{80}\u{7ff}\u{800}\u{d7ff}\u{e000}\u{ffff}\u{10000}\u{10ffff}",
+        "a\u{feff}b",
+    ];
+    let refused: &[(&[u8], E)] = &[
+        (b"", E::Empty),
+        (b"\n", E::Empty),
+        (b"\n\n", E::SeveralLines),
+        (b"two\nlines", E::SeveralLines),
+        (b"line\n\n", E::SeveralLines),
+        (b"\nline", E::SeveralLines),
+        (b"windows\r\n", E::CarriageReturn),
+        (b"mac\r", E::CarriageReturn),
+        (b"in\rside", E::CarriageReturn),
+        (b"\r", E::CarriageReturn),
+        (b"\r\n", E::CarriageReturn),
+        (b"line\n\r", E::SeveralLines),
+        (b"nul\0inside", E::ControlCharacter),
+        (b"nul\0", E::ControlCharacter),
+        (b"\0", E::ControlCharacter),
+        (b"bell\x07", E::ControlCharacter),
+        (b"\x1b[31mred", E::ControlCharacter),
+        (b"\xef\xbb\xbfmarked", E::ByteOrderMark),
+        (b"\xff\xfep\0w\0", E::NotText),
+        (b"lat\xefn", E::NotText),
+        (b"cut \xc3", E::NotText),
+        (b"cut \xc3\n", E::NotText),
+        (b"cut \xf0\x9f\x94", E::NotText),
+        (b"alone \x80", E::NotText),
+        (b"overlong \xc0\xaf", E::NotText),
+        (b"overlong \xe0\x80\xaf", E::NotText),
+        (b"overlong \xf0\x8f\xbf\xbf", E::NotText),
+        (b"surrogate \xed\xa0\x80", E::NotText),
+        (b"beyond \xf4\x90\x80\x80", E::NotText),
+        (b"beyond \xf5\x80\x80\x80", E::NotText),
+    ];
+    let mut all: Vec<_> = fine.iter().map(|text| (text.as_bytes().to_vec(), Ok((*text).to_owned()))).collect();
+    all.extend(fine.iter().take(3).map(|text| (format!("{text}\n").into_bytes(), Ok((*text).to_owned()))));
+    all.extend(refused.iter().map(|(bytes, error)| (bytes.to_vec(), Err(*error))));
+    let longest = "x".repeat(LONGEST);
+    all.push((format!("{longest}x").into_bytes(), Err(E::TooLong)));
+    all.push((format!("{longest}\n").into_bytes(), Ok(longest)));
+    all
+}
+
+#[test]
+fn a_password_is_one_line_of_text() {
+    for (bytes, expected) in cases() {
+        let read = Password::read(&bytes).map(|password| password.text().to_owned());
+        assert_eq!(read, expected, "{:?}", String::from_utf8_lossy(&bytes[..bytes.len().min(40)]));
+    }
+}
+
+#[test]
+fn it_is_not_in_what_is_printed() {
+    assert_eq!(format!("{:?}", Some(Password::read(b"hunter2").unwrap())), "Some(Password)");
+}
