@@ -8,8 +8,9 @@ use crate::{
     table::{Group, groups, length, title},
 };
 
-const WIDTH: f64 = 900.0;
-const LEFT: f64 = 270.0;
+const WIDTH: f64 = 990.0;
+/// Space for the longest label; a test holds it against the labels.
+const LEFT: f64 = 360.0;
 const RIGHT: f64 = 40.0;
 const TOP: f64 = 64.0;
 const LANE: f64 = 24.0;
@@ -157,6 +158,17 @@ mod tests {
         assert!((axis.at(10_000.0) - (WIDTH - RIGHT)).abs() < 1e-9);
         assert!((axis.at(0.0) - LEFT).abs() < 1e-9, "no outage at all stands at the edge");
         assert_eq!(Axis::over([100.0].into_iter()).decades, (2, 3));
+    }
+
+    #[test]
+    fn the_longest_label_has_room() {
+        let faults = Fault::ALL.into_iter().flat_map(|fault| [title((fault, false)), title((fault, true))]);
+        let others =
+            Subject::ALL.into_iter().map(|subject| format!("{}: {}", title((Fault::Crash, false)), subject.title()));
+        for label in faults.chain(others) {
+            let width = 7.2 * f64::from(u32::try_from(label.chars().count()).unwrap_or(u32::MAX)); // at 13 px, on average
+            assert!(width + 12.0 <= LEFT, "{label}: {width}");
+        }
     }
 
     #[test]

@@ -74,8 +74,13 @@ impl Server {
 
     /// `STOP` or `CONT`.
     pub fn signal(&self, name: &str) {
-        let id = self.process.as_ref().unwrap().id().to_string();
-        assert!(Command::new("kill").args([&format!("-{name}"), &id]).status().unwrap().success());
+        Self::signal_all(&[self], name);
+    }
+
+    /// The same to several at one moment, however busy the machine is.
+    pub fn signal_all(servers: &[&Self], name: &str) {
+        let ids = servers.iter().map(|server| server.process.as_ref().unwrap().id().to_string());
+        assert!(Command::new("kill").arg(format!("-{name}")).args(ids).status().unwrap().success());
     }
 
     /// Sends one command, its words separated by spaces.
