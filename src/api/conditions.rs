@@ -15,12 +15,20 @@ pub enum ConditionType {
     Progressing,
     /// The master is lost and nobody may take its place; the message says what is missing.
     FailoverBlocked,
+    /// The data of every master since the first, or since the last acknowledgement, has continued that of the one before it.
+    DataIntact,
 }
 
 impl ConditionType {
     /// All of them, in the order in which they are shown.
-    pub const ALL: [Self; 5] =
-        [Self::Ready, Self::MasterAvailable, Self::Replicating, Self::Progressing, Self::FailoverBlocked];
+    pub const ALL: [Self; 6] = [
+        Self::Ready,
+        Self::MasterAvailable,
+        Self::Replicating,
+        Self::Progressing,
+        Self::FailoverBlocked,
+        Self::DataIntact,
+    ];
 }
 
 impl fmt::Display for ConditionType {
@@ -86,6 +94,20 @@ pub enum Reason {
     ImageUnavailable,
     /// Redis does not start; the message carries its last words.
     RedisFailsToStart,
+    /// A container has used more memory than its limit allows, and was ended for it.
+    OutOfMemory,
+    /// Redis cannot load its data file; the message has the commands that heal it.
+    DataDamaged,
+    /// A pod does not come as far as Redis: an init container or another container fails, or its node refuses it.
+    PodFailsToStart,
+    /// The API server refuses to create a pod: a quota, an admission policy, an object that the pod names and that is missing.
+    PodRefused,
+    /// A volume of a pod cannot be provided, attached or mounted.
+    VolumeUnavailable,
+    /// A pod runs, and the operator cannot connect to its Redis.
+    MemberUnreachable,
+    /// The master drops a replica again and again in the course of its copy, because its output buffer is full.
+    OutputBufferTooSmall,
     /// A pod finds no node.
     Unschedulable,
     /// A master accepts writes.
@@ -94,11 +116,15 @@ pub enum Reason {
     ReplicasOnline,
     /// Nothing is in the way of a failover.
     NotBlocked,
+    /// Every master's data has continued that of the one before it.
+    DataContinues,
+    /// A master was chosen whose data does not continue that of the one before it, and nobody has acknowledged that.
+    DataReplaced,
 }
 
 impl Reason {
     /// Those that a person has to do something about; each is also an event.
-    pub const FOR_PEOPLE: [Self; 15] = [
+    pub const FOR_PEOPLE: &[Self] = &[
         Self::NoCandidate,
         Self::MasterUnreachable,
         Self::MasterNotFenced,
@@ -113,7 +139,15 @@ impl Reason {
         Self::ApplyFailed,
         Self::ImageUnavailable,
         Self::RedisFailsToStart,
+        Self::OutOfMemory,
+        Self::DataDamaged,
+        Self::PodFailsToStart,
+        Self::PodRefused,
+        Self::VolumeUnavailable,
+        Self::MemberUnreachable,
+        Self::OutputBufferTooSmall,
         Self::Unschedulable,
+        Self::DataReplaced,
     ];
 }
 

@@ -10,12 +10,12 @@ mod status;
 pub use conditions::{ConditionType, Reason};
 pub use crd::crd;
 pub use reference::reference;
-pub use request::{ANY_MEMBER, RequestKind};
+pub use request::{ACKNOWLEDGED_EPOCH, ANY_MEMBER, RequestKind, acknowledged_epoch};
 pub use spec::{
     Auth, ClaimRetention, Durability, Failover, FailoverPolicy, ImagePullPolicy, Metrics, Persistence, PersistenceMode,
     RESERVED_DIRECTIVES, RedisReplication, RedisReplicationSpec, Routing, ServiceSettings, ServiceType, Services,
 };
 pub use status::{
-    CompletedTransition, MemberPhase, MemberRole, MemberStatus, Outcome, RedisReplicationStatus, Transition,
-    TransitionKind, TransitionPhase,
+    CompletedTransition, DataReplaced, MemberPhase, MemberRole, MemberStatus, Outcome, RedisReplicationStatus,
+    Transition, TransitionKind, TransitionPhase,
 };

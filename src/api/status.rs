@@ -38,6 +38,10 @@ pub struct RedisReplicationStatus {
     /// The last change of master.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_transition: Option<CompletedTransition>,
+    /// A master was chosen whose data does not continue that of the one before it. Stays until it is acknowledged by the
+    /// annotation `redis.replication.dev/acknowledged-epoch`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub data_replaced: Option<DataReplaced>,
     /// The pods, by name.
     #[serde(default)]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["name".into()]))]
@@ -51,7 +55,7 @@ pub struct RedisReplicationStatus {
     /// Label selector of the pods (for the scale subresource).
     #[serde(default)]
     pub selector: String,
-    /// `Ready`, `MasterAvailable`, `Replicating`, `Progressing`, `FailoverBlocked`.
+    /// `Ready`, `MasterAvailable`, `Replicating`, `Progressing`, `FailoverBlocked`, `DataIntact`.
     #[serde(default)]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["type".into()]))]
     pub conditions: Vec<Condition>,
@@ -128,6 +132,20 @@ pub enum Outcome {
     Completed,
     /// A switchover that could not end in time: the old master goes on.
     Abandoned,
+}
+
+/// Data that was exchanged for other data, or for none.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct DataReplaced {
+    /// The epoch in which that master was chosen.
+    pub epoch: i64,
+    /// That master.
+    pub master: String,
+    /// What is known of what was lost, in words.
+    pub reason: String,
+    /// When.
+    pub at: MicroTime,
 }
 
 /// One pod.

@@ -95,6 +95,20 @@ pub enum InvalidSpec {
         /// The key.
         value: String,
     },
+    /// A script would count as a hung process before Redis says that it runs one.
+    #[error(
+        "spec.config.{directive} is {value} and failover.unresponsiveAfter is {unresponsive_ms} ms: it must be from 1 to {} ms, or \
+         a master that runs a longer script is taken for one that has hung; lower it, or raise unresponsiveAfter",
+        unresponsive_ms.saturating_sub(BUSY_MARGIN_MS)
+    )]
+    BusyThreshold {
+        /// The directive, as it was written.
+        directive: String,
+        /// Its value.
+        value: i64,
+        /// What it must be below.
+        unresponsive_ms: u64,
+    },
     /// The size of the volumes.
     #[error("spec.persistence.size is {value:?}: it must be a quantity above zero, such as 10Gi")]
     Size {

@@ -26,7 +26,7 @@ use crate::{
     objects::names,
     redis::{CommandError, Link, Target},
     replication::{
-        Answer, Demotion, HOLD, Hold, Memory, Observation, Pending, Plan, Promises, Recorded, RoleLabel, Step,
+        Answer, Demotion, HOLD, Hold, Memory, Observation, Pending, Plan, Promises, Recorded, RoleLabel, Step, replaced,
     },
 };
 
@@ -143,6 +143,7 @@ impl Actor<'_> {
             Step::Begin { epoch, kind, from, to, phase, reason, fence } => {
                 let began = Instant::now();
                 self.ctx.metrics.transition_begins(&Key::of(self.resource), o, *kind);
+                let replaced = replaced(o, *kind, *epoch, to);
                 let mut o = o.clone();
                 o.record.epoch = *epoch;
                 o.record.transition = Some(Pending {
@@ -153,6 +154,7 @@ impl Actor<'_> {
                     phase: *phase,
                     reason: reason.clone(),
                 });
+                o.record.replaced = replaced;
                 o.record.fence = *fence;
                 for (name, _) in o.members.iter().filter(|(_, m)| m.pod.is_some()) {
                     o.record.members.entry(name.clone()).or_default();

@@ -4,9 +4,12 @@
 mod absence;
 mod act;
 mod advice;
+mod causes;
+mod containers;
 mod context;
 mod controller;
 mod error;
+mod last_words;
 mod metrics;
 mod observe;
 mod password;
@@ -17,6 +20,7 @@ mod run;
 mod slices;
 mod status;
 mod supervisor;
+mod told;
 mod trace;
 
 pub use metrics::Metrics;

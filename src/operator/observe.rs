@@ -15,7 +15,10 @@ use k8s_openapi::api::{
 use kube::{ResourceExt, runtime::reflector::Store};
 use tokio::{sync::Notify, time::Instant};
 
-use super::{pods, slices};
+use super::{
+    causes::{About, Question},
+    pods, slices,
+};
 use crate::{
     api::{ANY_MEMBER, Reason, RedisReplication, RequestKind, Routing},
     kubernetes::stores::{self, Key},
@@ -23,8 +26,8 @@ use crate::{
     password::Password,
     redis::{Authority, Health, Link, Loss, Problem, Target},
     replication::{
-        Contact, Failure, Former, Member, Memory, Moment, Observation, Pending, Pod, Record, Recorded, Request,
-        RoleLabel, Server, Settings, Standstill,
+        Contact, Failure, Former, Member, Memory, Moment, Observation, Pending, Pod, Record, Recorded, Replaced,
+        Request, RoleLabel, Server, Settings, Standstill,
     },
 };
 
@@ -73,6 +76,8 @@ pub struct Observer {
     former: HashMap<String, Former>,
     /// When each pod that is being deleted was first seen to be.
     leaving: HashMap<String, Moment>,
+    /// Since when each pod that answers the kubelet has not been connected to.
+    unreached: HashMap<String, Moment>,
     /// What the endpoints of the Services depend on, and when it last changed.
     endpoints: (Moment, Endpoints),
 }
@@ -105,6 +110,7 @@ impl Observer {
             restarted: HashMap::new(),
             former: HashMap::new(),
             leaving: HashMap::new(),
+            unreached: HashMap::new(),
             endpoints: (Moment::ZERO, Endpoints::default()),
         }
     }
@@ -157,6 +163,9 @@ impl Observer {
         for pod in pods.values_mut() {
             pod.leaving |= self.restarted.contains_key(&pod.uid);
             if pod.leaving {
+                pod.failure = None;
+            }
+            if pod.leaving {
                 pod.leaving_since = *self.leaving.entry(pod.uid.clone()).or_insert(now);
             }
             if let Some((_, role)) = self.labelled.get(&pod.uid) {
@@ -176,18 +185,20 @@ impl Observer {
             self.endpoints = (now, endpoints);
         }
         self.leaving.retain(|uid, _| pods.values().any(|pod| pod.uid == *uid));
+        self.unreached.retain(|uid, _| pods.values().any(|pod| pod.uid == *uid));
         self.former.retain(|uid, _| record.members.values().any(|m| m.uid.as_ref() == Some(uid)));
         let expected = (0..settings.replicas).map(|i| settings.name_of(i));
         let names: BTreeSet<String> = expected.chain(pods.keys().cloned()).chain(self.links.keys().cloned()).collect();
         let mut members = BTreeMap::new();
         for name in names {
             let pod = self.connect(&name, pods.remove(&name), password, &settings);
-            let server = self.links.get(&name).map(|w| self.server(&w.link)).unwrap_or_default();
+            let mut server = self.links.get(&name).map(|w| self.server(&w.link)).unwrap_or_default();
+            server.unreached_since = self.unreached_since(pod.as_ref(), server.contact);
             let claim_may_hold_data = settings.persistent && self.claim_may_hold_data(&name, resource, &record);
             if pod.is_some() || claim_may_hold_data || settings.ordinal(&name) < settings.replicas {
                 let recorded = record.members.get(&name).and_then(|m| m.uid.as_ref());
                 let former = recorded.and_then(|uid| self.former.get(uid)).copied().unwrap_or_default();
-                members.insert(name, Member { pod, server, claim_may_hold_data, former });
+                members.insert(name, Member { pod, server, claim_may_hold_data, former, absent: None });
             }
         }
         Observation {
@@ -242,6 +253,44 @@ impl Observer {
         Some(pod)
     }
 
+    fn unreached_since(&mut self, pod: Option<&Pod>, contact: Contact) -> Option<Moment> {
+        let (pod, now) = (pod?, self.now());
+        if contact == Contact::Up || !pod.started {
+            self.unreached.remove(&pod.uid);
+            return None;
+        }
+        Some(*self.unreached.entry(pod.uid.clone()).or_insert(now))
+    }
+
+    /// What has to be asked for in events: of pods that are wanted and not there, or that have not begun to run.
+    pub fn questions(&self, o: &Observation) -> BTreeSet<Question> {
+        let mut questions = BTreeSet::new();
+        let mut ask = |member: &str, about| questions.insert(Question { member: member.to_owned(), about });
+        let claims = stores::of(&self.sources.claims, &self.key);
+        for pod in stores::of(&self.sources.pods, &self.key).iter().filter(|pod| pods::has_not_begun(pod)) {
+            let name = pod.name_any();
+            if !o.members.get(&name).is_some_and(|m| m.pod.as_ref().is_some_and(|p| Some(&p.uid) == pod.uid().as_ref()))
+            {
+                continue;
+            }
+            ask(&name, About::Start(pod.uid().unwrap_or_default()));
+            let claim = format!("{}-{name}", names::DATA_VOLUME);
+            let unbound = |c: &&Arc<PersistentVolumeClaim>| {
+                c.name_any() == claim && c.status.as_ref().and_then(|s| s.phase.as_deref()) != Some("Bound")
+            };
+            if let Some(uid) = claims.iter().find(unbound).and_then(|c| c.uid()) {
+                ask(&name, About::Claim(uid, claim));
+            }
+        }
+        let set = stores::of(&self.sources.stateful_sets, &self.key).into_iter().next().and_then(|set| set.uid());
+        if let Some(uid) = set {
+            for (name, _) in o.members.iter().filter(|(name, m)| o.wanted(name) && m.pod.is_none()) {
+                ask(name, About::Absence(uid.clone()));
+            }
+        }
+        questions
+    }
+
     fn server(&self, link: &Link) -> Server {
         let report = link.report();
         let contact = match report.health {
@@ -269,6 +318,7 @@ impl Observer {
             silent_since: report.silent_since.map(|at| self.at(at)),
             standstill: report.standstill.map(|s| Standstill { since: self.at(s.since), until: self.at(s.until) }),
             problem,
+            unreached_since: None,
         }
     }
 
@@ -428,6 +478,11 @@ fn record(resource: &RedisReplication) -> Record {
             to: t.to.clone(),
             phase: t.phase,
             reason: t.reason.clone(),
+        }),
+        replaced: status.data_replaced.as_ref().map(|r| Replaced {
+            epoch: r.epoch,
+            master: r.master.clone(),
+            reason: r.reason.clone(),
         }),
     }
 }

@@ -1,29 +1,29 @@
 //! What Kubernetes says of a pod, as facts for the planner.
 
-use k8s_openapi::api::core::v1::{ContainerState, ContainerStatus, Pod as KubePod};
+use k8s_openapi::api::core::v1::{ContainerStatus, Pod as KubePod};
 use kube::ResourceExt;
 
+use super::containers;
 use crate::{
     api::Reason,
     objects::names::{REDIS_CONTAINER, ROLE_LABEL, ROLE_MASTER, ROLE_REPLICA},
     replication::{Failure, Moment, Pod, RoleLabel},
 };
 
-/// How many characters of Redis' last words are shown.
-const LAST_WORDS: usize = 400;
-
 /// Reads a pod; `update_revision` is the StatefulSet's present one, where it is known.
 pub fn facts(pod: &KubePod, update_revision: Option<&str>) -> Pod {
     let status = pod.status.as_ref();
-    let containers = || status.into_iter().flat_map(|s| s.container_statuses.iter().flatten());
-    let redis = containers().find(|c| c.name == REDIS_CONTAINER);
+    let redis = statuses(pod).find(|c| c.name == REDIS_CONTAINER);
+    let running = redis.and_then(|c| c.state.as_ref()).is_some_and(|s| s.running.is_some());
+    let leaving = pod.metadata.deletion_timestamp.is_some();
     let revision = pod.labels().get("controller-revision-hash").map(String::as_str);
     Pod {
         uid: pod.uid().unwrap_or_default(),
         ip: status.and_then(|s| s.pod_ip.as_deref()).and_then(|ip| ip.parse().ok()),
-        leaving: pod.metadata.deletion_timestamp.is_some(),
+        leaving,
         leaving_since: Moment::ZERO, // the observer knows
-        running: redis.and_then(|c| c.state.as_ref()).is_some_and(|s| s.running.is_some()),
+        running,
+        started: running && redis.and_then(|c| c.started) == Some(true),
         ready: status
             .and_then(|s| s.conditions.as_ref())
             .is_some_and(|all| all.iter().any(|c| c.type_ == "Ready" && c.status == "True")),
@@ -33,103 +33,89 @@ pub fn facts(pod: &KubePod, update_revision: Option<&str>) -> Pod {
             Some(ROLE_REPLICA) => Some(RoleLabel::Replica),
             _ => None,
         },
-        failure: unschedulable(pod).or_else(|| containers().find_map(container_failure)),
+        // what ends while it is being deleted was told to
+        failure: if leaving { None } else { failure(pod) },
+        stage: if running { None } else { stage(pod, leaving) },
     }
+}
+
+fn statuses(pod: &KubePod) -> impl Iterator<Item = &ContainerStatus> {
+    pod.status.iter().flat_map(|s| s.container_statuses.iter().flatten())
+}
+
+fn init_statuses(pod: &KubePod) -> impl Iterator<Item = &ContainerStatus> {
+    pod.status.iter().flat_map(|s| s.init_container_statuses.iter().flatten())
+}
+
+fn failure(pod: &KubePod) -> Option<Failure> {
+    refused_by_node(pod)
+        .or_else(|| unschedulable(pod))
+        .or_else(|| init_statuses(pod).find_map(|c| containers::failure(pod, c, true)))
+        .or_else(|| statuses(pod).find_map(|c| containers::failure(pod, c, false)))
+}
+
+/// Evicted, refused by the kubelet, lost with its node. Its controller makes another one as soon as it can.
+fn refused_by_node(pod: &KubePod) -> Option<Failure> {
+    let status = pod.status.as_ref()?;
+    let reason = status.reason.as_deref()?;
+    let words = status.message.as_deref().unwrap_or("no reason given");
+    (status.phase.as_deref() == Some("Failed") || reason == "NodeLost").then(|| Failure {
+        reason: Reason::PodFailsToStart,
+        message: format!("its node has ended the pod ({reason}): {}", containers::one_line(words)),
+    })
 }
 
 fn unschedulable(pod: &KubePod) -> Option<Failure> {
     let conditions = pod.status.as_ref()?.conditions.as_ref()?;
     let c = conditions.iter().find(|c| c.type_ == "PodScheduled" && c.status == "False")?;
-    let message = format!("{} finds no node: {}", pod.name_any(), c.message.as_deref().unwrap_or("no reason given"));
+    let message = format!("it finds no node: {}", c.message.as_deref().unwrap_or("no reason given"));
     Some(Failure { reason: Reason::Unschedulable, message })
 }
 
-fn container_failure(c: &ContainerStatus) -> Option<Failure> {
-    let waiting = c.state.as_ref().and_then(|s| s.waiting.as_ref());
-    let why = waiting.and_then(|w| w.reason.as_deref()).unwrap_or_default();
-    match why {
-        "ErrImagePull" | "ImagePullBackOff" | "InvalidImageName" | "ErrImageNeverPull" | "RegistryUnavailable" => {
-            let words = waiting.and_then(|w| w.message.as_deref()).unwrap_or(why);
-            let message = format!(
-                "the image {} cannot be pulled: {}; check spec.image and imagePullSecrets",
-                c.image,
-                short(words)
-            );
-            Some(Failure { reason: Reason::ImageUnavailable, message })
-        }
-        "CreateContainerConfigError" | "CreateContainerError" | "RunContainerError" => {
-            let words = waiting.and_then(|w| w.message.as_deref()).unwrap_or(why);
-            Some(Failure {
-                reason: Reason::RedisFailsToStart,
-                message: format!("the container {} does not start: {}", c.name, short(words)),
-            })
-        }
-        _ => {
-            // 0 and 137, 143: it was stopped or killed, which is no fault of the configuration
-            let ended = |s: &Option<ContainerState>| {
-                let t = s.as_ref()?.terminated.as_ref()?;
-                (!matches!(t.exit_code, 0 | 137 | 143)).then(|| (t.exit_code, t.message.clone().unwrap_or_default()))
-            };
-            let running = c.state.as_ref().is_some_and(|s| s.running.is_some());
-            let (code, words) =
-                ended(&c.state).or_else(|| if running && c.ready { None } else { ended(&c.last_state) })?;
-            let message = format!("the container {} ends with code {code}: {}", c.name, short(&words));
-            Some(Failure { reason: Reason::RedisFailsToStart, message })
-        }
-    }
+/// Has the kubelet not come as far as its containers? Then the reason is in events, if anywhere.
+pub fn has_not_begun(pod: &KubePod) -> bool {
+    let begins = |c: &ContainerStatus| {
+        let waiting =
+            c.state.as_ref().and_then(|s| s.waiting.as_ref()).map(|w| w.reason.as_deref().unwrap_or_default());
+        matches!(waiting, Some("" | "ContainerCreating" | "PodInitializing"))
+    };
+    let phase = pod.status.as_ref().and_then(|s| s.phase.as_deref());
+    phase.is_none_or(|phase| phase == "Pending")
+        && pod.metadata.deletion_timestamp.is_none()
+        && statuses(pod).all(begins)
+        && init_statuses(pod).all(|c| begins(c) || c.state.as_ref().is_some_and(|s| s.terminated.is_some()))
 }
 
-/// The last words, on one line.
-fn short(words: &str) -> String {
-    let line = words.lines().map(str::trim).filter(|l| !l.is_empty()).collect::<Vec<_>>().join(" | ");
-    let skip = line.chars().count().saturating_sub(LAST_WORDS);
-    if line.is_empty() { "it said nothing".into() } else { line.chars().skip(skip).collect() }
+/// How far a pod whose Redis does not run has come, in words: the end of a sentence about it.
+fn stage(pod: &KubePod, leaving: bool) -> Option<String> {
+    if leaving {
+        let finalizers = pod.finalizers().join(", ");
+        return Some(match finalizers.as_str() {
+            "" => "is being deleted".into(),
+            names => format!("is being deleted, and its finalizers ({names}) keep it"),
+        });
+    }
+    let scheduled = pod.spec.as_ref().is_some_and(|s| s.node_name.is_some());
+    if !scheduled {
+        return Some("waits for a node".into());
+    }
+    let pending = |c: &&ContainerStatus| {
+        let ended = c.state.as_ref().and_then(|s| s.terminated.as_ref());
+        ended.is_none_or(|t| t.exit_code != 0) && !(c.ready || c.started == Some(true))
+    };
+    if let Some(init) = init_statuses(pod).find(pending) {
+        let runs = init.state.as_ref().is_some_and(|s| s.running.is_some());
+        let (name, does) = (&init.name, if runs { "has not ended" } else { "has not been started" });
+        return Some(format!("does not run yet: its init container {name} {does}"));
+    }
+    let redis = statuses(pod).find(|c| c.name == REDIS_CONTAINER).and_then(|c| c.state.as_ref());
+    let waiting = redis.and_then(|s| s.waiting.as_ref()).and_then(|w| w.reason.as_deref());
+    Some(match (waiting, redis.is_some_and(|s| s.terminated.is_some())) {
+        (Some("CrashLoopBackOff"), _) | (_, true) => "is being started again: its container has ended".into(),
+        _ => "does not run yet: its volumes, its image and its containers are being prepared".into(),
+    })
 }
 
 #[cfg(test)]
-mod tests {
-    #![allow(clippy::unwrap_used)]
-    use super::*;
-    use serde_json::{Value, json};
-
-    fn pod(status: &Value) -> KubePod {
-        let labels = json!({"controller-revision-hash": "a", "redis.replication.dev/role": "replica"});
-        serde_json::from_value(json!({"metadata": {"name": "cache-1", "uid": "u", "labels": labels}, "status": status}))
-            .unwrap()
-    }
-
-    fn container(state: &Value, last: &Value) -> Value {
-        json!({"podIP": "10.0.0.7", "containerStatuses": [{"name": "redis", "image": "redis:9", "imageID": "", "ready": false,
-            "restartCount": 1, "state": state, "lastState": last}]})
-    }
-
-    #[test]
-    fn a_running_pod() {
-        let f = facts(&pod(&container(&json!({"running": {}}), &json!({}))), Some("a"));
-        assert_eq!((f.running, f.outdated, f.role, f.failure), (true, false, Some(RoleLabel::Replica), None));
-        assert_eq!(f.ip, Some("10.0.0.7".parse().unwrap()));
-        assert!(facts(&pod(&json!({})), Some("b")).outdated);
-        assert!(!facts(&pod(&json!({})), None).outdated);
-    }
-
-    #[test]
-    fn why_it_does_not_run() {
-        let reason = |state: Value, last: Value| {
-            facts(&pod(&container(&state, &last)), None).failure.map(|f| (f.reason, f.message))
-        };
-        let (r, m) =
-            reason(json!({"waiting": {"reason": "ImagePullBackOff", "message": "no such image"}}), json!({})).unwrap();
-        assert!(r == Reason::ImageUnavailable && m.contains("redis:9") && m.contains("no such image"));
-        let last = json!({"terminated": {"exitCode": 1, "message": "*** FATAL ***\nBad directive\n"}});
-        let (r, m) = reason(json!({"waiting": {"reason": "CrashLoopBackOff"}}), last.clone()).unwrap();
-        assert!(r == Reason::RedisFailsToStart && m.contains("Bad directive"));
-        assert!(reason(json!({"running": {}}), last).is_some(), "just restarted, and not ready");
-        assert_eq!(
-            reason(json!({"waiting": {"reason": "CrashLoopBackOff"}}), json!({"terminated": {"exitCode": 137}})),
-            None
-        );
-        let unschedulable =
-            json!({"conditions": [{"type": "PodScheduled", "status": "False", "message": "0/3 nodes"}]});
-        assert_eq!(facts(&pod(&unschedulable), None).failure.unwrap().reason, Reason::Unschedulable);
-    }
-}
+#[path = "pods_tests.rs"]
+mod tests;

@@ -1,6 +1,6 @@
 //! One task for each resource: observe → plan → act, whenever something changes.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use jiff::Timestamp;
 use k8s_openapi::api::{apps::v1::StatefulSet, core::v1::Namespace};
@@ -12,6 +12,7 @@ use tracing::Instrument;
 use super::{
     absence::Absence,
     act::Actor,
+    causes::Causes,
     context::Context,
     observe::Observer,
     registry::{Handle, ObjectsReport},
@@ -63,6 +64,7 @@ pub async fn supervise(key: Key, handle: Arc<Handle>, ctx: Context) {
         namespace_seen: None,
         namespace_ends: false,
         absence: Absence::default(),
+        causes: Causes::default(),
         previous: Plan::default(),
         repeated: 0,
         status_failures: 0,
@@ -90,6 +92,7 @@ struct Supervisor {
     namespace_seen: Option<Instant>,
     namespace_ends: bool,
     absence: Absence,
+    causes: Causes,
     previous: Plan,
     repeated: u32,
     status_failures: u32,
@@ -102,7 +105,9 @@ impl Supervisor {
         let report = self.handle.report.borrow().clone();
         let o = self.observer.observe(&self.resource, removed, report.password.as_ref(), &self.memory);
         self.memory = self.memory.after(&o);
-        let o = Observation { memory: self.memory.clone(), ..o };
+        let mut o = Observation { memory: self.memory.clone(), ..o };
+        let questions = if removed { BTreeSet::new() } else { self.observer.questions(&o) };
+        self.causes.explain(&mut o);
         if removed && self.farewell(&o) {
             return false;
         }
@@ -133,6 +138,7 @@ impl Supervisor {
         self.look_at_namespace(&o, &p).await;
         self.look_at_slice().await;
         self.look_for_pods(&o).await;
+        self.causes.ask(questions, &self.ctx.client, &self.key.namespace, &self.handle.changed);
         self.rest(&o, &p, well).await;
         true
     }

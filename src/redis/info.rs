@@ -37,6 +37,9 @@ pub struct Info {
     pub keys: u64,
     /// Full syncs that it has served since it started (`sync_full`).
     pub full_syncs: u64,
+    /// Connections that it has closed because their output buffer was full; since Redis 7.0
+    /// (`client_output_buffer_limit_disconnections`).
+    pub buffer_drops: u64,
     /// The memory that it uses and may use.
     pub memory: MemoryUse,
     /// With fewer replicas than this that acknowledge in time it refuses writes, as a master (`min-replicas-to-write`).
@@ -158,6 +161,7 @@ impl Info {
             snapshot_percent: fields.snapshot_percent(),
             keys: fields.keys(),
             full_syncs: fields.number("sync_full").unwrap_or(0),
+            buffer_drops: fields.number("client_output_buffer_limit_disconnections").unwrap_or(0),
             memory: MemoryUse {
                 used: fields.number("used_memory").ok(),
                 limit: fields.number("maxmemory").ok().filter(|limit| *limit > 0),

@@ -63,7 +63,7 @@ struct Worth {
 
 /// What a member's history has to do with the recorded one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Lineage {
+pub(super) enum Lineage {
     /// Nothing.
     Foreign,
     /// It is the one that the recorded one continues: the member has not followed the recorded master yet.
@@ -242,7 +242,7 @@ fn worth(o: &Observation, name: &str, info: &Info) -> Worth {
     }
 }
 
-fn lineage(o: &Observation, info: &Info) -> Lineage {
+pub(super) fn lineage(o: &Observation, info: &Info) -> Lineage {
     let recorded = o.record.replication_id.as_deref();
     let before = o.record.previous_replication_id.as_deref();
     if recorded.is_some_and(|id| info.descends_from(id)) {

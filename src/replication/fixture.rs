@@ -92,6 +92,7 @@ fn info(i: usize, role: Role) -> Info {
         snapshot_percent: None,
         keys: 10,
         full_syncs: 0,
+        buffer_drops: 0,
         memory: MemoryUse::default(),
         min_replicas: usize::from(i == 0),
         role,

@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
+    drops::Drops,
     observation::{Moment, Observation},
     promises, shepherd,
     suspicion::{Fate, Verdict, fate, verdict},
@@ -33,6 +34,10 @@ pub struct Memory {
     pub lonely_since: Option<Moment>,
     /// A change of promises that waits for replicas to have what was written before it.
     pub mark: Option<Mark>,
+    /// How many keys the master had when it was last seen.
+    pub keys_before: Option<u64>,
+    /// Replicas that the master drops.
+    pub drops: Drops,
     /// Pods that were deleted because their process hung, by their identity.
     pub killed: BTreeMap<String, Moment>,
 }
@@ -137,6 +142,10 @@ impl Memory {
             same && !shepherd::demotion_over(d) && serving.is_none_or(|(master, _)| master != name)
         });
         m.killed.retain(|uid, _| o.members.values().any(|m| m.pod.as_ref().is_some_and(|p| p.uid == *uid)));
+        if let Some((_, info)) = serving {
+            m.keys_before = Some(info.keys);
+            m.drops = self.drops.after(o, info);
+        }
         m.watch_frozen(o);
         m.watch_joining(o, serving);
         let lonely = serving.is_some_and(|(_, i)| promises::good_replicas(i) == 0);

@@ -5,7 +5,9 @@
 //! of a failover is nowhere written down as a program: each step is the answer to a situation, and whoever resumes
 //! after a crash finds the situation and goes on.
 
+mod drops;
 mod election;
+mod exchange;
 mod lost;
 mod memory;
 mod observation;
@@ -18,11 +20,13 @@ mod suspicion;
 mod switchover;
 mod transition;
 
+pub use drops::Drops;
+pub use exchange::replaced;
 pub use lost::FENCE;
 pub use memory::{Demotion, Frozen, Goal, Hold, Joining, Mark, Memory, serving_master};
 pub use observation::{
-    Contact, Failure, Former, Member, Moment, Observation, Pending, Pod, Record, Recorded, Request, RoleLabel, Server,
-    Settings, Standstill,
+    Contact, Failure, Former, Member, Moment, Observation, Pending, Pod, Record, Recorded, Replaced, Request,
+    RoleLabel, Server, Settings, Standstill,
 };
 pub use plan::{plan, stateful_set_replicas};
 pub use promises::{Promises, good_replicas};

@@ -88,6 +88,8 @@ pub struct Record {
     pub wait_replicas: usize,
     /// The change of master in progress.
     pub transition: Option<Pending>,
+    /// The last master whose data did not continue that of the one before it.
+    pub replaced: Option<Replaced>,
 }
 
 impl Record {
@@ -104,6 +106,17 @@ pub struct Recorded {
     pub run_id: Option<String>,
     /// The pod's identity at that time.
     pub uid: Option<String>,
+}
+
+/// A master was chosen whose data does not continue that of the one before it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Replaced {
+    /// In which epoch.
+    pub epoch: i64,
+    /// Which.
+    pub master: String,
+    /// What is known of what was lost, in words.
+    pub reason: String,
 }
 
 /// A recorded change of master that has not ended.
@@ -134,6 +147,8 @@ pub struct Member {
     pub claim_may_hold_data: bool,
     /// What became of the process in the pod that the record knows, if that pod is gone.
     pub former: Former,
+    /// Why its pod is not made, if Kubernetes has said so.
+    pub absent: Option<Failure>,
 }
 
 /// What became of the process in a pod that is gone.
@@ -162,6 +177,8 @@ pub struct Pod {
     pub leaving_since: Moment,
     /// Its Redis container runs, as far as the kubelet has said.
     pub running: bool,
+    /// And the kubelet's probe has had an answer from it.
+    pub started: bool,
     /// The kubelet counts it as ready.
     pub ready: bool,
     /// It was made from an older template than the present one.
@@ -170,6 +187,8 @@ pub struct Pod {
     pub role: Option<RoleLabel>,
     /// Why it does not run, if Kubernetes knows.
     pub failure: Option<Failure>,
+    /// How far it has come, while its Redis does not run: the end of a sentence about it.
+    pub stage: Option<String>,
 }
 
 /// Values of the label `redis.replication.dev/role`.
@@ -203,6 +222,8 @@ pub struct Server {
     pub standstill: Option<Standstill>,
     /// Why it cannot be used although it can be reached.
     pub problem: Option<Failure>,
+    /// Since when there has been no connection although the kubelet has seen it answer.
+    pub unreached_since: Option<Moment>,
 }
 
 /// The same answer, again and again.

@@ -67,6 +67,7 @@ fn info() -> impl Strategy<Value = Info> {
             keys,
             memory: MemoryUse { used: Some(u64::MAX), limit: Some(0) },
             full_syncs: u64::MAX,
+            buffer_drops: u64::MAX,
             min_replicas: min,
             role,
         },
@@ -125,8 +126,9 @@ fn member(i: usize, f: &Facts, now: Moment) -> Member {
         silent_since: f.silent.map(ago),
         standstill: f.silent.map(|age| Standstill { since: ago(age), until: since }),
         problem: None,
+        unreached_since: f.silent.map(ago),
     };
-    Member { pod, server, claim_may_hold_data: f.claim, former: f.former }
+    Member { pod, server, claim_may_hold_data: f.claim, former: f.former, absent: None }
 }
 
 fn settings() -> impl Strategy<Value = Settings> {
@@ -180,6 +182,7 @@ fn record() -> impl Strategy<Value = Record> {
                 phase: if kind == TransitionKind::Failover && fence > 0 { Ending } else { Promoting },
                 reason: "as recorded".into(),
             }),
+            replaced: None,
         },
     )
 }

@@ -97,8 +97,10 @@ namespace: {{ .Release.Namespace }}
 - apiGroups: [""]
   resources: [namespaces]
   verbs: [get]
-# What `kubectl describe` shows: what was done, and why something waits.
+# What `kubectl describe` shows: what was done, and why something waits. And what Kubernetes tells in events only (a quota, a
+# volume that cannot be mounted): of a pod that is not made or does not start, its own and those of its claim and its
+# StatefulSet are read, so that the status says why.
 - apiGroups: [events.k8s.io]
   resources: [events]
-  verbs: [create]
+  verbs: [create, list]
 {{- end -}}

@@ -1,169 +1,34 @@
-//! From an observation to the status that a person reads. Pure.
+//! The conditions: what is the case, why, and in words.
 
-use std::{collections::BTreeSet, time::Duration};
+use std::time::Duration;
 
-use jiff::Timestamp;
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, MicroTime, Time};
-use kube::Resource;
-
-use super::registry::ObjectsReport;
+use super::{
+    super::registry::ObjectsReport,
+    members::{copying, lag},
+    trouble::{Place, trouble},
+};
 use crate::{
     api::{
-        ConditionType, MemberPhase, MemberRole, MemberStatus, Reason, RedisReplication, RedisReplicationStatus,
-        Transition, TransitionKind, TransitionPhase,
+        ACKNOWLEDGED_EPOCH, ConditionType, DataReplaced, MemberPhase, MemberStatus, Reason, RedisReplicationStatus,
+        TransitionKind, TransitionPhase,
     },
-    objects::names,
-    redis::{FollowState, Info},
-    replication::{Member, Observation, Plan, Recorded, Topic, Verdict, good_replicas, serving_master, verdict},
+    redis::Info,
+    replication::{Observation, Plan, Topic, good_replicas, serving_master},
 };
-
-/// Progress is shown in steps of so many percent: each step is a write to the API server.
-const PERCENT_STEP: i32 = 5;
-
-/// A master that can be heard is heard every second.
-const DEAF_AFTER: Duration = Duration::from_secs(5);
 
 /// For so long a master without replicas is not spoken of: with the default policy it is let go on alone by then.
 const LONELY_AFTER: Duration = Duration::from_secs(3);
 
-/// What the status should say.
-pub fn describe(
+pub(super) type Judgement = (ConditionType, bool, Reason, String);
+
+/// All of them, in the order of [`ConditionType::ALL`].
+pub(super) fn judge(
     o: &Observation,
     p: &Plan,
-    resource: &RedisReplication,
     report: &ObjectsReport,
-    now: Timestamp,
-) -> RedisReplicationStatus {
-    let old = resource.status.clone().unwrap_or_default();
-    let master = o.record.master.clone();
-    let serving = serving_master(o);
-    let transition = o.record.transition.as_ref().map(|t| Transition {
-        epoch: t.epoch,
-        kind: t.kind,
-        phase: t.phase,
-        from: t.from.clone(),
-        to: t.to.clone(),
-        reason: t.reason.clone(),
-        since: match &old.transition {
-            Some(before) if before.epoch == t.epoch => before.since.clone(),
-            _ => MicroTime(now),
-        },
-    });
-    let (replication_id, previous_replication_id) = match (&transition, serving) {
-        (None, Some((_, info))) => (Some(info.replication_id.clone()), info.previous_replication_id.clone()),
-        _ => (o.record.replication_id.clone(), o.record.previous_replication_id.clone()),
-    };
-    let online = |name: &str| o.members.get(name).is_some_and(|m| phase(o, m) == Some(MemberPhase::Online));
-    let ready = o.members.keys().filter(|n| serving.is_some_and(|(m, _)| m == *n) || online(n)).count();
-    let mut status = RedisReplicationStatus {
-        observed_generation: report.generation.or(old.observed_generation),
-        master,
-        epoch: o.record.epoch,
-        replication_id,
-        previous_replication_id,
-        min_replicas_to_write: count(o.record.fence),
-        wait_replicas: count(o.record.wait_replicas),
-        transition,
-        last_transition: old.last_transition.clone(),
-        members: members(o, serving),
-        replicas: count(o.members.values().filter(|m| m.pod.is_some()).count()),
-        ready_replicas: count(ready),
-        selector: names::selector(&o.settings.name),
-        conditions: Vec::new(),
-    };
-    let generation = resource.meta().generation;
-    status.conditions = conditions(o, p, report, &status)
-        .into_iter()
-        .map(|(type_, holds, reason, message)| {
-            let (type_, value) = (type_.to_string(), if holds { "True" } else { "False" });
-            let before = old.conditions.iter().find(|c| c.type_ == type_ && c.status == value);
-            Condition {
-                last_transition_time: before.map_or(Time(now), |c| c.last_transition_time.clone()),
-                message,
-                observed_generation: report.generation.or(generation),
-                reason: reason.to_string(),
-                status: value.into(),
-                type_,
-            }
-        })
-        .collect();
-    status
-}
-
-/// All that are there or should be, and those that are gone and still count.
-fn members(o: &Observation, serving: Option<(&str, &Info)>) -> Vec<MemberStatus> {
-    let gone = Member::default();
-    let names: BTreeSet<&String> = o.members.keys().chain(o.record.members.keys()).collect();
-    names.into_iter().map(|name| member(o, name, o.members.get(name).unwrap_or(&gone), serving)).collect()
-}
-
-fn member(o: &Observation, name: &str, m: &Member, serving: Option<(&str, &Info)>) -> MemberStatus {
-    let phase = phase(o, m);
-    let info = match verdict(o, m) {
-        Verdict::Alive(info) => Some(info),
-        _ => None,
-    };
-    let is_master = serving.is_some_and(|(n, _)| n == name);
-    let percent = info.and_then(|i| i.sync_percent(serving.map(|(_, master)| master)));
-    // a process is recorded when it has all the data: as the recorded master, or once it follows and has caught up
-    let recorded = o.record.members.get(name);
-    let Recorded { run_id, uid } = match info {
-        Some(i) if recorded.is_some() && (is_master || o.memory.caught_up(name, i)) => {
-            Recorded { run_id: Some(i.run_id.clone()), uid: m.pod.as_ref().map(|p| p.uid.clone()) }
-        }
-        _ => recorded.cloned().unwrap_or_default(),
-    };
-    MemberStatus {
-        name: name.to_owned(),
-        role: match info {
-            Some(_) if is_master => MemberRole::Master,
-            Some(i) if !i.is_master() => MemberRole::Replica,
-            _ => MemberRole::Unknown,
-        },
-        phase: if is_master { None } else { phase },
-        sync_percent: percent.map(|p| i32::from(p) / PERCENT_STEP * PERCENT_STEP),
-        enrolled: recorded.is_some(),
-        run_id,
-        pod_uid: uid,
-        message: trouble(m).map(|(_, words)| words).or_else(|| {
-            info.filter(|i| is_deaf(m, i)).map(|_| "it has heard nothing from the master for some seconds".into())
-        }),
-    }
-}
-
-/// Its link is up by its own word, and nothing comes over it. Redis notices that after `repl-timeout`, which is minutes.
-fn is_deaf(m: &Member, info: &Info) -> bool {
-    info.is_online() && m.server.standstill.is_some_and(|s| s.length() >= DEAF_AFTER)
-}
-
-fn phase(o: &Observation, m: &Member) -> Option<MemberPhase> {
-    let Verdict::Alive(info) = verdict(o, m) else { return Some(MemberPhase::Lost) };
-    if info.loading {
-        return Some(MemberPhase::Loading);
-    }
-    let awaits_snapshot = || {
-        let seen = serving_master(o).and_then(|(_, i)| i.master());
-        let ip = m.ip().map(|ip| ip.to_string());
-        seen.is_some_and(|s| s.slaves.iter().any(|s| Some(&s.ip) == ip.as_ref() && s.state == "wait_bgsave"))
-    };
-    info.replica().map(|r| match r.follow {
-        FollowState::Connecting => MemberPhase::Connecting,
-        FollowState::Handshake => MemberPhase::Authenticating,
-        FollowState::Syncing(_) if awaits_snapshot() => MemberPhase::AwaitingSnapshot,
-        FollowState::Syncing(_) => MemberPhase::Receiving,
-        FollowState::Online if is_deaf(m, info) => MemberPhase::Connecting,
-        FollowState::Online => MemberPhase::Online,
-    })
-}
-
-fn trouble(m: &Member) -> Option<(Reason, String)> {
-    let pod = m.pod.as_ref().and_then(|p| p.failure.clone());
-    pod.or_else(|| m.server.problem.clone()).map(|f| (f.reason, f.message))
-}
-
-type Judgement = (ConditionType, bool, Reason, String);
-
-fn conditions(o: &Observation, p: &Plan, report: &ObjectsReport, status: &RedisReplicationStatus) -> Vec<Judgement> {
+    place: &Place,
+    status: &RedisReplicationStatus,
+) -> Vec<Judgement> {
     let serving = serving_master(o).map(|(name, _)| name.to_owned());
     let lagging: Vec<&MemberStatus> = status
         .members
@@ -173,8 +38,8 @@ fn conditions(o: &Observation, p: &Plan, report: &ObjectsReport, status: &RedisR
     let lagging_words = lagging.iter().map(|m| lag(m)).collect::<Vec<_>>().join("; ");
     let progress = progress(o, p, &lagging);
     vec![
-        ready(o, p, report, serving.as_deref(), &lagging, &lagging_words, progress.2),
-        available(o, p, serving.as_deref()),
+        ready(o, p, report, place, status, &lagging, &lagging_words, progress.2),
+        available(o, p, place, serving.as_deref()),
         match (o.settings.replicas, lagging.is_empty(), &serving) {
             (1, _, _) => (
                 ConditionType::Replicating,
@@ -215,12 +80,30 @@ fn conditions(o: &Observation, p: &Plan, report: &ObjectsReport, status: &RedisR
                 "nothing is in the way of a failover".into(),
             ),
         },
+        match &status.data_replaced {
+            Some(replaced) => (ConditionType::DataIntact, false, Reason::DataReplaced, exchanged(replaced, place)),
+            None => (
+                ConditionType::DataIntact,
+                true,
+                Reason::DataContinues,
+                "the data of each master has continued that of the one before it".into(),
+            ),
+        },
     ]
 }
 
-fn available(o: &Observation, p: &Plan, serving: Option<&str>) -> Judgement {
+/// What became of the data, and how to say that it has been noticed.
+fn exchanged(replaced: &DataReplaced, place: &Place) -> String {
+    format!(
+        "{}; acknowledge it with: kubectl -n {} annotate rr {} --overwrite {ACKNOWLEDGED_EPOCH}={}",
+        replaced.reason, place.namespace, place.name, replaced.epoch
+    )
+}
+
+fn available(o: &Observation, p: &Plan, place: &Place, serving: Option<&str>) -> Judgement {
     let lonely = serving_master(o).and_then(|(name, info)| lonely(o, name, info));
-    let (holds, reason, words) = match serving.map(|name| (name, o.members.get(name).and_then(trouble))) {
+    let found = |name| (name, o.members.get(name).and_then(|m| trouble(o, place, name, m)));
+    let (holds, reason, words) = match serving.map(found) {
         Some((name, Some((Reason::WritesRefused, words)))) => {
             (false, Reason::WritesRefused, format!("{name}: {words}"))
         }
@@ -243,24 +126,28 @@ fn lonely(o: &Observation, name: &str, info: &Info) -> Option<String> {
     })
 }
 
+#[allow(clippy::too_many_arguments)] // all that is known
 fn ready(
     o: &Observation,
     p: &Plan,
     report: &ObjectsReport,
-    serving: Option<&str>,
+    place: &Place,
+    status: &RedisReplicationStatus,
     lagging: &[&MemberStatus],
     lagging_words: &str,
     progress: Reason,
 ) -> Judgement {
     let no = |reason, words: String| (ConditionType::Ready, false, reason, words);
+    let serving = serving_master(o).map(|(name, _)| name);
     if let Some((reason, words)) = &report.problem {
         return no(*reason, words.clone());
     }
     if o.settings.paused {
         let whole = serving.is_some() && lagging.is_empty();
-        return (ConditionType::Ready, whole, Reason::Paused, "spec.paused is set: the operator only observes".into());
+        return (ConditionType::Ready, whole, Reason::Paused, "spec.paused is set: the operator only observes; there is no failover, and a master that loses its replicas may refuse writes"
+                .into());
     }
-    let failed = o.members.iter().find_map(|(name, m)| trouble(m).map(|(r, w)| (r, format!("{name}: {w}"))));
+    let failed = o.members.iter().find_map(|(n, m)| trouble(o, place, n, m).map(|(r, w)| (r, format!("{n}: {w}"))));
     let Some(master) = serving else {
         let (reason, words) = without_master(o, p);
         return match (reason, failed) {
@@ -288,7 +175,12 @@ fn ready(
             1 => format!("{master} is the master, and 1 replica follows it"),
             n => format!("{master} is the master, and {n} replicas follow it"),
         };
-        return (ConditionType::Ready, true, Reason::Healthy, words);
+        return match &status.data_replaced {
+            Some(replaced) => {
+                (ConditionType::Ready, true, Reason::DataReplaced, format!("{words}; {}", exchanged(replaced, place)))
+            }
+            None => (ConditionType::Ready, true, Reason::Healthy, words),
+        };
     }
     let reason = match progress {
         Reason::Stable if lagging.iter().any(|m| copying(m)) => Reason::Syncing,
@@ -379,35 +271,3 @@ fn progress(o: &Observation, p: &Plan, lagging: &[&MemberStatus]) -> (bool, Stri
     }
     (false, "all pods are of the present spec".into(), Reason::Stable)
 }
-
-fn copying(m: &MemberStatus) -> bool {
-    matches!(m.phase, Some(MemberPhase::AwaitingSnapshot | MemberPhase::Receiving | MemberPhase::Loading))
-}
-
-/// One member that does not follow, in words.
-fn lag(m: &MemberStatus) -> String {
-    if let (Some(MemberPhase::Connecting), Some(message)) = (m.phase, &m.message) {
-        return format!("{}: {message}", m.name);
-    }
-    let words = match m.phase {
-        Some(MemberPhase::Connecting) => "connects to the master",
-        Some(MemberPhase::Authenticating) => "proves who it is to the master",
-        Some(MemberPhase::AwaitingSnapshot) => "waits for the master's snapshot",
-        Some(MemberPhase::Receiving) => "receives the master's snapshot",
-        Some(MemberPhase::Loading) => "loads data",
-        Some(MemberPhase::Lost) => "does not answer",
-        Some(MemberPhase::Online) | None => "is not ready",
-    };
-    match m.sync_percent {
-        Some(percent) => format!("{} {words} ({percent} %)", m.name),
-        None => format!("{} {words}", m.name),
-    }
-}
-
-fn count(n: usize) -> i32 {
-    i32::try_from(n).unwrap_or(i32::MAX)
-}
-
-#[cfg(test)]
-#[path = "status_tests.rs"]
-mod tests;
