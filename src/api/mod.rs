@@ -4,6 +4,7 @@ mod conditions;
 mod crd;
 mod reference;
 mod request;
+mod silence;
 mod spec;
 mod status;
 
@@ -11,6 +12,7 @@ pub use conditions::{ConditionType, Reason};
 pub use crd::crd;
 pub use reference::reference;
 pub use request::{ACKNOWLEDGED_EPOCH, ANY_MEMBER, RequestKind, acknowledged_epoch};
+pub use silence::BUSY_MARGIN;
 pub use spec::{
     Auth, ClaimRetention, Durability, Failover, FailoverPolicy, ImagePullPolicy, Metrics, Persistence, PersistenceMode,
     RESERVED_DIRECTIVES, RedisReplication, RedisReplicationSpec, Routing, ServiceSettings, ServiceType, Services,

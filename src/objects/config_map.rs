@@ -6,7 +6,7 @@
 use k8s_openapi::{api::core::v1::ConfigMap, apimachinery::pkg::util::intstr::IntOrString};
 use sha2::{Digest, Sha256};
 
-use super::{Cluster, metadata::object_meta, names, scripts};
+use super::{Cluster, metadata::object_meta, names, scripts, syntax};
 use crate::api::{PersistenceMode, RedisReplicationSpec};
 
 /// What a person may override with `spec.config`.
@@ -19,7 +19,8 @@ use crate::api::{PersistenceMode, RedisReplicationSpec};
 ///   for it: a closed connection ends the link at once, and the operator notices a master's silence itself. But a link
 ///   that died silently between two healthy members lasts as long, so it is not set to hours.
 /// - `lua-time-limit` (`busy-reply-threshold`): from then on a long script lets Redis answer `-BUSY`, which is how the
-///   operator tells it from a hung process. Must be below `failover.unresponsiveAfter`.
+///   operator tells it from a hung process. Validation keeps it below `failover.unresponsiveAfter`.
+/// - `client-output-buffer-limit replica` is added by [`output_buffer`].
 const DEFAULTS: &str = "\
 repl-backlog-size 64mb
 repl-diskless-sync yes
@@ -76,13 +77,26 @@ pub(super) fn build(cluster: &Cluster) -> ConfigMap {
 
 /// The defaults, then `spec.config`.
 fn redis_conf(spec: &RedisReplicationSpec) -> String {
-    let mut conf = format!("# Defaults, which spec.config below overrides.\n{DEFAULTS}\n# spec.config\n");
+    let buffer = output_buffer(spec);
+    let mut conf = format!("# Defaults, which spec.config below overrides.\n{DEFAULTS}{buffer}\n# spec.config\n");
     for (directive, value) in &spec.config {
         for value in lines(value) {
             conf.extend([directive.as_str(), " ", &value, "\n"]);
         }
     }
     conf
+}
+
+/// How much the master keeps for a replica that copies, before it drops it and the copy begins again.
+///
+/// No soft limit: Redis' own, 64 MB for a minute, ends every copy of more than a minute on a master that is written to. The
+/// hard limit is there for the master's memory, which these buffers come out of, beside `maxmemory`: a quarter of the
+/// container's limit, and never less than Redis' own 256 MB. Without a limit nobody said how much there is: 1 GB.
+fn output_buffer(spec: &RedisReplicationSpec) -> String {
+    const LEAST: u64 = 256 << 20;
+    let limit = spec.resources.as_ref().and_then(|r| r.limits.as_ref()?.get("memory"));
+    let bytes = limit.map_or(1 << 30, |memory| (syntax::bytes(&memory.0).unwrap_or(0) / 4).max(LEAST));
+    format!("client-output-buffer-limit replica {bytes} 0 0\n")
 }
 
 /// The values of a directive, one a line. Nothing at all is what Redis writes as `""`.
@@ -161,6 +175,26 @@ mod tests {
             assert!(conf.lines().any(|line| line == append_only), "{yaml}: {conf}");
             assert!(conf.lines().any(|line| line == save), "{yaml}: {conf}");
         }
+    }
+
+    #[test]
+    fn a_copy_has_room_for_what_is_written_meanwhile() {
+        for (yaml, bytes) in [
+            ("{}", 1u64 << 30),
+            ("resources: {requests: {memory: 8Gi}}", 1 << 30),
+            ("resources: {limits: {cpu: 1}}", 1 << 30),
+            ("resources: {limits: {memory: 128Mi}}", 256 << 20),
+            ("resources: {limits: {memory: 1Gi}}", 256 << 20),
+            ("resources: {limits: {memory: 8Gi}}", 2 << 30),
+            ("resources: {limits: {memory: 10G}}", 2_500_000_000),
+        ] {
+            let conf = redis_conf(&cluster(yaml).spec);
+            let line = format!("client-output-buffer-limit replica {bytes} 0 0");
+            assert!(conf.lines().any(|l| l == line), "{yaml}: {conf}");
+        }
+        let conf = redis_conf(&cluster("config: {client-output-buffer-limit: replica 9gb 0 0}").spec);
+        let last = conf.lines().rfind(|l| l.starts_with("client-output-buffer-limit")).unwrap();
+        assert_eq!(last, "client-output-buffer-limit replica 9gb 0 0", "the last one counts");
     }
 
     #[test]

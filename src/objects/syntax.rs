@@ -13,6 +13,27 @@ pub(super) fn is_quantity(text: &str) -> bool {
     digits > 0 && number.bytes().filter(|byte| *byte == b'.').count() <= 1 && is_suffix(&unsigned[number.len()..])
 }
 
+/// How many bytes a quantity above zero is, rounded down; `None` for what is none, and for one beyond all memory.
+pub(super) fn bytes(text: &str) -> Option<u64> {
+    let number = is_positive_quantity(text).then(|| number(text))?;
+    let suffix = text.strip_prefix('+').unwrap_or(text).get(number.len()..)?;
+    let power =
+        |base: f64, suffix: &str| "kMGTPE".find(suffix).and_then(|i| i32::try_from(i).ok()).map(|i| base.powi(i + 1));
+    let factor = match (suffix, suffix.strip_suffix('i')) {
+        ("", _) => 1.0,
+        ("n", _) => 1e-9,
+        ("u", _) => 1e-6,
+        ("m", _) => 1e-3,
+        ("Ki", _) => 1024.0,
+        (_, Some(binary)) => power(1024.0, binary)?,
+        _ if suffix.len() > 1 => format!("1{suffix}").parse().ok()?,
+        _ => power(1000.0, suffix)?,
+    };
+    let bytes = number.parse::<f64>().ok()? * factor;
+    #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)] // within bounds
+    (bytes < 1e18).then_some(bytes as u64)
+}
+
 /// The digits and points after the sign.
 fn number(text: &str) -> &str {
     let unsigned = text.strip_prefix(['+', '-']).unwrap_or(text);
@@ -77,6 +98,28 @@ mod tests {
         }
         for text in ["", "Gi", "10GB", "ten", "1.2.3", "1 Gi", "1e", "10gi", ".", "+-1", "1ü"] {
             assert!(!is_quantity(text) && !is_positive_quantity(text), "{text}");
+        }
+    }
+
+    #[test]
+    fn bytes_of_memory() {
+        for (text, expected) in [
+            ("1", Some(1)),
+            ("128974848", Some(128_974_848)),
+            ("129e6", Some(129_000_000)),
+            ("129M", Some(129_000_000)),
+            ("+123Mi", Some(123 << 20)),
+            ("1.5Gi", Some(3 << 29)),
+            ("2k", Some(2000)),
+            ("4Ki", Some(4096)),
+            ("1Ti", Some(1 << 40)),
+            ("1500m", Some(1)),
+            ("9999999E", None),
+            ("0", None),
+            ("-1", None),
+            ("lots", None),
+        ] {
+            assert_eq!(bytes(text), expected, "{text}");
         }
     }
 

@@ -2,7 +2,7 @@
 //!
 //! CEL rules in the CRD have refused most mistakes already; here is what they cannot see.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Duration};
 
 use k8s_openapi::{
     api::core::v1::PodTemplateSpec,
@@ -11,7 +11,7 @@ use k8s_openapi::{
 use kube::Resource;
 
 use super::{overrides, pod_template, syntax};
-use crate::api::{RedisReplication, RedisReplicationSpec};
+use crate::api::{BUSY_MARGIN, RedisReplication, RedisReplicationSpec};
 
 /// A resource of which objects can be made: everything in it has been checked.
 #[derive(Clone, Debug, PartialEq)]
@@ -99,7 +99,7 @@ pub enum InvalidSpec {
     #[error(
         "spec.config.{directive} is {value} and failover.unresponsiveAfter is {unresponsive_ms} ms: it must be from 1 to {} ms, or \
          a master that runs a longer script is taken for one that has hung; lower it, or raise unresponsiveAfter",
-        unresponsive_ms.saturating_sub(BUSY_MARGIN_MS)
+        unresponsive_ms.saturating_sub(u64::try_from(BUSY_MARGIN.as_millis()).unwrap_or_default())
     )]
     BusyThreshold {
         /// The directive, as it was written.
@@ -162,6 +162,7 @@ pub fn validate(resource: &RedisReplication) -> Result<Cluster, InvalidSpec> {
         check_image("spec.metrics.image", &metrics.image)?;
     }
     check_config(&spec.config)?;
+    check_busy_threshold(&spec)?;
     check_references(&spec)?;
     check_labels("spec.podLabels", &spec.pod_labels)?;
     check_labels("spec.nodeSelector", &spec.node_selector)?;
@@ -199,6 +200,20 @@ fn check_config(config: &BTreeMap<String, IntOrString>) -> Result<(), InvalidSpe
         }
     }
     Ok(())
+}
+
+/// A long script lets Redis answer `-BUSY`, which is how it is told from a process that has hung.
+fn check_busy_threshold(spec: &RedisReplicationSpec) -> Result<(), InvalidSpec> {
+    let limit = spec.unresponsive_after();
+    let early = |ms: i64| u64::try_from(ms).is_ok_and(|ms| ms > 0 && Duration::from_millis(ms) + BUSY_MARGIN <= limit);
+    match spec.busy_thresholds().find(|(_, ms)| !early(*ms)) {
+        Some((directive, value)) => Err(InvalidSpec::BusyThreshold {
+            directive: directive.to_owned(),
+            value,
+            unresponsive_ms: u64::try_from(limit.as_millis()).unwrap_or(u64::MAX),
+        }),
+        None => Ok(()),
+    }
 }
 
 /// Names of other objects.
@@ -294,6 +309,17 @@ mod tests {
             ("image: \"redis:8\\n\"", "spec.image is \"redis:8\\n\""),
             ("config: {maxmemory: \"1\\0gb\"}", "spec.config.maxmemory contains the control character '\\0'"),
             ("config: {maxmemory: \"1\\e[0m\"}", "spec.config.maxmemory contains the control character '\\u{1b}'"),
+            (
+                "config: {busy-reply-threshold: 10000}",
+                "spec.config.busy-reply-threshold is 10000 and failover.unresponsiveAfter is 5000 ms: it must be from 1 to 4500 ms",
+            ),
+            ("config: {busy-reply-threshold: 4501}", "spec.config.busy-reply-threshold is 4501"),
+            ("config: {lua-time-limit: '0'}", "spec.config.lua-time-limit is 0"),
+            ("config: {LUA-TIME-LIMIT: -1}", "spec.config.LUA-TIME-LIMIT is -1"),
+            (
+                "{config: {lua-time-limit: 4000}, failover: {unresponsiveAfter: 3s}}",
+                "spec.config.lua-time-limit is 4000",
+            ),
             ("podLabels: {'a b': c}", "spec.podLabels has the key \"a b\""),
             ("podLabels: {a: 'b c'}", "spec.podLabels.a is \"b c\""),
             ("nodeSelector: {a: 'b c'}", "spec.nodeSelector.a is \"b c\""),
@@ -321,6 +347,9 @@ mod tests {
         for spec in [
             "{}",
             "config: {client-output-buffer-limit: \"normal 0 0 0\\n\\tpubsub 0 0 0\"}",
+            "config: {busy-reply-threshold: 4500}",
+            "{config: {busy-reply-threshold: 9000}, failover: {unresponsiveAfter: 10s}}",
+            "failover: {unresponsiveAfter: 3s}",
             "podAnnotations: {note: 'any text, even ünicode'}",
             "resources: {requests: {cpu: 500m, memory: 0}}",
             "persistence: {size: 1.5Ti, storageClassName: fast}",

@@ -439,7 +439,7 @@ fn settings(resource: &RedisReplication, removed: bool) -> Settings {
         policy: resource.spec.failover_policy(),
         wait_replicas: resource.spec.wait_replicas(),
         unreachable_after: resource.spec.unreachable_after(),
-        unresponsive_after: resource.spec.unresponsive_after(),
+        unresponsive_after: resource.spec.hung_after(),
         preferred_master: resource.spec.failover.as_ref().and_then(|f| f.preferred_master.clone()),
         request: request(resource),
     }
