@@ -72,6 +72,33 @@ impl Place {
         format!("the password in {self} (key {}) {error}: {fix}{}", self.key, self.or_delete(known))
     }
 
+    /// Of a member, which could not be logged in to.
+    pub fn refused(&self, member: &str, words: &str) -> String {
+        format!(
+            "it refuses the password in {self} ({words}): Redis was started with another one. If other members accept it, restart this one: \
+             kubectl -n {ns} delete pod {member}. Otherwise put the former password back into the Secret (key {}); it is printed by: {}",
+            self.key,
+            self.shown_by(member),
+            ns = self.namespace,
+        )
+    }
+
+    /// Of a member that the operator is logged in to with a former password.
+    pub fn outdated(&self, member: &str, words: &str) -> String {
+        let back = if self.given {
+            format!("Put the former one back (key {}); it is printed by: {}", self.key, self.shown_by(member))
+        } else {
+            format!(
+                "To get the former one back, delete the Secret, and the operator makes it again: {}",
+                self.deleted()
+            )
+        };
+        format!(
+            "it refuses the password that {self} has now ({words}); the operator goes on with the former one, but clients with the \
+             present one and members that restart are refused. {back}"
+        )
+    }
+
     fn or_delete(&self, known: bool) -> String {
         match (self.given, known) {
             (true, _) => String::new(),

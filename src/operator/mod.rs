@@ -22,6 +22,7 @@ mod status;
 mod supervisor;
 mod told;
 mod trace;
+mod trouble;
 
 pub use metrics::Metrics;
 pub use run::{RunArgs, run};

@@ -13,18 +13,22 @@ use k8s_openapi::api::{
     policy::v1::PodDisruptionBudget,
 };
 use kube::{ResourceExt, runtime::reflector::Store};
-use tokio::{sync::Notify, time::Instant};
+use tokio::{
+    sync::{Notify, watch},
+    time::Instant,
+};
 
 use super::{
+    advice::Place,
     causes::{About, Question},
-    pods, slices,
+    pods, slices, trouble,
 };
 use crate::{
-    api::{ANY_MEMBER, Reason, RedisReplication, RequestKind, Routing},
+    api::{ANY_MEMBER, RedisReplication, RequestKind, Routing},
     kubernetes::stores::{self, Key},
     objects::names,
     password::Password,
-    redis::{Authority, Health, Link, Loss, Problem, Target},
+    redis::{Authority, Health, Link, Loss, Target},
     replication::{
         Contact, Failure, Former, Member, Memory, Moment, Observation, Pending, Pod, Record, Recorded, Replaced,
         Request, RoleLabel, Server, Settings, Standstill,
@@ -66,6 +70,8 @@ pub struct Observer {
     authority: Authority,
     start: Instant,
     links: BTreeMap<String, Watched>,
+    /// For all links, each of which takes the present one at each login.
+    password: Option<watch::Sender<Password>>,
     /// How the master Service is to find its pod.
     routing: Routing,
     routed: Option<(Instant, String)>,
@@ -103,6 +109,7 @@ impl Observer {
             authority,
             start: Instant::now(),
             links: BTreeMap::new(),
+            password: None,
             routing: Routing::default(),
             routed: None,
             lingers_since: None,
@@ -149,6 +156,8 @@ impl Observer {
         memory: &Memory,
     ) -> Observation {
         self.forget_old_writes();
+        self.take_in_password(password);
+        let place = Place::of(resource);
         self.routing = resource.spec.master_routing();
         let settings = settings(resource, removed);
         let record = record(resource);
@@ -191,8 +200,8 @@ impl Observer {
         let names: BTreeSet<String> = expected.chain(pods.keys().cloned()).chain(self.links.keys().cloned()).collect();
         let mut members = BTreeMap::new();
         for name in names {
-            let pod = self.connect(&name, pods.remove(&name), password, &settings);
-            let mut server = self.links.get(&name).map(|w| self.server(&w.link)).unwrap_or_default();
+            let pod = self.connect(&name, pods.remove(&name), &settings);
+            let mut server = self.links.get(&name).map(|w| self.server(&name, &w.link, &place)).unwrap_or_default();
             server.unreached_since = self.unreached_since(pod.as_ref(), server.contact);
             let claim_may_hold_data = settings.persistent && self.claim_may_hold_data(&name, resource, &record);
             if pod.is_some() || claim_may_hold_data || settings.ordinal(&name) < settings.replicas {
@@ -212,14 +221,25 @@ impl Observer {
         }
     }
 
+    fn take_in_password(&mut self, password: Option<&Password>) {
+        let Some(password) = password else { return }; // the former one is the best that there is
+        let sender = self.password.get_or_insert_with(|| watch::Sender::new(password.clone()));
+        sender.send_if_modified(|present| {
+            let changed = present != password;
+            present.clone_from(password);
+            changed
+        });
+    }
+
+    /// The password that the members accepted last; where they differ, the master.
+    pub fn accepted(&self, master: Option<&str>) -> Option<Password> {
+        let accepted = |w: &Watched| w.link.report().accepted;
+        let masters = master.and_then(|master| self.links.get(master)).and_then(accepted);
+        masters.or_else(|| self.links.values().find_map(accepted))
+    }
+
     /// Keeps the connection to the member's pod; returns the pod that the connection is about.
-    fn connect(
-        &mut self,
-        name: &str,
-        pod: Option<Pod>,
-        password: Option<&Password>,
-        settings: &Settings,
-    ) -> Option<Pod> {
+    fn connect(&mut self, name: &str, pod: Option<Pod>, settings: &Settings) -> Option<Pod> {
         if let Some(watched) = self.links.get_mut(name) {
             let same = pod.as_ref().is_some_and(|p| p.uid == watched.pod.uid && p.ip == watched.pod.ip);
             let up = watched.link.report().health == Health::Up;
@@ -243,11 +263,11 @@ impl Observer {
             self.links.remove(name);
         }
         let pod = pod?;
-        if let (Some(ip), Some(password), false) = (pod.ip, password, pod.leaving && !pod.running) {
+        if let (Some(ip), Some(password), false) = (pod.ip, &self.password, pod.leaving && !pod.running) {
             let target = Target { ip, port: names::REDIS_PORT };
             let changed = Arc::clone(&self.changed);
             let authority = Arc::clone(&self.authority);
-            let link = Link::open(target, password.text().to_owned(), settings.unreachable_after, changed, authority);
+            let link = Link::open(target, password.subscribe(), settings.unreachable_after, changed, authority);
             self.links.insert(name.to_owned(), Watched { pod: pod.clone(), link });
         }
         Some(pod)
@@ -291,7 +311,7 @@ impl Observer {
         questions
     }
 
-    fn server(&self, link: &Link) -> Server {
+    fn server(&self, member: &str, link: &Link, place: &Place) -> Server {
         let report = link.report();
         let contact = match report.health {
             Health::Connecting => Contact::None,
@@ -300,24 +320,12 @@ impl Observer {
             Health::Lost { since, how: Loss::Refused } => Contact::Refused { since: self.at(since) },
             Health::Lost { since, how: Loss::HostSilent } => Contact::HostSilent { since: self.at(since) },
         };
-        let problem = report.problem.map(|p| match p {
-            Problem::Password(words) => Failure {
-                reason: Reason::WrongPassword,
-                message: format!("it refuses the password of the Secret ({words}); put back the one it was started with, or restart the pod"),
-            },
-            Problem::Writes(words) => {
-                Failure { reason: Reason::WritesRefused, message: format!("it refuses writes: {words}") }
-            }
-            Problem::Answer(words) => {
-                Failure { reason: Reason::MembersMissing, message: format!("its answers cannot be used: {words}") }
-            }
-        });
         Server {
             contact,
+            problem: trouble::of(&report, member, place),
             info: report.info.map(|(at, info)| (self.at(at), info)),
             silent_since: report.silent_since.map(|at| self.at(at)),
             standstill: report.standstill.map(|s| Standstill { since: self.at(s.since), until: self.at(s.until) }),
-            problem,
             unreached_since: None,
         }
     }

@@ -104,6 +104,7 @@ impl Supervisor {
         let removed = self.take_in_resource() || self.namespace_ends;
         let report = self.handle.report.borrow().clone();
         let o = self.observer.observe(&self.resource, removed, report.password.as_ref(), &self.memory);
+        self.note_accepted(&o);
         self.memory = self.memory.after(&o);
         let mut o = Observation { memory: self.memory.clone(), ..o };
         let questions = if removed { BTreeSet::new() } else { self.observer.questions(&o) };
@@ -141,6 +142,16 @@ impl Supervisor {
         self.causes.ask(questions, &self.ctx.client, &self.key.namespace, &self.handle.changed);
         self.rest(&o, &p, well).await;
         true
+    }
+
+    /// What the members accept is what a lost Secret held.
+    fn note_accepted(&self, o: &Observation) {
+        let Some(password) = self.observer.accepted(o.record.master.as_deref()) else { return };
+        self.handle.accepted.send_if_modified(|known| {
+            let changed = known.as_ref() != Some(&password);
+            *known = Some(password);
+            changed
+        });
     }
 
     /// A namespace that is deleted loses its pods first and its resources last, so a master that waits for a replica to hand

@@ -17,6 +17,10 @@ pub(super) enum Reply {
     Busy,
     /// It could not save its data, and refuses writes until it can.
     RefusesWrites,
+    /// It refuses the password, or has none itself.
+    Password,
+    /// It takes no more connections (`maxclients`).
+    TooManyClients,
     /// Anything else.
     Other,
 }
@@ -29,13 +33,22 @@ pub(super) fn reply(e: &RedisError) -> Option<Reply> {
     if !matches!(e.kind(), ErrorKind::Server(_) | ErrorKind::Extension) {
         return None;
     }
-    let of = |code: &str| match code {
+    let errors = e.clone().into_server_errors();
+    let first = errors.as_ref().and_then(|all| all.first());
+    Some(first.map_or(Reply::Other, |(_, e)| meaning(e.code(), e.details().unwrap_or_default())))
+}
+
+fn meaning(code: &str, rest: &str) -> Reply {
+    match code {
         "BUSY" | "LOADING" | "MASTERDOWN" => Reply::Busy,
         "MISCONF" => Reply::RefusesWrites,
+        "WRONGPASS" | "NOAUTH" => Reply::Password,
+        "ERR" if rest.starts_with("max number of clients") => Reply::TooManyClients,
+        "ERR" if rest.starts_with("invalid password") || rest.starts_with("AUTH <password> called without") => {
+            Reply::Password
+        }
         _ => Reply::Other,
-    };
-    let first = || e.clone().into_server_errors().and_then(|all| all.first().map(|(_, e)| of(e.code())));
-    Some(e.code().map(of).or_else(first).unwrap_or(Reply::Other))
+    }
 }
 
 #[cfg(test)]
@@ -68,7 +81,17 @@ mod tests {
     #[case(b"-LOADING Redis is loading the dataset in memory\r\n", Reply::Busy)]
     #[case(b"-MASTERDOWN Link with MASTER is down\r\n", Reply::Busy)]
     #[case(b"-MISCONF Errors writing to the AOF file\r\n", Reply::RefusesWrites)]
-    #[case(b"-ERR max number of clients reached\r\n", Reply::Other)]
+    #[case(b"-ERR max number of clients reached\r\n", Reply::TooManyClients)]
+    #[case(b"-ERR max number of clients + cluster connections reached\r\n", Reply::TooManyClients)]
+    #[case(b"-WRONGPASS invalid username-password pair or user is disabled.\r\n", Reply::Password)]
+    #[case(b"-NOAUTH Authentication required.\r\n", Reply::Password)]
+    #[case(b"-ERR invalid password\r\n", Reply::Password)]
+    #[case(
+        b"-ERR AUTH <password> called without any password configured for the default user. Are you sure?\r\n",
+        Reply::Password
+    )]
+    #[case(b"-ERR unknown command 'AUTH'\r\n", Reply::Other)]
+    #[case(b"-NOPERM this user has no permissions\r\n", Reply::Other)]
     #[tokio::test]
     async fn what_the_server_says_is_an_answer(#[case] answer: &'static [u8], #[case] expected: Reply) {
         let mut connection = connection(answer).await;

@@ -9,10 +9,7 @@ use std::{
     time::Duration,
 };
 
-use redis::{
-    AsyncConnectionConfig, Cmd, ErrorKind, Pipeline, RedisConnectionInfo, RedisError, RedisResult, Value,
-    aio::MultiplexedConnection,
-};
+use redis::{Cmd, Pipeline, RedisError, RedisResult, Value, aio::MultiplexedConnection};
 use tokio::{
     sync::{Notify, watch},
     task::JoinHandle,
@@ -23,14 +20,18 @@ use super::{
     commands::CommandError,
     errors::{Reply, reply, words},
     info::Info,
+    login::{Login, OPERATOR, Refusal, log_in},
     report::{Health, Loss, Problem, Report, Standstill, Target},
     stream::{Ending, Stream, is_silence},
 };
+use crate::password::Password;
 
 /// How often a server is asked whether it is there, and a replica how far, when nothing happens.
 const CHECK_EVERY: Duration = Duration::from_millis(100);
 /// Every how many of those questions it is asked for its whole state.
 const INFO_EVERY: u32 = 10;
+/// At which of them a changed password is tried.
+const PASSWORD_AT: u32 = INFO_EVERY / 2;
 /// How long a host may take to accept a connection.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
 /// An answer that takes so long is worth a look at the others.
@@ -44,8 +45,6 @@ const RETRY_FIRST: Duration = Duration::from_millis(1);
 const RETRY_LONGEST: Duration = Duration::from_millis(500);
 /// A connection that ended sooner is not tried anew at once: a server that closes each would keep the operator busy.
 const LASTING: Duration = Duration::from_millis(250);
-/// The name of the operator's connections in `CLIENT LIST`, and the user that they act as.
-const OPERATOR: &str = "redis-replication-operator";
 
 /// May this process command servers now?
 pub type Authority = Arc<dyn Fn() -> bool + Send + Sync>;
@@ -53,12 +52,14 @@ pub type Authority = Arc<dyn Fn() -> bool + Send + Sync>;
 /// A watched server. Dropping it ends the watching.
 #[derive(Debug)]
 pub struct Link {
-    target: Target,
     shared: Arc<Shared>,
     task: JoinHandle<()>,
 }
 
 struct Shared {
+    target: Target,
+    password: watch::Receiver<Password>,
+    unreachable_after: Duration,
     report: watch::Sender<Report>,
     connection: Mutex<Option<MultiplexedConnection>>,
     changed: Arc<Notify>,
@@ -82,25 +83,32 @@ impl Link {
     /// Bytes that its host does not acknowledge for about `unreachable_after` end the connection.
     ///
     /// A connection is made only with `authority`, and ends those of other operators before it counts: see
-    /// [`Shared::end_predecessors`].
+    /// [`Shared::end_predecessors`]. Each login takes the password of that moment; a server that refuses it is logged in to with
+    /// the one that it accepted last.
     pub fn open(
         target: Target,
-        password: String,
+        password: watch::Receiver<Password>,
         unreachable_after: Duration,
         changed: Arc<Notify>,
         authority: Authority,
     ) -> Self {
-        let report =
-            Report { health: Health::Connecting, info: None, silent_since: None, standstill: None, problem: None };
-        let report = watch::Sender::new(report);
-        let shared = Arc::new(Shared { report, connection: Mutex::new(None), changed, authority });
-        let task = tokio::spawn(watch(target, password, unreachable_after, Arc::clone(&shared)));
-        Self { target, shared, task }
+        let report = watch::Sender::new(Report::new());
+        let shared = Arc::new(Shared {
+            target,
+            password,
+            unreachable_after,
+            report,
+            connection: Mutex::new(None),
+            changed,
+            authority,
+        });
+        let task = tokio::spawn(watch(Arc::clone(&shared)));
+        Self { shared, task }
     }
 
     /// Where the server is.
     pub fn target(&self) -> Target {
-        self.target
+        self.shared.target
     }
 
     /// What is known now.
@@ -134,7 +142,7 @@ async fn within<T>(answer: impl Future<Output = T>) -> Result<T, CommandError> {
     timeout(ANSWER_TIMEOUT, answer).await.map_err(|_| CommandError::NoAnswer)
 }
 
-async fn watch(target: Target, password: String, unreachable_after: Duration, shared: Arc<Shared>) {
+async fn watch(shared: Arc<Shared>) {
     let mut pause = RETRY_FIRST;
     loop {
         if !(shared.authority)() {
@@ -142,25 +150,27 @@ async fn watch(target: Target, password: String, unreachable_after: Duration, sh
             continue;
         }
         let began = Instant::now();
-        match shared.connect(target, &password, unreachable_after).await {
-            Ok((connection, driver, ending)) => {
-                shared.attend(connection, driver, &ending, &password).await;
+        match shared.connect().await {
+            Ok((login, ending)) => {
+                shared.attend(login, &ending).await;
                 if began.elapsed() >= LASTING {
                     pause = RETRY_FIRST;
                     continue; // at once: a refusal is the proof of death
                 }
             }
             Err(Refusal::Refused) => shared.update(|r| {
+                r.forget_refusals();
                 if let Health::Lost { how, .. } = &mut r.health {
                     *how = Loss::Refused;
                 }
             }),
             Err(Refusal::HostSilent) => shared.update(|r| {
+                r.forget_refusals();
                 if r.health == Health::Connecting {
                     r.health = Health::Lost { since: began, how: Loss::HostSilent };
                 }
             }),
-            Err(Refusal::Password(words)) => shared.update(|r| r.problem = Some(Problem::Password(words))),
+            Err(Refusal::Said(problem)) => shared.update(|r| r.problem = Some(problem)),
             Err(Refusal::Other) => {}
         }
         sleep(pause).await;
@@ -168,89 +178,87 @@ async fn watch(target: Target, password: String, unreachable_after: Duration, sh
     }
 }
 
-enum Refusal {
-    /// Nobody listens.
-    Refused,
-    /// No sign of the host.
-    HostSilent,
-    /// The password is wrong.
-    Password(String),
-    /// An ended handshake: says nothing about the process.
-    Other,
-}
-
-type Driver = std::pin::Pin<Box<dyn Future<Output = ()> + Send>>;
-
-async fn log_in(stream: Stream, password: &str) -> Result<(MultiplexedConnection, Driver), Refusal> {
-    let who = RedisConnectionInfo::default().set_password(password).set_skip_set_lib_name();
-    let config = AsyncConnectionConfig::new().set_response_timeout(None); // `within` does it
-    let (mut connection, driver) =
-        MultiplexedConnection::new_with_config(&who, stream, config).await.map_err(|e| refused(&e))?;
-    let mut driver: Driver = Box::pin(driver);
-    // a name for CLIENT LIST, and never evicted; an old server may not know the latter
-    let mut hello = redis::pipe();
-    hello.cmd("CLIENT").arg("SETNAME").arg(OPERATOR).ignore();
-    hello.cmd("CLIENT").arg("NO-EVICT").arg("on").ignore();
-    tokio::select! {
-        () = &mut driver => return Err(Refusal::Other),
-        _ = hello.query_async::<()>(&mut connection) => {}
-    }
-    Ok((connection, driver))
-}
-
-fn refused(e: &RedisError) -> Refusal {
-    let words = words(e);
-    if e.kind() == ErrorKind::AuthenticationFailed || words.contains("WRONGPASS") || words.contains("NOAUTH") {
-        Refusal::Password(words)
-    } else {
-        Refusal::Other
-    }
-}
-
 impl Shared {
     /// Connects and logs in. A host that accepts the connection is well; a process that then says nothing may have hung, so
     /// the login has no limit.
-    async fn connect(
-        &self,
-        target: Target,
-        password: &str,
-        unreachable_after: Duration,
-    ) -> Result<(MultiplexedConnection, Driver, Ending), Refusal> {
-        let address = SocketAddr::new(target.ip, target.port);
-        let (stream, ending) = match timeout(CONNECT_TIMEOUT, Stream::connect(address, unreachable_after)).await {
-            Ok(Ok(connected)) => connected,
-            Ok(Err(e)) if e.kind() == std::io::ErrorKind::ConnectionRefused => return Err(Refusal::Refused),
-            Ok(Err(e)) if is_silence(&e) => return Err(Refusal::HostSilent),
-            Ok(Err(_)) => return Err(Refusal::Other),
-            Err(_) => return Err(Refusal::HostSilent),
-        };
+    async fn connect(&self) -> Result<(Login, Ending), Refusal> {
+        let (stream, ending) = self.reach().await?;
         let before = self.report.borrow().health;
         self.update(|r| {
             r.health = Health::Up;
             r.silent_since = Some(Instant::now());
             (r.info, r.standstill) = (None, None); // it may be another process
         });
-        let login = log_in(stream, password).await;
-        login.map(|(connection, driver)| (connection, driver, ending.clone())).map_err(|refusal| {
-            let silent = ending.host_silent();
-            self.update(|r| {
-                let since = r.silent_since.take().unwrap_or_else(Instant::now);
-                r.health = if silent { Health::Lost { since, how: Loss::HostSilent } } else { before };
-                if let Some(excess) = ending.excess() {
-                    r.problem = Some(Problem::Answer(excess.to_string()));
+        let former = self.report.borrow().accepted.clone();
+        let mut passwords = vec![self.password.borrow().clone()];
+        passwords.extend(former.filter(|former| *former != *self.password.borrow()));
+        let refusal = match log_in(stream, &passwords).await {
+            Ok(login) => {
+                self.accepts(&login.accepted, login.refused.clone());
+                return Ok((login, ending));
+            }
+            Err(refusal) => refusal,
+        };
+        let silent = ending.host_silent();
+        self.update(|r| {
+            let since = r.silent_since.take().unwrap_or_else(Instant::now);
+            r.health = if silent { Health::Lost { since, how: Loss::HostSilent } } else { before };
+            if let Some(excess) = ending.excess() {
+                r.problem = Some(Problem::Answer(excess.to_string()));
+            }
+        });
+        Err(if silent { Refusal::HostSilent } else { refusal })
+    }
+
+    async fn reach(&self) -> Result<(Stream, Ending), Refusal> {
+        let address = SocketAddr::new(self.target.ip, self.target.port);
+        match timeout(CONNECT_TIMEOUT, Stream::connect(address, self.unreachable_after)).await {
+            Ok(Ok(connected)) => Ok(connected),
+            Ok(Err(e)) if e.kind() == std::io::ErrorKind::ConnectionRefused => Err(Refusal::Refused),
+            Ok(Err(e)) if is_silence(&e) => Err(Refusal::HostSilent),
+            Ok(Err(_)) => Err(Refusal::Other),
+            Err(_) => Err(Refusal::HostSilent),
+        }
+    }
+
+    fn accepts(&self, password: &Password, outdated: Option<String>) {
+        self.update(|r| {
+            r.accepted = Some(password.clone());
+            r.outdated = outdated;
+        });
+    }
+
+    fn has_taken(&self, present: &Password) -> bool {
+        let report = self.report.borrow();
+        report.accepted.as_ref() == Some(present) && report.outdated.is_none()
+    }
+
+    /// Does the server accept the present password? The connection that there is was made with a former one, and stays.
+    async fn try_present(&self, connection: &mut MultiplexedConnection, present: &Password) {
+        let attempt = async {
+            let (stream, _) = self.reach().await?;
+            log_in(stream, std::slice::from_ref(present)).await
+        };
+        match timeout(NOTICEABLE, attempt).await {
+            Ok(Ok(_)) => {
+                let mut pipe = Pipeline::new();
+                pipe.add_command(operators_user(present));
+                if let Ok(Ok(_)) = within(pipe.query_async::<Value>(connection)).await {
+                    self.accepts(present, None);
                 }
-            });
-            if silent { Refusal::HostSilent } else { refusal }
-        })
+            }
+            Ok(Err(Refusal::Said(Problem::Password(words)))) => self.update(|r| r.outdated = Some(words)),
+            Ok(Err(_)) | Err(_) => {} // it did not say
+        }
     }
 
     /// Watches over one connection until it ends.
-    async fn attend(&self, connection: MultiplexedConnection, mut driver: Driver, ending: &Ending, password: &str) {
-        let mut connection = connection;
+    async fn attend(&self, login: Login, ending: &Ending) {
+        let Login { mut connection, mut driver, accepted, .. } = login;
         let mut ticks = interval(CHECK_EVERY);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let asking = async {
-            while !self.end_predecessors(&mut connection, password).await {
+            while !self.end_predecessors(&mut connection, &accepted).await {
                 ticks.tick().await;
             }
             if !(self.authority)() {
@@ -262,6 +270,10 @@ impl Shared {
                 // what it means is in the report
                 let _ =
                     if n == 0 { self.ask(&mut connection).await.map(drop) } else { self.check(&mut connection).await };
+                let present = self.password.borrow().clone();
+                if n == PASSWORD_AT && !self.has_taken(&present) {
+                    self.try_present(&mut connection, &present).await;
+                }
             }
         };
         tokio::select! {
@@ -303,11 +315,10 @@ impl Shared {
     /// another operator leads by now, and Redis cannot tell old commands from new ones. But they come over a connection
     /// that was there before: so whoever takes over closes those first. They are known by a user of their own, because
     /// `CLIENT LIST` grows with the clients.
-    async fn end_predecessors(&self, connection: &mut MultiplexedConnection, password: &str) -> bool {
+    async fn end_predecessors(&self, connection: &mut MultiplexedConnection, password: &Password) -> bool {
         let mut pipe = Pipeline::new();
-        pipe.cmd("ACL").arg("SETUSER").arg(OPERATOR).arg(&["on", "resetpass"]).arg(format!(">{password}"));
-        pipe.arg(&["~*", "&*", "+@all"]);
-        pipe.cmd("AUTH").arg(OPERATOR).arg(password);
+        pipe.add_command(operators_user(password));
+        pipe.cmd("AUTH").arg(OPERATOR).arg(password.text());
         pipe.cmd("CLIENT").arg("KILL").arg("USER").arg(OPERATOR).arg("SKIPME").arg("yes");
         match self.answered(Instant::now(), pipe.query_async::<Value>(connection)).await {
             Ok(Ok(_)) => return true,
@@ -370,12 +381,12 @@ impl Shared {
 
     /// An error: one that the server itself sent is an answer too.
     fn take_in_error(&self, e: &RedisError) {
-        let problem = match (refused(e), reply(e)) {
-            (Refusal::Password(words), _) => Some(Problem::Password(words)),
-            (_, Some(Reply::Busy)) => None,
-            (_, Some(Reply::RefusesWrites)) => Some(Problem::Writes(words(e))),
-            (_, Some(Reply::Other)) => Some(Problem::Answer(words(e))),
-            (_, None) => return,
+        let problem = match reply(e) {
+            Some(Reply::Busy) => None,
+            Some(Reply::RefusesWrites) => Some(Problem::Writes(words(e))),
+            Some(Reply::Password) => Some(Problem::Password(words(e))),
+            Some(Reply::TooManyClients | Reply::Other) => Some(Problem::Answer(words(e))),
+            None => return,
         };
         self.update(|r| {
             r.silent_since = None;
@@ -398,12 +409,21 @@ impl Shared {
                     (steady, i.is_master(), i.min_replicas, i.replica().cloned(), slaves)
                 })
             };
-            matters = before.health != r.health || before.problem != r.problem || facts(&before) != facts(r);
+            let login = |r: &Report| (r.problem.clone(), r.accepted.clone(), r.outdated.clone());
+            matters = before.health != r.health || login(&before) != login(r) || facts(&before) != facts(r);
         });
         if matters {
             self.changed.notify_one();
         }
     }
+}
+
+/// The user that the operator acts as.
+fn operators_user(password: &Password) -> Cmd {
+    let mut cmd = redis::cmd("ACL");
+    cmd.arg("SETUSER").arg(OPERATOR).arg(&["on", "resetpass"]).arg(format!(">{}", password.text()));
+    cmd.arg(&["~*", "&*", "+@all"]);
+    cmd
 }
 
 /// The sections one by one: Redis 6.2 takes a single one in each `INFO`. Returns them, the answer to `ROLE`, and

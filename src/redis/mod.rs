@@ -5,6 +5,7 @@ mod errors;
 mod guard;
 mod info;
 mod link;
+mod login;
 mod report;
 mod stream;
 

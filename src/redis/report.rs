@@ -6,6 +6,7 @@ use redis::Value;
 use tokio::time::Instant;
 
 use super::info::Info;
+use crate::password::Password;
 
 /// Where a server is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -56,6 +57,10 @@ pub struct Report {
     pub standstill: Option<Standstill>,
     /// Why it cannot be used, in words: a refused password, an answer that cannot be understood.
     pub problem: Option<Problem>,
+    /// The password that it was last logged in to with.
+    pub accepted: Option<Password>,
+    /// It was logged in to with a former password; what it says to the present one.
+    pub outdated: Option<String>,
 }
 
 /// An answer that has stayed the same.
@@ -66,6 +71,26 @@ pub struct Standstill {
     pub since: Instant,
     /// When it was asked for last.
     pub until: Instant,
+}
+
+impl Report {
+    /// Of a server that nobody has connected to yet.
+    pub(super) fn new() -> Self {
+        Self {
+            health: Health::Connecting,
+            info: None,
+            silent_since: None,
+            standstill: None,
+            problem: None,
+            accepted: None,
+            outdated: None,
+        }
+    }
+
+    /// Nobody listens there any more who could refuse anything.
+    pub(super) fn forget_refusals(&mut self) {
+        self.problem.take_if(|p| matches!(p, Problem::Password(_) | Problem::Clients(_) | Problem::Login(_)));
+    }
 }
 
 impl Standstill {
@@ -81,6 +106,10 @@ impl Standstill {
 pub enum Problem {
     /// It refuses the password.
     Password(String),
+    /// It takes no more connections.
+    Clients(String),
+    /// It refuses a login for another reason.
+    Login(String),
     /// Its answers make no sense, or are errors.
     Answer(String),
     /// It could not save its data, and refuses writes until it can.

@@ -11,11 +11,14 @@ use std::{
 };
 
 use proptest::prelude::*;
-use redis_replication_operator::redis::{Info, Link, Problem, Report, Target};
+use redis_replication_operator::{
+    password::Password,
+    redis::{Info, Link, Problem, Report, Target},
+};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpListener,
-    sync::Notify,
+    sync::{Notify, watch},
     time::{sleep, timeout},
 };
 
@@ -139,9 +142,13 @@ async fn liar(answer: Vec<u8>, more: &'static [u8]) -> Liar {
     Liar { port, connections, taken }
 }
 
+fn secret() -> watch::Receiver<Password> {
+    watch::Sender::new(Password::read(b"secret").unwrap()).subscribe()
+}
+
 async fn listen_to(liar: &Liar, until: impl Fn(&Report) -> bool) -> Report {
     let target = Target { ip: IpAddr::V4(Ipv4Addr::LOCALHOST), port: liar.port };
-    let link = Link::open(target, "secret".into(), Duration::from_secs(1), Arc::new(Notify::new()), Arc::new(|| true));
+    let link = Link::open(target, secret(), Duration::from_secs(1), Arc::new(Notify::new()), Arc::new(|| true));
     let enough = async {
         while !until(&link.report()) {
             sleep(Duration::from_millis(10)).await;
@@ -153,7 +160,11 @@ async fn listen_to(liar: &Liar, until: impl Fn(&Report) -> bool) -> Report {
 
 fn words(report: &Report) -> Option<&str> {
     report.problem.as_ref().map(|p| match p {
-        Problem::Password(words) | Problem::Answer(words) | Problem::Writes(words) => words.as_str(),
+        Problem::Password(words)
+        | Problem::Clients(words)
+        | Problem::Login(words)
+        | Problem::Answer(words)
+        | Problem::Writes(words) => words.as_str(),
     })
 }
 
@@ -196,7 +207,7 @@ async fn an_answer_without_an_end_is_not_listened_to() {
 async fn a_server_that_closes_every_connection_does_not_keep_the_operator_busy() {
     let liar = liar(b"+OK\r\n+OK\r\n+OK\r\n*2000000000\r\n".to_vec(), b"").await;
     let target = Target { ip: IpAddr::V4(Ipv4Addr::LOCALHOST), port: liar.port };
-    let _link = Link::open(target, "secret".into(), Duration::from_secs(1), Arc::new(Notify::new()), Arc::new(|| true));
+    let _link = Link::open(target, secret(), Duration::from_secs(1), Arc::new(Notify::new()), Arc::new(|| true));
     sleep(Duration::from_secs(2)).await;
     let connections = liar.connections.load(Ordering::Relaxed);
     assert!((2..=20).contains(&connections), "{connections} connections in 2 s");

@@ -9,9 +9,12 @@ use std::{
     time::Duration,
 };
 
-use redis_replication_operator::redis::{Health, Link, Target};
+use redis_replication_operator::{
+    password::Password,
+    redis::{Health, Link, Target},
+};
 use tokio::{
-    sync::Notify,
+    sync::{Notify, watch},
     time::{sleep, timeout},
 };
 
@@ -32,8 +35,8 @@ pub fn operator(port: u16) -> (Link, Arc<AtomicBool>) {
     let leads = Arc::new(AtomicBool::new(true));
     let authority = Arc::clone(&leads);
     let target = Target { ip: IpAddr::V4(Ipv4Addr::LOCALHOST), port };
-    let link =
-        Link::open(target, PASSWORD.into(), SECOND, Arc::new(Notify::new()), Arc::new(move || authority.load(Relaxed)));
+    let password = watch::Sender::new(Password::read(PASSWORD.as_bytes()).unwrap()).subscribe();
+    let link = Link::open(target, password, SECOND, Arc::new(Notify::new()), Arc::new(move || authority.load(Relaxed)));
     (link, leads)
 }
 

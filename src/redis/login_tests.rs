@@ -1,0 +1,286 @@
+//! Logins to real servers (the program `redis-server` must be in the PATH), and to programs that play one.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+use std::{
+    net::{IpAddr, Ipv4Addr, TcpListener},
+    process::{Child, Command, Stdio},
+    sync::Arc,
+    time::Duration,
+};
+
+use redis::{Connection, FromRedisValue};
+use rstest::rstest;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    sync::{Notify, watch},
+    time::sleep,
+};
+
+use super::{
+    super::{Health, Link, Report, Target},
+    *,
+};
+
+/// A server with the password `old`. It ends with the test.
+struct Server {
+    process: Child,
+    port: u16,
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+impl Server {
+    async fn start() -> Self {
+        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let arguments = ["--bind", "127.0.0.1", "--save", "", "--requirepass", "old", "--port"];
+        let mut process = Command::new("redis-server");
+        process.args(arguments).arg(port.to_string()).stdout(Stdio::null());
+        let server = Self { process: process.spawn().expect("redis-server must be in the PATH"), port };
+        until("the server answers", || server.connection("old").is_ok()).await;
+        server
+    }
+
+    fn connection(&self, password: &str) -> RedisResult<Connection> {
+        let mut connection = redis::Client::open(("127.0.0.1", self.port))?.get_connection()?;
+        redis::cmd("AUTH").arg(password).query::<()>(&mut connection)?;
+        Ok(connection)
+    }
+
+    fn link(&self, password: &watch::Sender<Password>) -> Link {
+        link(self.port, password)
+    }
+}
+
+fn ask<T: FromRedisValue>(connection: &mut Connection, words: &str) -> RedisResult<T> {
+    let mut words = words.split(' ');
+    let mut command = redis::cmd(words.next().unwrap());
+    words.for_each(|word| {
+        command.arg(word);
+    });
+    command.query(connection)
+}
+
+fn link(port: u16, password: &watch::Sender<Password>) -> Link {
+    let target = Target { ip: IpAddr::V4(Ipv4Addr::LOCALHOST), port };
+    let changed = Arc::new(Notify::new());
+    Link::open(target, password.subscribe(), Duration::from_secs(1), changed, Arc::new(|| true))
+}
+
+fn password(text: &str) -> Password {
+    Password::read(text.as_bytes()).unwrap()
+}
+
+fn cell(text: &str) -> watch::Sender<Password> {
+    watch::Sender::new(password(text))
+}
+
+async fn until(what: &str, condition: impl Fn() -> bool) {
+    let met = async {
+        while !condition() {
+            sleep(Duration::from_millis(5)).await;
+        }
+    };
+    timeout(Duration::from_secs(20), met).await.unwrap_or_else(|_| panic!("never: {what}"));
+}
+
+async fn comes(link: &Link, what: &str, condition: impl Fn(&Report) -> bool) -> Report {
+    until(what, || condition(&link.report())).await;
+    link.report()
+}
+
+/// Answers over a connection that was made after this.
+async fn comes_back(link: &Link, killer: &mut Connection) {
+    let before = link.report().info.map(|(at, _)| at);
+    ask::<()>(killer, "CLIENT KILL USER redis-replication-operator").unwrap();
+    comes(link, "it ended", |r| r.info.as_ref().map(|(at, _)| *at) != before && r.health == Health::Up).await;
+    comes(link, "another answer", |r| r.info.as_ref().is_some_and(|(at, _)| Some(*at) > before)).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn each_login_takes_the_present_password() {
+    let server = Server::start().await;
+    let cell = cell("old");
+    let link = server.link(&cell);
+    comes(&link, "an answer", |r| r.info.is_some()).await;
+    let mut other = server.connection("old").unwrap();
+
+    ask::<()>(&mut other, "CONFIG SET requirepass new").unwrap();
+    cell.send_replace(password("new"));
+    let report = comes(&link, "it is accepted", |r| r.accepted == Some(password("new"))).await;
+    assert_eq!((report.outdated, report.problem, report.health), (None, None, Health::Up), "nothing was closed for it");
+    let wrong = ask::<()>(&mut other, "AUTH redis-replication-operator old").unwrap_err();
+    assert_eq!(wrong.code(), Some("WRONGPASS"), "the operator's user has not kept the former one");
+    comes_back(&link, &mut server.connection("new").unwrap()).await;
+    assert_eq!(link.report().accepted, Some(password("new")));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_server_that_refuses_the_present_password_is_not_lost() {
+    let server = Server::start().await;
+    let cell = cell("old");
+    let link = server.link(&cell);
+    comes(&link, "an answer", |r| r.info.is_some()).await;
+    assert_eq!(link.report().outdated, None);
+
+    cell.send_replace(password("new"));
+    let report = comes(&link, "it is refused", |r| r.outdated.is_some()).await;
+    assert!(report.outdated.unwrap().contains("WRONGPASS"));
+    assert_eq!((report.health, report.problem, report.accepted), (Health::Up, None, Some(password("old"))));
+    comes_back(&link, &mut server.connection("old").unwrap()).await;
+    let report = link.report();
+    assert!(report.outdated.is_some() && report.accepted == Some(password("old")), "{report:?}");
+
+    cell.send_replace(password("old"));
+    comes(&link, "it is accepted again", |r| r.outdated.is_none()).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_server_with_another_password_or_none_says_so() {
+    let server = Server::start().await;
+    let cell = cell("new");
+    let link = server.link(&cell);
+    let report = comes(&link, "it is refused", |r| r.problem.is_some()).await;
+    assert!(matches!(report.problem, Some(Problem::Password(words)) if words.contains("WRONGPASS")));
+    assert!(report.info.is_none() && report.accepted.is_none());
+
+    ask::<()>(&mut server.connection("old").unwrap(), "ACL SETUSER default nopass").unwrap();
+    let without =
+        |r: &Report| matches!(&r.problem, Some(Problem::Password(words)) if words.contains("without any password"));
+    comes(&link, "it has none", without).await;
+
+    ask::<()>(
+        &mut redis::Client::open(("127.0.0.1", server.port)).unwrap().get_connection().unwrap(),
+        "ACL SETUSER default >new",
+    )
+    .unwrap();
+    let report = comes(&link, "it is accepted", |r| r.problem.is_none() && r.info.is_some()).await;
+    assert_eq!(report.accepted, Some(password("new")));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_server_without_room_says_so() {
+    let server = Server::start().await;
+    let mut other = server.connection("old").unwrap();
+    ask::<()>(&mut other, "CONFIG SET maxclients 1").unwrap();
+    let cell = cell("old");
+    for _ in 0..10 {
+        let link = server.link(&cell);
+        let report = comes(&link, "it is refused", |r| r.problem.is_some()).await;
+        assert!(
+            matches!(&report.problem, Some(Problem::Clients(words)) if words.contains("max number of clients")),
+            "{report:?}"
+        );
+        assert!(report.info.is_none());
+    }
+    let link = server.link(&cell);
+    comes(&link, "it is refused", |r| r.problem.is_some()).await;
+    ask::<()>(&mut other, "CONFIG SET maxclients 100").unwrap();
+    comes(&link, "it is let in", |r| r.info.is_some() && r.problem.is_none()).await;
+
+    drop(server);
+    comes(&link, "its end", |r| matches!(r.health, Health::Lost { .. })).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_is_gone_refuses_nothing() {
+    let server = Server::start().await;
+    let cell = cell("old");
+    let link = server.link(&cell);
+    comes(&link, "an answer", |r| r.info.is_some()).await;
+    let mut other = server.connection("old").unwrap();
+    ask::<()>(&mut other, "CONFIG SET requirepass another").unwrap();
+    ask::<()>(&mut other, "CLIENT KILL USER redis-replication-operator").unwrap();
+    comes(&link, "it is refused", |r| matches!(r.problem, Some(Problem::Password(_)))).await;
+    drop(server);
+    comes(&link, "nobody refuses", |r| r.problem.is_none()).await;
+}
+
+/// The connection is of no use for another.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_server_that_refuses_one_password_and_closes_is_not_asked_with_the_next() {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(async move {
+        while let Ok((mut socket, _)) = listener.accept().await {
+            socket.write_all(b"-WRONGPASS no\r\n").await.unwrap();
+        }
+    });
+    for _ in 0..20 {
+        let (stream, _) = Stream::connect(address, Duration::from_secs(1)).await.unwrap();
+        let refusal = log_in(stream, &[password("present"), password("former")]).await.err();
+        assert!(matches!(refusal, Some(Refusal::Said(Problem::Password(_)) | Refusal::Other)));
+    }
+}
+
+/// How a program that plays a server treats each connection.
+#[derive(Clone, Copy, Debug)]
+enum Manner {
+    /// It answers each question.
+    Answers,
+    /// It says it and closes the connection, as Redis does with one too many.
+    SaysItFirst,
+    /// The same, and its kernel resets the connection.
+    Resets,
+}
+
+fn kind(problem: &Problem) -> &'static str {
+    match problem {
+        Problem::Password(_) => "password",
+        Problem::Clients(_) => "clients",
+        Problem::Login(_) => "login",
+        Problem::Answer(_) => "answer",
+        Problem::Writes(_) => "writes",
+    }
+}
+
+#[rstest]
+#[case("WRONGPASS invalid username-password pair or user is disabled.", "password")]
+#[case("NOAUTH Authentication required.", "password")]
+#[case("ERR invalid password", "password")]
+#[case("ERR AUTH <password> called without any password configured for the default user.", "password")]
+#[case("ERR max number of clients reached", "clients")]
+#[case("LOADING Redis is loading the dataset in memory", "login")]
+#[case("BUSY Redis is busy running a script.", "login")]
+#[case("MISCONF Errors writing to the AOF file", "login")]
+#[case("DENIED Redis is running in protected mode", "login")]
+#[case("ERR unknown command 'AUTH'", "login")]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_server_says_to_a_login_is_what_is_told(
+    #[case] words: &str,
+    #[case] expected: &str,
+    #[values(Manner::Answers, Manner::SaysItFirst, Manner::Resets)] manner: Manner,
+) {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let line = format!("-{words}\r\n");
+    tokio::spawn(async move {
+        while let Ok((mut socket, _)) = listener.accept().await {
+            if !matches!(manner, Manner::Answers) {
+                socket.write_all(line.as_bytes()).await.unwrap();
+                if matches!(manner, Manner::Resets) {
+                    sleep(Duration::from_millis(2)).await; // what was asked lies there unread
+                }
+                continue;
+            }
+            let line = line.clone();
+            tokio::spawn(async move {
+                let mut question = [0; 1024];
+                while socket.read(&mut question).await.is_ok_and(|n| n > 0) {
+                    let _ = socket.write_all(line.as_bytes()).await;
+                }
+            });
+        }
+    });
+    let link = link(port, &cell("secret"));
+    let report = comes(&link, "it is told", |r| r.problem.is_some()).await;
+    let problem = report.problem.unwrap();
+    assert_eq!(kind(&problem), expected, "{problem:?}");
+    let told = words.split_once(' ').unwrap().1;
+    assert!(format!("{problem:?}").contains(told), "{problem:?}");
+    assert!(report.info.is_none() && report.accepted.is_none());
+}
