@@ -30,8 +30,8 @@ use crate::{
     password::Password,
     redis::{Authority, Health, Link, Loss, Target},
     replication::{
-        Contact, Failure, Former, Member, Memory, Moment, Observation, Pending, Pod, Record, Recorded, Replaced,
-        Request, RoleLabel, Server, Settings, Standstill,
+        Contact, Former, Member, Memory, Moment, Observation, Pending, Pod, Record, Recorded, Replaced, Request,
+        RoleLabel, Server, Settings, Standstill,
     },
 };
 

@@ -58,6 +58,7 @@ impl World {
             snapshot_percent: None,
             keys: r.data.count_ones().into(),
             full_syncs: r.full_syncs,
+            buffer_drops: 0,
             memory: MemoryUse::default(),
             min_replicas: r.min_replicas,
             role,
@@ -146,7 +147,8 @@ impl World {
             ready: self.fleet.redis(p.host).is_some_and(|r| !r.is_loading() && (r.is_master() || r.is_online())),
             outdated: p.outdated,
             role: p.label,
-            failure: None,
+            started: true,
+            ..Pod::default()
         });
         if let Some(l) = self.operator.links.get(&i) {
             let (host, up) = (l.host, l.contact == Contact::Up);
@@ -198,14 +200,14 @@ impl World {
                 info: l.info.clone(),
                 silent_since: l.silent_since,
                 standstill: l.offset.map(|(_, s)| s),
-                problem: None,
+                ..Server::default()
             });
             let claim_may_hold_data = self.settings.persistent && self.operator.record.epoch > 0;
             if pod.is_some() || claim_may_hold_data || i < self.settings.replicas {
                 let recorded = self.operator.record.members.get(&name(i)).and_then(|m| m.uid.as_ref());
                 let former = recorded.and_then(|uid| self.operator.former.get(uid)).copied().unwrap_or_default();
                 let server = server.unwrap_or_default();
-                members.insert(name(i), Member { pod, server, claim_may_hold_data, former });
+                members.insert(name(i), Member { pod, server, claim_may_hold_data, former, absent: None });
             }
         }
         Observation {
