@@ -14,7 +14,8 @@ use tokio::time::{Instant, timeout};
 use tracing::Instrument;
 
 use super::{
-    context::Context, error::Error, observe::Observer, registry::ObjectsReport, route::MasterService, status, trace,
+    announce::announce, context::Context, error::Error, observe::Observer, registry::ObjectsReport,
+    route::MasterService, status, trace,
 };
 use crate::{
     api::{CompletedTransition, Outcome, RedisReplication, TransitionKind},
@@ -377,7 +378,9 @@ impl Actor<'_> {
         if ended.is_some() {
             status.last_transition = ended;
         }
-        Ok(apply::status(&self.ctx.client, self.resource, &status).await?)
+        let written = apply::status(&self.ctx.client, self.resource, &status).await?;
+        announce(&self.ctx.events, self.resource, &written);
+        Ok(written)
     }
 
     /// Deletes the pod that was observed, and no other of that name; returns its identity. `grace` is in seconds; the pod's

@@ -12,7 +12,10 @@ use k8s_openapi::api::events::v1::Event;
 use kube::{Api, Client, api::ListParams};
 use tokio::{sync::Notify, task::JoinHandle, time::Instant};
 
-use super::told;
+use super::{
+    questions::{About, Question},
+    told,
+};
 use crate::{
     api::Reason,
     kubernetes::apply::limited,
@@ -27,26 +30,6 @@ const AGAIN: Duration = Duration::from_secs(4);
 const RARELY: Duration = Duration::from_secs(60);
 /// So many events of one object are read.
 const MOST: u32 = 100;
-
-/// What is asked for.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Question {
-    /// Name of the member, and of its pod.
-    pub member: String,
-    /// About what.
-    pub about: About,
-}
-
-/// The object whose events may have the answer, by its identity.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum About {
-    /// The `StatefulSet`: why there is no pod.
-    Absence(String),
-    /// The pod: why it does not start.
-    Start(String),
-    /// The claim, and its name: why it has no volume.
-    Claim(String, String),
-}
 
 type Answers = BTreeMap<Question, Failure>;
 
@@ -72,10 +55,12 @@ impl Causes {
                     pod.failure.get_or_insert_with(|| failure.clone());
                 }
                 // that no node is found says only that there is no volume
-                (About::Claim(..), Some(pod)) if !pod.running && !pod.leaving => {
-                    if pod.failure.as_ref().is_none_or(|f| f.reason == Reason::Unschedulable) {
-                        pod.failure = Some(failure.clone());
-                    }
+                (About::Claim(..), Some(pod))
+                    if !pod.running
+                        && !pod.leaving
+                        && pod.failure.as_ref().is_none_or(|f| f.reason == Reason::Unschedulable) =>
+                {
+                    pod.failure = Some(failure.clone());
                 }
                 _ => {}
             }

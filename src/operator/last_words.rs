@@ -53,9 +53,13 @@ const DAMAGE: &[(&str, Damage)] = &[
     ("Unexpected EOF reading RDB file", Damage::Snapshot),
 ];
 
-/// The damage that a message speaks of. A base file of an append-only log that is damaged is said to be both.
+/// The damage that a message speaks of.
 pub fn damage(message: &str) -> Option<Damage> {
-    DAMAGE.iter().find(|(words, _)| message.contains(words)).map(|(_, damage)| *damage)
+    let found = DAMAGE.iter().find(|(words, _)| message.contains(words)).map(|(_, damage)| *damage);
+    // the base of an append-only log is a snapshot too
+    found.map(
+        |damage| if damage == Damage::Snapshot && message.contains(".base.rdb") { Damage::AppendOnly } else { damage },
+    )
 }
 
 /// The lines that matter, on one: warnings, what is said without a level (the script before Redis, a fatal error of the
@@ -160,6 +164,21 @@ mod tests {
                 "1:M 27 Nov 2026 19:21:18.102 # Wrong signature trying to load DB from file\n\
                  1:M 27 Nov 2026 19:21:18.102 # Fatal error loading the DB: Invalid argument. Exiting.\n",
                 "Wrong signature trying to load DB from file | Fatal error loading the DB: Invalid argument. Exiting.",
+                Some(Damage::Snapshot),
+            ),
+            (
+                "1:M 27 Nov 2026 19:21:18.102 # Short read or OOM loading DB. Unrecoverable error, aborting now.\n\
+                 1:M 27 Nov 2026 19:21:18.102 # Internal error in RDB reading offset 0, function at rdb.c:3732 -> Unexpected EOF reading RDB file\n\
+                 [offset 0] Checking RDB file appendonly.aof.2.base.rdb\n",
+                "Short read or OOM loading DB. Unrecoverable error, aborting now. | \
+                 Internal error in RDB reading offset 0, function at rdb.c:3732 -> Unexpected EOF reading RDB file | \
+                 [offset 0] Checking RDB file appendonly.aof.2.base.rdb",
+                Some(Damage::AppendOnly),
+            ),
+            (
+                "1:M 27 Nov 2026 19:21:18.102 # Short read or OOM loading DB. Unrecoverable error, aborting now.\n\
+                 [offset 0] Checking RDB file dump.rdb\n",
+                "Short read or OOM loading DB. Unrecoverable error, aborting now. | [offset 0] Checking RDB file dump.rdb",
                 Some(Damage::Snapshot),
             ),
             (

@@ -4,6 +4,7 @@
 mod absence;
 mod act;
 mod advice;
+mod announce;
 mod causes;
 mod containers;
 mod context;
@@ -14,6 +15,7 @@ mod metrics;
 mod observe;
 mod password;
 mod pods;
+mod questions;
 mod registry;
 mod route;
 mod run;

@@ -20,8 +20,9 @@ use tokio::{
 
 use super::{
     advice::Place,
-    causes::{About, Question},
-    pods, slices, trouble,
+    pods,
+    questions::{Question, questions},
+    slices, trouble,
 };
 use crate::{
     api::{ANY_MEMBER, RedisReplication, RequestKind, Routing},
@@ -282,33 +283,12 @@ impl Observer {
         Some(*self.unreached.entry(pod.uid.clone()).or_insert(now))
     }
 
-    /// What has to be asked for in events: of pods that are wanted and not there, or that have not begun to run.
+    /// What has to be asked for in events.
     pub fn questions(&self, o: &Observation) -> BTreeSet<Question> {
-        let mut questions = BTreeSet::new();
-        let mut ask = |member: &str, about| questions.insert(Question { member: member.to_owned(), about });
+        let pods = stores::of(&self.sources.pods, &self.key);
         let claims = stores::of(&self.sources.claims, &self.key);
-        for pod in stores::of(&self.sources.pods, &self.key).iter().filter(|pod| pods::has_not_begun(pod)) {
-            let name = pod.name_any();
-            if !o.members.get(&name).is_some_and(|m| m.pod.as_ref().is_some_and(|p| Some(&p.uid) == pod.uid().as_ref()))
-            {
-                continue;
-            }
-            ask(&name, About::Start(pod.uid().unwrap_or_default()));
-            let claim = format!("{}-{name}", names::DATA_VOLUME);
-            let unbound = |c: &&Arc<PersistentVolumeClaim>| {
-                c.name_any() == claim && c.status.as_ref().and_then(|s| s.phase.as_deref()) != Some("Bound")
-            };
-            if let Some(uid) = claims.iter().find(unbound).and_then(|c| c.uid()) {
-                ask(&name, About::Claim(uid, claim));
-            }
-        }
-        let set = stores::of(&self.sources.stateful_sets, &self.key).into_iter().next().and_then(|set| set.uid());
-        if let Some(uid) = set {
-            for (name, _) in o.members.iter().filter(|(name, m)| o.wanted(name) && m.pod.is_none()) {
-                ask(name, About::Absence(uid.clone()));
-            }
-        }
-        questions
+        let set = stores::of(&self.sources.stateful_sets, &self.key).into_iter().next();
+        questions(o, &pods, &claims, set.as_deref())
     }
 
     fn server(&self, member: &str, link: &Link, place: &Place) -> Server {

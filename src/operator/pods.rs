@@ -35,7 +35,7 @@ pub fn facts(pod: &KubePod, update_revision: Option<&str>) -> Pod {
         },
         // what ends while it is being deleted was told to
         failure: if leaving { None } else { failure(pod) },
-        stage: if running { None } else { stage(pod, leaving) },
+        stage: (!running).then(|| stage(pod, leaving)),
     }
 }
 
@@ -87,17 +87,17 @@ pub fn has_not_begun(pod: &KubePod) -> bool {
 }
 
 /// How far a pod whose Redis does not run has come, in words: the end of a sentence about it.
-fn stage(pod: &KubePod, leaving: bool) -> Option<String> {
+fn stage(pod: &KubePod, leaving: bool) -> String {
     if leaving {
         let finalizers = pod.finalizers().join(", ");
-        return Some(match finalizers.as_str() {
+        return match finalizers.as_str() {
             "" => "is being deleted".into(),
             names => format!("is being deleted, and its finalizers ({names}) keep it"),
-        });
+        };
     }
     let scheduled = pod.spec.as_ref().is_some_and(|s| s.node_name.is_some());
     if !scheduled {
-        return Some("waits for a node".into());
+        return "waits for a node".into();
     }
     let pending = |c: &&ContainerStatus| {
         let ended = c.state.as_ref().and_then(|s| s.terminated.as_ref());
@@ -106,14 +106,14 @@ fn stage(pod: &KubePod, leaving: bool) -> Option<String> {
     if let Some(init) = init_statuses(pod).find(pending) {
         let runs = init.state.as_ref().is_some_and(|s| s.running.is_some());
         let (name, does) = (&init.name, if runs { "has not ended" } else { "has not been started" });
-        return Some(format!("does not run yet: its init container {name} {does}"));
+        return format!("does not run yet: its init container {name} {does}");
     }
     let redis = statuses(pod).find(|c| c.name == REDIS_CONTAINER).and_then(|c| c.state.as_ref());
     let waiting = redis.and_then(|s| s.waiting.as_ref()).and_then(|w| w.reason.as_deref());
-    Some(match (waiting, redis.is_some_and(|s| s.terminated.is_some())) {
+    match (waiting, redis.is_some_and(|s| s.terminated.is_some())) {
         (Some("CrashLoopBackOff"), _) | (_, true) => "is being started again: its container has ended".into(),
         _ => "does not run yet: its volumes, its image and its containers are being prepared".into(),
-    })
+    }
 }
 
 #[cfg(test)]

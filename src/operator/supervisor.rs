@@ -12,6 +12,7 @@ use tracing::Instrument;
 use super::{
     absence::Absence,
     act::Actor,
+    announce::announce,
     causes::Causes,
     context::Context,
     observe::Observer,
@@ -21,7 +22,7 @@ use super::{
     trace::Trace,
 };
 use crate::{
-    api::{ConditionType, Reason, RedisReplication},
+    api::{Reason, RedisReplication},
     kubernetes::{apply, events::Severity, stores::Key},
     objects::names,
     redis::NOTICEABLE,
@@ -281,7 +282,7 @@ impl Supervisor {
         match apply::status(&self.ctx.client, &self.resource, &status).await {
             Ok(written) => {
                 self.status_failures = 0;
-                self.announce_trouble(&written);
+                announce(&self.ctx.events, &self.resource, &written);
                 self.resource = written;
             }
             Err(error) => {
@@ -297,20 +298,6 @@ impl Supervisor {
                     self.resource = (*stored).clone();
                 }
             }
-        }
-    }
-
-    /// An event when something begins to be in the way that a person has to mend.
-    fn announce_trouble(&self, written: &RedisReplication) {
-        let ready = |r: &RedisReplication| {
-            let conditions = r.status.as_ref().map(|s| s.conditions.clone()).unwrap_or_default();
-            conditions.into_iter().find(|c| c.type_ == ConditionType::Ready.to_string())
-        };
-        let Some(now) = ready(written) else { return };
-        let news = ready(&self.resource).is_none_or(|before| before.reason != now.reason);
-        let for_people = Reason::FOR_PEOPLE.iter().any(|r| r.to_string() == now.reason);
-        if news && for_people {
-            self.ctx.events.publish(Severity::Warning, &now.reason, "Observe", &now.message, written.object_ref(&()));
         }
     }
 }

@@ -48,7 +48,7 @@ impl Drops {
 mod tests {
     use super::*;
     use crate::{
-        redis::{FollowState, Role},
+        redis::{FollowState, MasterSide, Role},
         replication::fixture,
     };
 
@@ -91,7 +91,7 @@ mod tests {
         let mut o = fixture::healthy(2);
         let mut master = o.info(0).clone();
         let began = Drops::default().after(&o, &master);
-        (master.run_id, master.buffer_drops, master.role) = ("other".into(), 9, Role::Master(Default::default()));
+        (master.run_id, master.buffer_drops, master.role) = ("other".into(), 9, Role::Master(MasterSide::default()));
         if let Role::Replica(side) = &mut o.info(1).role {
             side.follow = FollowState::Connecting;
         }

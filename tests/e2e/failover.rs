@@ -4,10 +4,15 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use futures::future::try_join_all;
-use k8s_openapi::api::apps::v1::StatefulSet;
-use kube::api::{DeleteParams, EvictParams};
+use k8s_openapi::api::{apps::v1::StatefulSet, core::v1::PersistentVolumeClaim};
+use kube::api::{DeleteParams, EvictParams, Patch, PatchParams};
+use redis_replication_operator::api::{ACKNOWLEDGED_EPOCH, Reason};
+use serde_json::json;
 
-use crate::harness::{LONG, Replication, ensure, poll::eventually, scenario};
+use crate::{
+    causes::says,
+    harness::{LONG, Replication, ensure, poll::eventually, scenario},
+};
 
 const KEYS: u32 = 10_000;
 const AOF: &str = "{replicas: 3, persistence: {size: 64Mi, mode: AOF}}";
@@ -207,24 +212,63 @@ fn force_delete_all(title: &str, spec: &str) {
     });
 }
 
+/// It is said that the data was exchanged; acknowledged, it is not said any more.
+async fn data_is_replaced(cache: &Replication) -> Result<()> {
+    let told = says(cache, Reason::DataReplaced, &["became the master without data", "acknowledged-epoch"]).await?;
+    println!("{}: {told}", cache.namespace);
+    cache.event("DataReplaced", "without data").await?;
+    let epoch = cache.status().await?.data_replaced.context("not in the status")?.epoch;
+    let patch = json!({ "metadata": { "annotations": { ACKNOWLEDGED_EPOCH: epoch.to_string() } } });
+    cache.api().patch(&cache.name, &PatchParams::default(), &Patch::Merge(patch)).await?;
+    cache.agrees().await?;
+    Ok(())
+}
+
+/// One member in memory, and one whose volume was exchanged.
+#[test]
+fn a_single_member_that_lost_its_data_is_not_healthy() {
+    scenario("single-lost", async |scene| {
+        let memory = scene.ready("memory", "replicas: 1").await?;
+        let volume = scene.ready("volume", "{replicas: 1, persistence: {size: 64Mi}}").await?;
+        for cache in [&memory, &volume] {
+            cache.populate(10).await?;
+        }
+        memory.kill("memory-0").await?;
+        let claims = volume.all::<PersistentVolumeClaim>();
+        claims.delete("data-volume-0", &DeleteParams::default()).await?;
+        volume.force_delete_pod("volume-0").await?;
+        for cache in [&memory, &volume] {
+            data_is_replaced(cache).await?;
+        }
+        Ok(())
+    });
+}
+
 async fn force_delete_all_pods(cache: &Replication) -> Result<()> {
+    replace_all_by_force(cache).await?;
+    cache.agrees().await?;
+    Ok(())
+}
+
+async fn replace_all_by_force(cache: &Replication) -> Result<()> {
     let mut former = Vec::new();
     for pod in cache.members().await? {
         former.push((pod.clone(), cache.uid(&pod).await?));
     }
     try_join_all(former.iter().map(|(pod, _)| cache.force_delete_pod(pod))).await?;
     try_join_all(former.iter().map(|(pod, uid)| cache.replaced(pod, uid))).await?;
-    cache.agrees().await?;
     Ok(())
 }
 
-/// Then there is nothing left to save; but the replication must work again, and not wait for data for ever.
+/// Then there is nothing left to save; but the replication must work again, and not wait for data for ever. That the data is gone is
+/// said until it is acknowledged.
 #[test]
 fn force_delete_all_pods_without_persistence() {
     scenario("force-delete-all-memory", async |scene| {
         let cache = scene.ready("cache", "replicas: 3").await?;
         cache.populate(100).await?;
-        force_delete_all_pods(&cache).await?;
+        replace_all_by_force(&cache).await?;
+        data_is_replaced(&cache).await?;
         cache.cli(&cache.master().await?, &["FLUSHALL"]).await?;
         cache.populate(100).await
     });

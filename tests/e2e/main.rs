@@ -5,12 +5,14 @@
 #![allow(clippy::format_push_string, clippy::format_collect, reason = "reports are short")]
 
 mod authentication;
+mod causes;
 mod create;
 mod damage;
 mod delete;
 mod disk;
 mod examples;
 mod failover;
+mod files;
 mod harness;
 mod helm;
 mod images;

@@ -146,6 +146,32 @@ fn a_broken_image_can_be_mended() {
     });
 }
 
+/// A script that Redis would say nothing about before it counts as hung: the spec is refused, and what was there before goes on.
+#[test]
+fn a_busy_threshold_above_the_limit_for_silence_is_refused() {
+    scenario("busy-threshold", async |scene| {
+        let cache = scene.ready("cache", "replicas: 2").await?;
+        cache.populate(100).await?;
+        let before = cache.fingerprint().await?;
+        for (config, failover) in [
+            (json!({ "busy-reply-threshold": 10000 }), Value::Null),
+            (json!({ "lua-time-limit": "0", "busy-reply-threshold": null }), Value::Null),
+            (json!({ "lua-time-limit": 9000 }), json!({ "unresponsiveAfter": "9s" })),
+        ] {
+            cache.patch_spec(json!({ "config": config, "failover": failover })).await?;
+            let condition = cache.reason(ConditionType::Ready, Reason::InvalidSpec, SHORT).await?;
+            ensure(condition.message.contains("failover.unresponsiveAfter is"), || condition.message.clone())?;
+            cache.reason(ConditionType::MasterAvailable, Reason::MasterServes, SHORT).await?;
+        }
+        let script = "local from = redis.call('TIME')[1]; while redis.call('TIME')[1] - from < 7 do end";
+        let _ = cache.try_cli(&cache.master().await?, &["EVAL", script, "0"]).await;
+        cache.patch_spec(json!({ "config": null, "failover": null })).await?;
+        cache.agrees().await?;
+        let after = cache.fingerprint().await?;
+        ensure(after == before, || format!("before {before:?}, after {after:?}"))
+    });
+}
+
 /// The first pod shows that the new image doesn't work; the others go on as they are.
 #[test]
 fn a_broken_image_stops_a_rollout() {
