@@ -150,6 +150,10 @@ async fn events(client: &Client, namespace: &str, uid: &str) -> Option<Vec<Event
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
+    use http::{Request, Response};
+    use kube::client::Body;
+    use serde_json::json;
+
     use super::*;
     use crate::replication::fixture;
 
@@ -168,6 +172,42 @@ mod tests {
         let none = BTreeSet::new();
         assert!(!at(401, &none) && !at(900, &none));
         assert!(!at(901, &one) && at(905, &one), "another time");
+    }
+
+    /// What is asked, and that one object is asked about once; an answer that does not come takes nothing back.
+    #[tokio::test]
+    async fn events_are_listed_by_the_identity_of_their_object() {
+        let (service, mut server) = tower_test::mock::pair::<Request<Body>, Response<Body>>();
+        let client = Client::new(service, "shop");
+        let served = tokio::spawn(async move {
+            let mut asked = Vec::new();
+            while let Some((request, send)) = server.next_request().await {
+                asked.push(request.uri().to_string());
+                let event = json!({"metadata": {"name": "e"}, "eventTime": "2026-11-27T19:00:00.000000Z", "reason": "FailedMount", "note": "no x"});
+                let list =
+                    json!({"apiVersion": "events.k8s.io/v1", "kind": "EventList", "metadata": {}, "items": [event]});
+                let refused = json!({"kind": "Status", "apiVersion": "v1", "status": "Failure", "reason": "Forbidden", "code": 403});
+                let (code, body) =
+                    if request.uri().to_string().contains("claim") { (403, refused) } else { (200, list) };
+                let body = Body::from(serde_json::to_vec(&body).unwrap());
+                send.send_response(Response::builder().status(code).body(body).unwrap());
+            }
+            asked
+        });
+        let start = question("shop-1", About::Start("pod".into()));
+        let claim = question("shop-1", About::Claim("claim".into(), "data-shop-1".into()));
+        let absent = |member| question(member, About::Absence("set".into()));
+        let before =
+            [(claim.clone(), Failure { reason: Reason::VolumeUnavailable, message: "as before".into() })].into();
+        let questions = [start.clone(), claim.clone(), absent("shop-2"), absent("shop-3")].into();
+        let answers = answer(&client, "shop", questions, &before).await;
+        drop(client);
+        let asked = served.await.unwrap();
+        assert_eq!(asked.len(), 3, "{asked:?}");
+        assert!(asked.iter().all(|uri| uri.starts_with("/apis/events.k8s.io/v1/namespaces/shop/events?")), "{asked:?}");
+        assert!(asked[0].contains("fieldSelector=regarding.uid%3Dpod") && asked[0].contains("limit="), "{asked:?}");
+        let messages: Vec<_> = answers.iter().map(|(q, f)| (q.clone(), f.message.as_str())).collect();
+        assert_eq!(messages, [(start, "its containers cannot be started: no x"), (claim, "as before")]);
     }
 
     #[test]

@@ -74,13 +74,13 @@ mod tests {
 
     #[test]
     fn only_of_what_does_not_come_about() {
-        let pod = |uid: &str, phase: &str| -> Arc<KubePod> {
-            serde_json::from_value(json!({"metadata": {"name": "shop-1", "uid": uid}, "status": {"phase": phase}}))
-                .unwrap()
+        let pod = |uid: &str, phase: &str| {
+            let pod = json!({"metadata": {"name": "shop-1", "uid": uid}, "status": {"phase": phase}});
+            Arc::new(serde_json::from_value::<KubePod>(pod).unwrap())
         };
-        let claim = |phase: &str| -> Arc<PersistentVolumeClaim> {
-            serde_json::from_value(json!({"metadata": {"name": "data-shop-1", "uid": "c"}, "status": {"phase": phase}}))
-                .unwrap()
+        let claim = |phase: &str| {
+            let claim = json!({"metadata": {"name": "data-shop-1", "uid": "c"}, "status": {"phase": phase}});
+            Arc::new(serde_json::from_value::<PersistentVolumeClaim>(claim).unwrap())
         };
         let set: StatefulSet = serde_json::from_value(json!({"metadata": {"name": "shop", "uid": "s"}})).unwrap();
         let mut o = fixture::healthy(3);
