@@ -9,6 +9,8 @@ use crate::{api::RedisReplication, objects::names, password::PasswordError};
 /// Where the password is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Place {
+    /// Name of the `RedisReplication`.
+    pub resource: String,
     /// Namespace of the Secret.
     pub namespace: String,
     /// Its name.
@@ -23,6 +25,7 @@ impl Place {
     /// Of this resource.
     pub fn of(resource: &RedisReplication) -> Self {
         Self {
+            resource: resource.name_any(),
             namespace: resource.namespace().unwrap_or_default(),
             secret: names::auth_secret(&resource.name_any(), &resource.spec),
             key: names::auth_secret_key(&resource.spec).to_owned(),
@@ -45,10 +48,11 @@ impl Place {
     /// The Secret that the operator made is gone, and so is what it held.
     pub fn lost(&self, holder: Option<&str>) -> String {
         let advice = match holder {
-            Some(pod) => format!("Create it from a running pod: {}", self.created_from(pod)),
+            Some(pod) => format!("Create it from a running pod: {} && {}", self.created_from(pod), self.labelled()),
             None => format!(
-                "No pod runs that has it: create the Secret with the password that the clients use: {}PASSWORD",
-                self.create()
+                "No pod runs that has it: create the Secret with the password that the clients use: {}PASSWORD && {}",
+                self.create(),
+                self.labelled()
             ),
         };
         format!(
@@ -121,6 +125,13 @@ impl Place {
 
     fn created_from(&self, pod: &str) -> String {
         format!("{}\"$({})\"", self.create(), self.shown_by(pod))
+    }
+
+    /// By its labels the operator takes it for its own.
+    fn labelled(&self) -> String {
+        let labels = names::labels(&self.resource);
+        let labels = labels.iter().map(|(key, value)| format!("{key}={value}")).collect::<Vec<_>>().join(" ");
+        format!("kubectl -n {} label secret {} {labels}", self.namespace, self.secret)
     }
 
     /// What Redis in this pod was started with; what is mounted changes with the Secret.

@@ -127,11 +127,13 @@ async fn nothing_is_made_up_where_somebody_may_know_it(
     let error = found.unwrap_err();
     assert_eq!((error.reason(), made), (Reason::SecretMissing, None));
     let words = error.to_string();
+    let label = "kubectl -n shop label secret c-auth app.kubernetes.io/component=redis app.kubernetes.io/instance=c \
+        app.kubernetes.io/managed-by=redis-replication-operator app.kubernetes.io/name=redis-replication";
     let advice = match from {
         Some(pod) => format!(
-            "kubectl -n shop create secret generic c-auth --from-literal=password=\"$(kubectl -n shop exec {pod} -c redis -- cat /run/redis/password)\""
+            "kubectl -n shop create secret generic c-auth --from-literal=password=\"$(kubectl -n shop exec {pod} -c redis -- cat /run/redis/password)\" && {label}"
         ),
-        None => "kubectl -n shop create secret generic c-auth --from-literal=password=PASSWORD".into(),
+        None => format!("kubectl -n shop create secret generic c-auth --from-literal=password=PASSWORD && {label}"),
     };
     assert!(words.ends_with(&advice), "{words}");
 }

@@ -24,5 +24,6 @@ mod rest;
 mod rollout;
 mod routing;
 mod scale;
+mod secrets;
 mod silence;
 mod wrong_specs;

@@ -231,7 +231,7 @@ fn without_master(o: &Observation, p: &Plan) -> (Reason, String) {
         return (reason, words.to_owned());
     }
     if let Some(words) = p.waiting_for(Topic::Suspicion) {
-        return (Reason::MasterUnreachable, words.to_owned());
+        return masters_own_words(o).unwrap_or_else(|| (Reason::MasterUnreachable, words.to_owned()));
     }
     if let Some(words) = p.waiting_for(Topic::Fence) {
         return (Reason::Fencing, words.to_owned());
@@ -243,6 +243,13 @@ fn without_master(o: &Observation, p: &Plan) -> (Reason, String) {
         }
         None => (Reason::Creating, waits.unwrap_or_else(|| "the pods are being made".into())),
     }
+}
+
+/// Why the recorded master cannot be used, if it says so itself: it refuses the password, or any login.
+fn masters_own_words(o: &Observation) -> Option<(Reason, String)> {
+    let (name, master) = o.members.get_key_value(o.record.master.as_ref()?)?;
+    let problem = master.server.problem.as_ref()?;
+    Some((problem.reason, format!("{name}: {}", problem.message)))
 }
 
 /// Whether pods are being changed, in words, and why.

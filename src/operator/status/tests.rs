@@ -42,6 +42,21 @@ fn a_master_without_enough_replicas_is_not_available() {
     assert!(message.contains("NOREPLICAS") && message.contains("0 replicas"), "{message}");
 }
 
+/// The connection ended, and every login is refused: that is not silence.
+#[test]
+fn a_master_that_lets_nobody_in_says_why() {
+    for reason in [Reason::TooManyClients, Reason::WrongPassword] {
+        let mut o = fixture::healthy(3);
+        let master = &mut o.members.get_mut("shop-0").unwrap().server;
+        (master.contact, master.info) = (Contact::Closed { since: o.now }, None);
+        master.problem = Some(Failure { reason, message: "it says so".into() });
+        let expected = ("False".to_owned(), reason.to_string(), "shop-0: it says so".to_owned());
+        for condition in ["Ready", "MasterAvailable"] {
+            assert_eq!(condition_of(&o, &resource(3), condition), expected);
+        }
+    }
+}
+
 #[test]
 fn the_status_of_nine_members_that_say_as_much_as_they_may_is_small() {
     let resource = resource(9);
