@@ -3,13 +3,17 @@
 //! Answers come from processes that we do not trust to be well-behaved: parsing never panics, and a field that is
 //! missing or malformed is an error that names it.
 
-use std::collections::HashMap;
-
 /// What a replica of nobody follows: a loopback port on which nothing listens.
 pub const NOBODY: (&str, u16) = ("127.0.0.1", 1);
 
 /// The longest id of a process or a history, in characters. They have 40.
 const LONGEST_ID: usize = 64;
+/// The longest address, in bytes: a replica may announce a host name.
+const LONGEST_ADDRESS: usize = 253;
+/// The most lines of a section. An honest one has some dozen, and one for each database that has keys.
+const MOST_LINES: usize = 20_000;
+/// The most replicas of a master that are looked at; nine of them are members.
+const MOST_SLAVES: usize = 256;
 
 /// The facts of one observation of a server.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -116,6 +120,9 @@ pub enum ParseError {
     /// A field is not there.
     #[error("INFO has no field {0}")]
     Missing(&'static str),
+    /// More lines than any honest answer.
+    #[error("INFO has more than {MOST_LINES} lines in a section")]
+    Lines,
     /// A field has a value that makes no sense.
     #[error("INFO field {field} has the value {value:?}")]
     Malformed {
@@ -127,20 +134,29 @@ pub enum ParseError {
 }
 
 impl Info {
-    /// Reads the text of `INFO` (all the sections used, in any order) and the replica's state from `ROLE`, where it
+    /// Reads the texts of `INFO` (all the sections used, in any order) and the replica's state from `ROLE`, where it
     /// was asked: `connect`, `connecting`, `handshake`, `sync`, `connected`. `min_replicas` is what `CONFIG GET` says.
+    /// What it needs of memory does not grow with the texts.
     ///
     /// # Errors
     /// When a field that is relied on is missing or malformed.
-    pub fn parse(text: &str, role_state: Option<&str>, min_replicas: usize) -> Result<Self, ParseError> {
-        let fields: HashMap<&str, &str> =
-            text.lines().filter_map(|l| l.trim_end_matches('\r').split_once(':')).collect();
-        let fields = Fields(fields);
+    pub fn parse<'a>(
+        texts: impl IntoIterator<Item = &'a str>,
+        role_state: Option<&str>,
+        min_replicas: usize,
+    ) -> Result<Self, ParseError> {
+        let mut fields = Fields::default();
+        for text in texts {
+            fields.scan(text)?;
+        }
         let loading = fields.flag("loading").unwrap_or(false);
         let role = match fields.text("role")? {
-            "master" => Role::Master(MasterSide { slaves: fields.slaves() }),
+            "master" => {
+                fields.slaves.sort_by(|a, b| a.ip.cmp(&b.ip));
+                Role::Master(MasterSide { slaves: std::mem::take(&mut fields.slaves) })
+            }
             "slave" => Role::Replica(ReplicaSide {
-                master_host: fields.text("master_host")?.to_owned(),
+                master_host: fields.address("master_host")?.to_owned(),
                 master_port: fields.number("master_port")?,
                 follow: fields.follow_state(role_state),
             }),
@@ -159,7 +175,7 @@ impl Info {
             loading,
             loading_percent: loading.then(|| fields.percent("loading_loaded_perc")).flatten(),
             snapshot_percent: fields.snapshot_percent(),
-            keys: fields.keys(),
+            keys: fields.keys,
             full_syncs: fields.number("sync_full").unwrap_or(0),
             buffer_drops: fields.number("client_output_buffer_limit_disconnections").unwrap_or(0),
             memory: MemoryUse {
@@ -225,11 +241,68 @@ impl Info {
     }
 }
 
-struct Fields<'a>(HashMap<&'a str, &'a str>);
+/// The fields that are read. A test sees to it that none is missing.
+const WANTED: [&str; 22] = [
+    "client_output_buffer_limit_disconnections",
+    "current_save_keys_processed",
+    "current_save_keys_total",
+    "loading",
+    "loading_loaded_perc",
+    "master_host",
+    "master_link_status",
+    "master_port",
+    "master_repl_offset",
+    "master_replid",
+    "master_replid2",
+    "master_sync_in_progress",
+    "master_sync_read_bytes",
+    "master_sync_total_bytes",
+    "maxmemory",
+    "rdb_bgsave_in_progress",
+    "redis_version",
+    "role",
+    "run_id",
+    "second_repl_offset",
+    "sync_full",
+    "used_memory",
+];
+
+/// What the lines of the answers say, as far as it is wanted.
+#[derive(Default)]
+struct Fields<'a> {
+    values: [Option<&'a str>; WANTED.len()],
+    slaves: Vec<SlaveState>,
+    keys: u64,
+}
 
 impl<'a> Fields<'a> {
+    /// Goes through a text once. Of a field that is said twice the last counts.
+    fn scan(&mut self, text: &'a str) -> Result<(), ParseError> {
+        for (n, line) in text.lines().enumerate() {
+            if n >= MOST_LINES {
+                return Err(ParseError::Lines);
+            }
+            let Some((name, value)) = line.split_once(':') else { continue };
+            let numbered = |prefix| name.strip_prefix(prefix).is_some_and(|n| n.parse::<u32>().is_ok());
+            if let Ok(at) = WANTED.binary_search(&name) {
+                self.values[at] = Some(value);
+            } else if numbered("db") {
+                self.keys = self.keys.saturating_add(keys(value).unwrap_or(0));
+            } else if numbered("slave") && self.slaves.len() < MOST_SLAVES {
+                self.slaves.extend(slave(value));
+            }
+        }
+        Ok(())
+    }
+
     fn text(&self, field: &'static str) -> Result<&'a str, ParseError> {
-        self.0.get(field).copied().ok_or(ParseError::Missing(field))
+        let value = WANTED.binary_search(&field).ok().and_then(|at| self.values[at]);
+        value.ok_or(ParseError::Missing(field))
+    }
+
+    fn address(&self, field: &'static str) -> Result<&'a str, ParseError> {
+        let value = self.text(field)?;
+        if value.len() <= LONGEST_ADDRESS { Ok(value) } else { Err(malformed(field, value)) }
     }
 
     /// Of a process or a history: 40 hexadecimal digits. It goes into the status, so no other server may say just anything.
@@ -252,36 +325,6 @@ impl<'a> Fields<'a> {
         let value: f64 = self.number(field).ok()?;
         #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)] // clamped
         Some(value.clamp(0.0, 100.0) as u8)
-    }
-
-    /// `db0:keys=3,expires=0,avg_ttl=0`
-    fn keys(&self) -> u64 {
-        self.0
-            .iter()
-            .filter(|(k, _)| k.strip_prefix("db").is_some_and(|n| n.parse::<u32>().is_ok()))
-            .filter_map(|(_, v)| v.split(',').find_map(|f| f.strip_prefix("keys=")))
-            .filter_map(|n| n.parse::<u64>().ok())
-            .fold(0, u64::saturating_add)
-    }
-
-    /// `slave0:ip=10.0.0.2,port=6379,state=online,offset=14,lag=0`
-    fn slaves(&self) -> Vec<SlaveState> {
-        let mut slaves: Vec<_> = self
-            .0
-            .iter()
-            .filter(|(k, _)| k.strip_prefix("slave").is_some_and(|n| n.parse::<u32>().is_ok()))
-            .filter_map(|(_, v)| {
-                let part = |name: &str| v.split(',').find_map(|f| f.strip_prefix(name)?.strip_prefix('='));
-                Some(SlaveState {
-                    ip: part("ip")?.to_owned(),
-                    state: part("state")?.to_owned(),
-                    offset: part("offset")?.parse().ok()?,
-                    lag: part("lag")?.parse().ok()?,
-                })
-            })
-            .collect();
-        slaves.sort_by(|a, b| a.ip.cmp(&b.ip));
-        slaves
     }
 
     fn follow_state(&self, role_state: Option<&str>) -> FollowState {
@@ -314,6 +357,23 @@ impl<'a> Fields<'a> {
     }
 }
 
+/// Of `db0:keys=3,expires=0,avg_ttl=0`
+fn keys(value: &str) -> Option<u64> {
+    value.split(',').find_map(|part| part.strip_prefix("keys="))?.parse().ok()
+}
+
+/// `slave0:ip=10.0.0.2,port=6379,state=online,offset=14,lag=0`
+fn slave(value: &str) -> Option<SlaveState> {
+    let part = |name: &str| value.split(',').find_map(|part| part.strip_prefix(name)?.strip_prefix('='));
+    let short = |name: &str, most: usize| part(name).filter(|text| text.len() <= most).map(str::to_owned);
+    Some(SlaveState {
+        ip: short("ip", LONGEST_ADDRESS)?,
+        state: short("state", LONGEST_ID)?,
+        offset: part("offset")?.parse().ok()?,
+        lag: part("lag")?.parse().ok()?,
+    })
+}
+
 fn malformed(field: &'static str, value: &str) -> ParseError {
     ParseError::Malformed { field, value: value.chars().take(64).collect() }
 }
@@ -335,12 +395,12 @@ mod tests {
 
     #[test]
     fn a_master_with_two_replicas() {
-        let i = Info::parse(MASTER, None, 0).unwrap();
+        let i = Info::parse([MASTER], None, 0).unwrap();
         assert!(i.is_master() && !i.loading);
         assert_eq!((i.offset, i.keys, i.full_syncs, i.run_id.as_str()), (1414, 7, 2, "aaaa"));
         assert_eq!(i.previous_replication_id, None);
         assert_eq!(i.memory, MemoryUse { used: Some(900), limit: Some(1000) });
-        let unlimited = Info::parse(&MASTER.replace("maxmemory:1000", "maxmemory:0"), None, 0).unwrap();
+        let unlimited = Info::parse([&*MASTER.replace("maxmemory:1000", "maxmemory:0")], None, 0).unwrap();
         assert_eq!(unlimited.memory.limit, None);
         let seen: Vec<_> = i.master().unwrap().slaves.iter().map(|s| (s.ip.as_str(), s.state.as_str())).collect();
         assert_eq!(seen, [("10.0.0.2", "wait_bgsave"), ("10.0.0.3", "online")]);
@@ -348,7 +408,7 @@ mod tests {
 
     #[test]
     fn a_replica_in_a_full_sync() {
-        let i = Info::parse(REPLICA, Some("sync"), 0).unwrap();
+        let i = Info::parse([REPLICA], Some("sync"), 0).unwrap();
         assert_eq!(i.replica().unwrap().follow, FollowState::Syncing(Some(25)));
         assert_eq!(i.loading_percent, Some(33));
         assert!(i.descends_from("1111") && i.descends_from("2222") && !i.descends_from("3333"));
@@ -359,10 +419,11 @@ mod tests {
     fn how_much_of_a_copy_has_arrived() {
         let saves =
             "loading:0\r\nrdb_bgsave_in_progress:1\r\ncurrent_save_keys_processed:30\r\ncurrent_save_keys_total:40\r\n";
-        let master = |more: &str| Info::parse(&MASTER.replace("loading:0\r\n", more), None, 0).unwrap();
+        let master = |more: &str| Info::parse([&*MASTER.replace("loading:0\r\n", more)], None, 0).unwrap();
         assert_eq!(master(saves).snapshot_percent, Some(75));
         assert_eq!(master(&saves.replace("in_progress:1", "in_progress:0")).snapshot_percent, None);
-        let percent = |replica: &str| Info::parse(replica, Some("sync"), 0).unwrap().sync_percent(Some(&master(saves)));
+        let percent =
+            |replica: &str| Info::parse([replica], Some("sync"), 0).unwrap().sync_percent(Some(&master(saves)));
         assert_eq!(percent(REPLICA), Some(33), "it loads");
         let copies = REPLICA.replace("loading:1", "loading:0");
         assert_eq!(percent(&copies), Some(25));
@@ -379,7 +440,7 @@ mod tests {
             let text = REPLICA
                 .replace("master_sync_in_progress:1", &format!("master_sync_in_progress:{progress}"))
                 .replace("master_link_status:down", &format!("master_link_status:{link}"));
-            Info::parse(&text, role, 0).unwrap().replica().unwrap().follow
+            Info::parse([&*text], role, 0).unwrap().replica().unwrap().follow
         };
         assert_eq!(with("0", "up", Some("connected")), FollowState::Online);
         assert_eq!(with("0", "down", Some("connect")), FollowState::Connecting);
@@ -389,22 +450,54 @@ mod tests {
 
     #[test]
     fn what_is_missing_is_named() {
-        assert_eq!(Info::parse("", None, 0), Err(ParseError::Missing("role")));
+        assert_eq!(Info::parse([""], None, 0), Err(ParseError::Missing("role")));
         let text = MASTER.replace("master_repl_offset:1414", "master_repl_offset:many");
         assert_eq!(
-            Info::parse(&text, None, 0),
+            Info::parse([&*text], None, 0),
             Err(ParseError::Malformed { field: "master_repl_offset", value: "many".into() })
         );
+    }
+
+    /// A name that is asked for and not in the list would look like a field that no server has.
+    #[test]
+    fn all_fields_that_are_read_are_wanted() {
+        assert!(WANTED.is_sorted());
+        let source = include_str!("info.rs").split("#[cfg(test)]").next().unwrap();
+        let mut read = 0;
+        for method in ["text", "id", "number", "number::<u64>", "flag", "percent", "address"] {
+            for part in source.split(&format!(".{method}(\"")).skip(1) {
+                let (name, _) = part.split_once('"').unwrap();
+                assert!(WANTED.contains(&name), "{name}");
+                read += 1;
+            }
+        }
+        assert!(read >= WANTED.len(), "{read}");
+    }
+
+    #[test]
+    fn nothing_of_a_server_is_kept_without_bounds() {
+        let long = "x".repeat(LONGEST_ADDRESS + 1);
+        let with = |line: &str| Info::parse([MASTER, line], None, 0).unwrap().master().unwrap().slaves.len();
+        assert_eq!(with("slave9:ip=10.0.0.9,port=1,state=online,offset=1,lag=0"), 3);
+        assert_eq!(with(&format!("slave9:ip={long},port=1,state=online,offset=1,lag=0")), 2);
+        assert_eq!(with(&format!("slave9:ip=10.0.0.9,port=1,state={long},offset=1,lag=0")), 2);
+        let many: String = (0..5000).map(|n| format!("slave{n}:ip=a,port=1,state=online,offset=1,lag=0\r\n")).collect();
+        assert_eq!(with(&many), MOST_SLAVES);
+        let host = REPLICA.replace("master_host:10.0.0.1", &format!("master_host:{long}"));
+        assert!(matches!(Info::parse([&*host], None, 0), Err(ParseError::Malformed { field: "master_host", .. })));
+        assert_eq!(Info::parse([MASTER, &"a:\n".repeat(MOST_LINES + 1)], None, 0), Err(ParseError::Lines));
+        let databases: String = (0..5000).map(|n| format!("db{n}:keys=2,expires=0,avg_ttl=0\r\n")).collect();
+        assert_eq!(Info::parse([MASTER, &databases], None, 0).unwrap().keys, 7 + 10_000, "many databases are honest");
     }
 
     proptest! {
         #[test]
         fn no_answer_makes_it_panic(text in "(?s).{0,400}", pick in 0usize..400, junk in "(?s).{0,20}") {
-            let _ = Info::parse(&text, Some(&junk), 0);
+            let _ = Info::parse([&*text], Some(&junk), 0);
             let mut evil: Vec<char> = REPLICA.chars().collect();
             let at = pick.min(evil.len());
             evil.splice(at..at, junk.chars());
-            let _ = Info::parse(&evil.into_iter().collect::<String>(), None, 0);
+            let _ = Info::parse([&*evil.into_iter().collect::<String>()], None, 0);
         }
     }
 }

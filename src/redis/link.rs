@@ -354,24 +354,27 @@ impl Shared {
     async fn ask(&self, connection: &mut MultiplexedConnection) -> Result<Info, CommandError> {
         let asked = Instant::now(); // what is answered was true at this time or later
         match self.answered(asked, query(connection)).await? {
-            Ok((text, role, min_replicas)) => match Info::parse(&text, state(&role).as_deref(), min_replicas) {
-                Ok(info) => {
-                    self.update(|r| {
-                        r.problem.take_if(|p| !matches!(p, Problem::Writes(_))); // of that only a PING tells the end
-                        r.silent_since = None;
-                        r.info = Some((asked, info.clone()));
-                        r.standstill = Some(Standstill::after(r.standstill.take(), asked, role));
-                    });
-                    Ok(info)
+            Ok((texts, role, min_replicas)) => {
+                let texts = texts.iter().map(String::as_str);
+                match Info::parse(texts, state(&role).as_deref(), min_replicas) {
+                    Ok(info) => {
+                        self.update(|r| {
+                            r.problem.take_if(|p| !matches!(p, Problem::Writes(_))); // of that only a PING tells the end
+                            r.silent_since = None;
+                            r.info = Some((asked, info.clone()));
+                            r.standstill = Some(Standstill::after(r.standstill.take(), asked, role));
+                        });
+                        Ok(info)
+                    }
+                    Err(e) => {
+                        self.update(|r| {
+                            r.silent_since = None;
+                            r.problem = Some(Problem::Answer(e.to_string()));
+                        });
+                        Err(e.into())
+                    }
                 }
-                Err(e) => {
-                    self.update(|r| {
-                        r.silent_since = None;
-                        r.problem = Some(Problem::Answer(e.to_string()));
-                    });
-                    Err(e.into())
-                }
-            },
+            }
             Err(e) => {
                 self.take_in_error(&e);
                 Err(e.into())
@@ -428,7 +431,7 @@ fn operators_user(password: &Password) -> Cmd {
 
 /// The sections one by one: Redis 6.2 takes a single one in each `INFO`. Returns them, the answer to `ROLE`, and
 /// `min-replicas-to-write`.
-async fn query(connection: &mut MultiplexedConnection) -> RedisResult<(String, Value, usize)> {
+async fn query(connection: &mut MultiplexedConnection) -> RedisResult<(Vec<String>, Value, usize)> {
     let mut pipe = Pipeline::new();
     for section in ["server", "memory", "replication", "persistence", "stats", "keyspace"] {
         pipe.cmd("INFO").arg(section);
@@ -440,7 +443,7 @@ async fn query(connection: &mut MultiplexedConnection) -> RedisResult<(String, V
     let min_replicas = answers.pop().and_then(|v| redis::from_redis_value::<(String, usize)>(v).ok());
     let role = answers.pop().unwrap_or(Value::Nil);
     let texts = answers.into_iter().map(redis::from_redis_value::<String>).collect::<Result<Vec<_>, _>>()?;
-    Ok((texts.join("\r\n"), role, min_replicas.map_or(0, |(_, n)| n)))
+    Ok((texts, role, min_replicas.map_or(0, |(_, n)| n)))
 }
 
 /// The state in a replica's answer to `ROLE`: ["slave", host, port, state, offset].

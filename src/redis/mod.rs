@@ -10,6 +10,7 @@ mod report;
 mod stream;
 
 pub use commands::{CommandError, MAX_LAG};
+pub use guard::LONGEST as LONGEST_ANSWER;
 pub use info::{FollowState, Info, MasterSide, MemoryUse, NOBODY, ParseError, ReplicaSide, Role, SlaveState};
 pub use link::{Authority, Link, NOTICEABLE};
 pub use report::{Health, Loss, Problem, Report, Standstill, Target};
