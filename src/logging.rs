@@ -8,8 +8,10 @@ use std::{
     time::Duration,
 };
 
+use tracing::Metadata;
 use tracing_subscriber::{
     EnvFilter, Layer, Registry,
+    filter::FilterFn,
     layer::SubscriberExt,
     reload,
     util::{SubscriberInitExt, TryInitError},
@@ -62,7 +64,7 @@ pub fn init(args: &LogArgs) -> Result<Logs, Error> {
     } else {
         tracing_subscriber::fmt::layer().with_ansi(false).boxed()
     };
-    let subscriber = tracing_subscriber::registry().with(filter).with(lines);
+    let subscriber = tracing_subscriber::registry().with(filter).with(without_payloads()).with(lines);
     #[cfg(feature = "otlp")]
     let traces = std::env::var(crate::traces::ENDPOINT).ok().filter(|e| !e.is_empty());
     #[cfg(feature = "otlp")]
@@ -75,6 +77,15 @@ pub fn init(args: &LogArgs) -> Result<Logs, Error> {
         #[cfg(feature = "otlp")]
         _traces: traces,
     })
+}
+
+/// The filter of [`without_payloads`].
+pub type Payloads = FilterFn<fn(&Metadata<'_>) -> bool>;
+
+/// Leaves out what kube's client says of answers that it cannot decode: it prints the whole answer, and that of a list has the
+/// specs of all namespaces. Whoever asked gets the error, and says what it was.
+pub fn without_payloads() -> Payloads {
+    FilterFn::new(|m| m.target() != "kube_client::client" || *m.level() < tracing::Level::WARN)
 }
 
 /// What is to be kept while logs are written.

@@ -2,10 +2,13 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+use std::sync::{Arc, Mutex};
+
 use http::{HeaderMap, Method, Request, Response, StatusCode};
 use k8s_openapi::api::core::v1::ConfigMap;
 use kube::{
     Api, Client,
+    api::{DeleteParams, ListParams},
     client::Body,
     runtime::{reflector, watcher},
 };
@@ -14,12 +17,15 @@ use redis_replication_operator::{
     kubernetes::{
         apply::{self, ensure},
         lease::{Elector, Leadership, Outcome},
+        stores::Key,
     },
+    logging::{Payloads, without_payloads},
     web::{Gate, Refusal},
 };
 use rstest::rstest;
 use serde_json::{Value, json};
 use tokio::{task::JoinHandle, time::Duration};
+use tracing_subscriber::layer::SubscriberExt;
 
 type Handle = tower_test::mock::Handle<Request<Body>, Response<Body>>;
 
@@ -211,6 +217,107 @@ async fn a_status_that_is_not_kept_is_an_error() {
     let error = apply::status(&client, &resource, &status).await.unwrap_err().to_string();
     assert!(error.contains("status.members[0].enrolled was not kept") && error.contains("apply the one"), "{error}");
     done(server).await;
+}
+
+/// A write that the server took counts, also where it answers with a spec that cannot be decoded at the moment; and the spec is
+/// the last one that could be.
+#[tokio::test]
+async fn the_record_is_written_although_the_spec_cannot_be_decoded() {
+    let (client, mut h) = client();
+    let server = tokio::spawn(async move {
+        answer(&mut h, StatusCode::OK, |_, _, body| {
+            let mut stored = body.unwrap();
+            stored["metadata"]["resourceVersion"] = json!("42");
+            stored["metadata"]["uid"] = json!("u");
+            stored["spec"] = json!({"replicas": "SECRET"});
+            stored
+        })
+        .await;
+    });
+    let resource: RedisReplication = serde_json::from_value(json!({
+        "metadata": {"name": "cache", "namespace": "shop", "resourceVersion": "41", "uid": "u"}, "spec": {"replicas": 5}
+    }))
+    .unwrap();
+    let status = RedisReplicationStatus { epoch: 3, ..RedisReplicationStatus::default() };
+    let written = apply::status(&client, &resource, &status).await.unwrap();
+    let version = written.metadata.resource_version.as_deref();
+    assert_eq!((written.spec.replicas, written.status.unwrap().epoch, version), (5, 3, Some("42")));
+    done(server).await;
+}
+
+/// The condition of a resource without a supervisor names nothing of the record, so it changes nothing of it.
+#[tokio::test]
+async fn a_condition_is_written_beside_the_record() {
+    let (client, mut h) = client();
+    let server = tokio::spawn(async move {
+        answer(&mut h, StatusCode::OK, |m, uri, body| {
+            assert_eq!(m, Method::PATCH);
+            assert!(
+                uri.contains("/cache/status?") && uri.contains("fieldManager=redis-replication-operator-isolation"),
+                "{uri}"
+            );
+            let mut body = body.unwrap();
+            assert_eq!(body["status"], json!({"conditions": [{"type": "Ready"}]}));
+            assert_eq!(body["metadata"], json!({"name": "cache"}));
+            body["spec"] = json!({"replicas": "SECRET"});
+            body
+        })
+        .await;
+    });
+    let key = Key { namespace: "shop".into(), name: "cache".into() };
+    apply::condition(&client, &key, &json!({"type": "Ready"})).await.unwrap();
+    done(server).await;
+}
+
+#[derive(Clone, Default)]
+struct Written(Arc<Mutex<Vec<u8>>>);
+
+impl std::io::Write for Written {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().unwrap().extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+/// All that is logged, at the most talkative level, while answers arrive that cannot be decoded: a list, an object, a `Status`
+/// with a body that is none.
+async fn logged(filter: Option<Payloads>) -> String {
+    let written = Written::default();
+    let writer = written.clone();
+    let lines = tracing_subscriber::fmt::layer().with_writer(move || writer.clone());
+    let _guard = tracing::subscriber::set_default(tracing_subscriber::registry().with(filter).with(lines));
+    let (client, mut h) = client();
+    let server = tokio::spawn(async move {
+        let item = json!({"metadata": {"name": "cache"}, "spec": {"replicas": "SECRET"}});
+        answer(&mut h, StatusCode::OK, |_, _, _| json!({"metadata": {}, "items": [item]})).await;
+        answer(
+            &mut h,
+            StatusCode::OK,
+            |_, _, _| json!({"metadata": {}, "spec": {"image": "SECRET", "replicas": true}}),
+        )
+        .await;
+        answer(&mut h, StatusCode::OK, |_, _, _| json!({"kind": "Status", "code": "SECRET"})).await;
+        answer(&mut h, StatusCode::BAD_REQUEST, |_, _, _| json!({"neither": "SECRET"})).await;
+    });
+    let api: Api<RedisReplication> = Api::namespaced(client, "shop");
+    assert!(api.list(&ListParams::default()).await.is_err());
+    assert!(api.get("cache").await.is_err());
+    assert!(api.delete("cache", &DeleteParams::default()).await.is_err());
+    assert!(api.get("cache").await.is_err());
+    done(server).await;
+    tracing::info!("the end");
+    String::from_utf8(std::mem::take(&mut *written.0.lock().unwrap())).unwrap()
+}
+
+#[tokio::test]
+async fn the_log_has_no_answers_of_the_api_server() {
+    let all = logged(None).await;
+    assert!(all.matches("SECRET").count() >= 3, "what is being guarded against: {all}");
+    let kept = logged(Some(without_payloads())).await;
+    assert!(!kept.contains("SECRET") && kept.contains("the end"), "{kept}");
 }
 
 fn with_token(token: &str) -> HeaderMap {

@@ -1,6 +1,7 @@
 //! The `RedisReplication` resource as people write and read it: types, defaults, validation rules, conditions.
 
 mod conditions;
+mod config;
 mod crd;
 mod reference;
 mod request;
@@ -9,6 +10,7 @@ mod spec;
 mod status;
 
 pub use conditions::{ConditionType, Reason};
+pub use config::ConfigValue;
 pub use crd::crd;
 pub use reference::reference;
 pub use request::{ACKNOWLEDGED_EPOCH, ANY_MEMBER, RequestKind, acknowledged_epoch};

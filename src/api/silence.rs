@@ -2,8 +2,6 @@
 
 use std::time::Duration;
 
-use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
-
 use super::RedisReplicationSpec;
 
 /// The names of the directive with which a script that runs long lets Redis answer `-BUSY`.
@@ -17,11 +15,9 @@ impl RedisReplicationSpec {
     pub fn busy_thresholds(&self) -> impl Iterator<Item = (&str, i64)> {
         let of_it = |name: &str| BUSY_DIRECTIVES.iter().any(|directive| name.eq_ignore_ascii_case(directive));
         self.config.iter().filter(move |(name, _)| of_it(name)).filter_map(|(name, value)| {
-            let value = match value {
-                IntOrString::Int(number) => Some(i64::from(*number)),
-                // of several lines Redis takes the last
-                IntOrString::String(text) => text.lines().rev().find(|l| !l.trim().is_empty())?.trim().parse().ok(),
-            };
+            // of several lines Redis takes the last
+            let text = value.text()?;
+            let value = text.lines().rev().find(|l| !l.trim().is_empty())?.trim().parse().ok();
             Some((name.as_str(), value?))
         })
     }

@@ -4,14 +4,14 @@ use std::{collections::BTreeMap, time::Duration};
 
 use k8s_openapi::{
     api::core::v1::{Affinity, LocalObjectReference, ResourceRequirements, Toleration, TopologySpreadConstraint},
-    apimachinery::pkg::{api::resource::Quantity, util::intstr::IntOrString},
+    apimachinery::pkg::api::resource::Quantity,
 };
 use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use super::status::RedisReplicationStatus;
+use super::{config::ConfigValue, status::RedisReplicationStatus};
 
 /// Directives of redis.conf that the operator owns: it depends on their values, so `spec.config` may not set them.
 ///
@@ -53,6 +53,13 @@ pub const RESERVED_DIRECTIVES: &[&str] = &[
     "unixsocket",
     "user",
 ];
+
+/// An image: no spaces and no control characters.
+const IMAGE: &str = "^[!-~]+$";
+/// The name of another object.
+const NAME: &str = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$";
+/// A quantity above zero. A size can't be changed later, so a wrong one must not get in.
+const SIZE: &str = r"^\+?(0*[1-9][0-9]*(\.[0-9]*)?|0*\.0*[1-9][0-9]*)([numkMGTPE]|[KMGTPE]i|[eE][+-]?[0-9]+)?$";
 
 /// One Redis or Valkey master with replicas that follow it, kept so by the operator: whatever dies, there is always
 /// exactly one master and it has the newest data.
@@ -106,7 +113,7 @@ pub struct RedisReplicationSpec {
     /// Container image: any Redis from 6.2 or Valkey from 7.2 with `sh` and `redis-cli` or `valkey-cli` in its PATH.
     /// Default `redis:8.0`. A change restarts the pods one by one, replicas first.
     #[serde(default = "default_image")]
-    #[schemars(length(min = 1))]
+    #[schemars(length(min = 1, max = 512), regex(pattern = IMAGE))]
     pub image: String,
 
     /// When the kubelet pulls the image: `Always`, `IfNotPresent` or `Never`. Absent: Kubernetes decides by the tag. A change
@@ -118,7 +125,7 @@ pub struct RedisReplicationSpec {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub image_pull_secrets: Vec<LocalObjectReference>,
 
-    /// Directives of redis.conf, e.g. `maxmemory: 2gb`. Numbers may be written plainly; quote `"yes"` and `"no"`, which
+    /// Directives of redis.conf, e.g. `maxmemory: 2gb`. Integers may be written plainly; quote fractions, and `"yes"` and `"no"`, which
     /// YAML takes for booleans. A directive that is given several times has one value on each line. A change restarts
     /// the pods one by one, replicas first.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
@@ -129,7 +136,7 @@ pub struct RedisReplicationSpec {
         validation = Rule::new("self.all(k, k.matches('^[a-zA-Z][a-zA-Z0-9._-]*$'))")
             .message("the keys of spec.config are names of redis.conf directives, such as maxmemory-policy: letters, digits, '-', '_' and '.'")
     )]
-    pub config: BTreeMap<String, IntOrString>,
+    pub config: BTreeMap<String, ConfigValue>,
 
     /// The password, which clients, replicas and the operator use. Absent: the operator makes a random one in the
     /// Secret `<name>-auth`, under the key `password`. Passwords are not rotated live: to change one, see `WrongPassword` in
@@ -167,11 +174,13 @@ pub struct RedisReplicationSpec {
 
     /// Priority class of the pods. Absent: the cluster's default. A change restarts the pods one by one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 253), regex(pattern = NAME))]
     pub priority_class_name: Option<String>,
 
     /// Service account of the pods; they need no permissions and get no token. Default: the namespace's `default`.
     /// A change restarts the pods one by one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 253), regex(pattern = NAME))]
     pub service_account_name: Option<String>,
 
     /// More labels for the pods. Those of the operator (`app.kubernetes.io/…`, `redis.replication.dev/…`) win.
@@ -276,12 +285,12 @@ pub struct Auth {
     /// Secret in this namespace that holds the password, one line of text. Absent: the operator makes `<name>-auth`. A change
     /// restarts the pods one by one, and comes to its end only if the password is the same.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 1, max = 253))]
+    #[schemars(length(min = 1, max = 253), regex(pattern = NAME))]
     pub secret_name: Option<String>,
     /// Key of the password in the Secret. Default `password`. A change does what a change of `secretName` does: it restarts the
     /// pods.
     #[serde(default = "default_secret_key")]
-    #[schemars(length(min = 1, max = 253))]
+    #[schemars(length(min = 1, max = 253), regex(pattern = "^[-._a-zA-Z0-9]+$"))]
     pub secret_key: String,
 }
 
@@ -298,10 +307,11 @@ pub struct Auth {
 )]
 pub struct Persistence {
     /// Size of each pod's volume, e.g. `10Gi`: three times the largest data set is comfortable. Can't be changed.
+    #[schemars(extend("minimum" = 1, "maxLength" = 40, "pattern" = SIZE))]
     pub size: Quantity,
     /// Storage class of the volumes. Absent: the cluster's default. Can't be changed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 1))]
+    #[schemars(length(min = 1, max = 253), regex(pattern = NAME))]
     pub storage_class_name: Option<String>,
     /// `AOF` (default): every write is logged and synced each second. `RDB`: snapshots from time to time; a member
     /// that restarts from one can rejoin without a full copy, but after a crash of all members the newest minutes are
@@ -412,7 +422,7 @@ pub struct Metrics {
     pub enabled: bool,
     /// Image of the exporter, a `redis_exporter`. Default `oliver006/redis_exporter:v1.86.0`.
     #[serde(default = "default_exporter")]
-    #[schemars(length(min = 1))]
+    #[schemars(length(min = 1, max = 512), regex(pattern = IMAGE))]
     pub image: String,
     /// CPU and memory of the exporter's container.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -13,10 +13,15 @@ use serde::{Serialize, de::DeserializeOwned};
 use serde_json::{Value, json};
 use tokio::time::timeout;
 
-use super::client::REQUEST_TIMEOUT;
+use super::{
+    client::REQUEST_TIMEOUT,
+    isolation::Isolated,
+    stores::Key,
+    undecodable::{Fault, last_known},
+};
 use crate::{
     api::{RedisReplication, RedisReplicationStatus},
-    objects::names::{FIELD_MANAGER, SUPERVISOR_FIELD_MANAGER},
+    objects::names::{FIELD_MANAGER, ISOLATION_FIELD_MANAGER, SUPERVISOR_FIELD_MANAGER},
 };
 
 /// Annotation with a digest of what was last applied: a field that is no longer wanted shows in it.
@@ -54,6 +59,14 @@ pub enum Error {
          apply the one of this version (kubectl apply --server-side -f crds/)"
     )]
     Pruned(String),
+    /// The answer is not of the resource that was written, and cannot be decoded.
+    #[error("RedisReplication {name} cannot be decoded: {fault}")]
+    Undecodable {
+        /// On which object.
+        name: String,
+        /// The first field at fault.
+        fault: Fault,
+    },
     /// An object could not be written as JSON: a bug.
     #[error("serialize: {0}")]
     Json(#[from] serde_json::Error),
@@ -155,7 +168,7 @@ pub async fn status(
 ) -> Result<RedisReplication, Error> {
     let namespace = of.namespace().unwrap_or_default();
     let name = of.name_any();
-    let api: Api<RedisReplication> = Api::namespaced(client.clone(), &namespace);
+    let api = resources(client, &namespace);
     let body = json!({
         "apiVersion": RedisReplication::api_version(&()),
         "kind": RedisReplication::kind(&()),
@@ -165,11 +178,55 @@ pub async fn status(
     let params = PatchParams::apply(SUPERVISOR_FIELD_MANAGER).force();
     let patch = Patch::Apply(&body);
     let request = api.patch_status(&name, &params, &patch);
-    let written: RedisReplication = limited("write the status of", "RedisReplication", &name, request).await?;
+    let written = answer(of, limited("write the status of", KIND, &name, request).await?)?;
     match difference(&serde_json::to_value(&written.status)?, &body["status"]) {
         Some(field) => Err(Error::Pruned(format!("status{field}"))),
         None => Ok(written),
     }
+}
+
+/// Reads the resource again.
+pub async fn read(client: &Client, of: &RedisReplication) -> Result<RedisReplication, Error> {
+    let (namespace, name) = (of.namespace().unwrap_or_default(), of.name_any());
+    answer(of, limited("read", KIND, &name, resources(client, &namespace).get(&name)).await?)
+}
+
+/// One merge patch on the resource.
+pub async fn amend(client: &Client, of: &RedisReplication, body: &Value) -> Result<RedisReplication, Error> {
+    let (namespace, name) = (of.namespace().unwrap_or_default(), of.name_any());
+    let params = PatchParams { field_manager: Some(SUPERVISOR_FIELD_MANAGER.into()), ..PatchParams::default() };
+    let request = resources(client, &namespace);
+    answer(of, limited("patch", KIND, &name, request.patch(&name, &params, &Patch::Merge(body))).await?)
+}
+
+/// Sets one condition of a resource that cannot be decoded. Under a field manager of its own: of what the status has recorded
+/// nothing is named here, so nothing of it changes.
+pub async fn condition(client: &Client, key: &Key, condition: &Value) -> Result<(), Error> {
+    let body = json!({
+        "apiVersion": RedisReplication::api_version(&()),
+        "kind": KIND,
+        "metadata": { "name": key.name },
+        "status": { "conditions": [condition] },
+    });
+    let params = PatchParams::apply(ISOLATION_FIELD_MANAGER).force();
+    let api = resources(client, &key.namespace);
+    limited("write a condition of", KIND, &key.name, api.patch_status(&key.name, &params, &Patch::Apply(&body)))
+        .await?;
+    Ok(())
+}
+
+const KIND: &str = "RedisReplication";
+
+fn resources(client: &Client, namespace: &str) -> Api<Isolated<RedisReplication>> {
+    Api::namespaced(client.clone(), namespace)
+}
+
+/// What the API server answered: a write that it took counts, also where the spec cannot be decoded at the moment.
+fn answer(of: &RedisReplication, answer: Isolated<RedisReplication>) -> Result<RedisReplication, Error> {
+    answer.0.or_else(|broken| {
+        let known = last_known(Some(of), &broken);
+        known.ok_or_else(|| Error::Undecodable { name: of.name_any(), fault: broken.fault })
+    })
 }
 
 /// Makes the endpoint slice what it should be, in one request.

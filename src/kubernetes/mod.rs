@@ -3,5 +3,8 @@
 pub mod apply;
 pub mod client;
 pub mod events;
+mod fault;
+pub mod isolation;
 pub mod lease;
 pub mod stores;
+pub mod undecodable;

@@ -18,6 +18,10 @@ use kube::{
 };
 use serde::de::DeserializeOwned;
 
+use super::{
+    isolation::Isolated,
+    undecodable::{Faults, Reporter, decoded, without_faults},
+};
 use crate::objects::names::{COMPONENT, COMPONENT_LABEL, INSTANCE_LABEL, NAME, NAME_LABEL};
 
 /// Namespace and name of a resource.
@@ -61,6 +65,7 @@ pub type Changes<K> = UnboundedReceiver<watcher::Result<K>>;
 pub fn watch_managed<K>(
     client: &Client,
     namespace: Option<&str>,
+    (faults, report): (Faults, Reporter),
     wake: impl Fn(Key) + Send + 'static,
 ) -> (Store<K>, Changes<K>, BoxFuture<'static, ()>)
 where
@@ -76,10 +81,8 @@ where
     let (seen, changes) = unbounded();
     let selector = format!("{NAME_LABEL}={NAME},{COMPONENT_LABEL}={COMPONENT}");
     let config = watcher::Config::default().labels(&selector);
-    let events = watcher(api::<K>(client, namespace), config)
-        .default_backoff()
-        .modify(|o| o.managed_fields_mut().clear())
-        .reflect(writer);
+    let events = watcher(api::<Isolated<K>>(client, namespace), config).default_backoff();
+    let events = decoded(events, store.clone(), without_faults, faults, report).reflect(writer);
     (store, changes, drive(events, seen, wake).boxed())
 }
 

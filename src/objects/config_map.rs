@@ -3,11 +3,11 @@
 //! `boot.sh` includes `redis.conf`, then `operator.conf`, then what is known only in the container: of a directive given
 //! twice Redis takes the last.
 
-use k8s_openapi::{api::core::v1::ConfigMap, apimachinery::pkg::util::intstr::IntOrString};
+use k8s_openapi::api::core::v1::ConfigMap;
 use sha2::{Digest, Sha256};
 
 use super::{Cluster, metadata::object_meta, names, scripts, syntax};
-use crate::api::{PersistenceMode, RedisReplicationSpec};
+use crate::api::{ConfigValue, PersistenceMode, RedisReplicationSpec};
 
 /// What a person may override with `spec.config`.
 ///
@@ -100,11 +100,8 @@ fn output_buffer(spec: &RedisReplicationSpec) -> String {
 }
 
 /// The values of a directive, one a line. Nothing at all is what Redis writes as `""`.
-fn lines(value: &IntOrString) -> Vec<String> {
-    let text = match value {
-        IntOrString::Int(number) => number.to_string(),
-        IntOrString::String(text) => text.clone(),
-    };
+fn lines(value: &ConfigValue) -> Vec<String> {
+    let text = value.text().unwrap_or_default(); // validation refuses what has none
     let lines: Vec<_> = text.lines().map(str::trim).filter(|line| !line.is_empty()).map(str::to_owned).collect();
     if lines.is_empty() { vec!["\"\"".into()] } else { lines }
 }
@@ -149,6 +146,8 @@ mod tests {
             ("{}", ""),
             ("config: {maxmemory: 2gb}", "maxmemory 2gb\n"),
             ("config: {hz: 20}", "hz 20\n"),
+            ("config: {maxmemory: 4294967296}", "maxmemory 4294967296\n"),
+            ("config: {proto-max-bulk-len: 9223372036854775807}", "proto-max-bulk-len 9223372036854775807\n"),
             ("config: {lazyfree-lazy-eviction: \"yes\"}", "lazyfree-lazy-eviction yes\n"),
             ("config: {notify-keyspace-events: \"\"}", "notify-keyspace-events \"\"\n"),
             (

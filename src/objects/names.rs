@@ -24,6 +24,9 @@ pub const FIELD_MANAGER: &str = "redis-replication-operator";
 /// Field manager of what moves with the master: the master Service's selector, the pods' role labels.
 pub const SUPERVISOR_FIELD_MANAGER: &str = "redis-replication-operator-supervisor";
 
+/// Field manager of the condition of a resource that cannot be decoded.
+pub const ISOLATION_FIELD_MANAGER: &str = "redis-replication-operator-isolation";
+
 /// Label: what the product is.
 pub const NAME_LABEL: &str = "app.kubernetes.io/name";
 /// Label: which `RedisReplication`.

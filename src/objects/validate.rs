@@ -6,12 +6,12 @@ use std::{collections::BTreeMap, time::Duration};
 
 use k8s_openapi::{
     api::core::v1::PodTemplateSpec,
-    apimachinery::pkg::{api::resource::Quantity, apis::meta::v1::OwnerReference, util::intstr::IntOrString},
+    apimachinery::pkg::{api::resource::Quantity, apis::meta::v1::OwnerReference},
 };
 use kube::Resource;
 
 use super::{overrides, pod_template, syntax};
-use crate::api::{BUSY_MARGIN, RedisReplication, RedisReplicationSpec};
+use crate::api::{BUSY_MARGIN, ConfigValue, RedisReplication, RedisReplicationSpec};
 
 /// A resource of which objects can be made: everything in it has been checked.
 #[derive(Clone, Debug, PartialEq)]
@@ -40,7 +40,7 @@ pub enum InvalidSpec {
         field: &'static str,
     },
     /// The image cannot be the name of one.
-    #[error("{field} is {image:?}: an image has no spaces or control characters; write it as in `redis:8.0`")]
+    #[error("{field} is {}: an image has no spaces or control characters; write it as in `redis:8.0`", quoted(.image))]
     Image {
         /// Where it is.
         field: &'static str,
@@ -55,21 +55,31 @@ pub enum InvalidSpec {
         /// The first such character.
         character: char,
     },
+    /// A number of `spec.config` of which JSON keeps an approximation only.
+    #[error("spec.config.{directive} is the number {number}, which is not kept exactly; write it in quotes")]
+    ConfigNumber {
+        /// The directive.
+        directive: String,
+        /// The number, as it was kept.
+        number: String,
+    },
     /// The key of a label or annotation.
     #[error(
-        "{field} has the key {key:?}: a key is letters, digits, '-', '_' and '.', with a letter or digit at both ends, \
-         at most 63, perhaps after a domain and '/'"
+        "{field} has the key {}: a key is letters, digits, '-', '_' and '.', with a letter or digit at both ends, \
+         at most 63, perhaps after a domain and '/'",
+        quoted(.key)
     )]
     Key {
         /// Where it is.
-        field: &'static str,
+        field: String,
         /// The key.
         key: String,
     },
     /// The value of a label.
     #[error(
-        "{field}.{key} is {value:?}: a label's value is letters, digits, '-', '_' and '.', with a letter or digit at \
-         both ends, at most 63"
+        "{field}.{key} is {}: a label's value is letters, digits, '-', '_' and '.', with a letter or digit at \
+         both ends, at most 63",
+        quoted(.value)
     )]
     LabelValue {
         /// Where it is.
@@ -81,7 +91,8 @@ pub enum InvalidSpec {
     },
     /// The name of another object.
     #[error(
-        "{field} is {value:?}: a name is lower-case letters, digits, '-' and '.', with a letter or digit at both ends"
+        "{field} is {}: a name is lower-case letters, digits, '-' and '.', with a letter or digit at both ends",
+        quoted(.value)
     )]
     Name {
         /// Where it is.
@@ -90,7 +101,7 @@ pub enum InvalidSpec {
         value: String,
     },
     /// The key of the password in its Secret.
-    #[error("spec.auth.secretKey is {value:?}: a Secret's key is letters, digits, '-', '_' and '.'")]
+    #[error("spec.auth.secretKey is {}: a Secret's key is letters, digits, '-', '_' and '.'", quoted(.value))]
     SecretKey {
         /// The key.
         value: String,
@@ -110,27 +121,29 @@ pub enum InvalidSpec {
         unresponsive_ms: u64,
     },
     /// The size of the volumes.
-    #[error("spec.persistence.size is {value:?}: it must be a quantity above zero, such as 10Gi")]
+    #[error("spec.persistence.size is {}: it must be a quantity above zero, such as 10Gi", quoted(.value))]
     Size {
         /// The size.
         value: String,
     },
     /// A resource of the container.
-    #[error("{field} is {value:?}: it must be a quantity, such as 500m for cpu or 2Gi for memory")]
+    #[error("{field}.{key} is {}: it must be a quantity, such as 500m for cpu or 2Gi for memory", quoted(.value))]
     Quantity {
         /// Where it is.
         field: String,
+        /// Which resource.
+        key: String,
         /// The value.
         value: String,
     },
     /// A field that pods do not have.
-    #[error("{path} is not a field of a pod template; look for a spelling mistake or a wrong level")]
+    #[error("{} is not a field of a pod template; look for a spelling mistake or a wrong level", unquoted(.path))]
     OverridesField {
         /// The field.
         path: String,
     },
     /// A field of another type.
-    #[error("podOverrides do not make a pod template: {0}")]
+    #[error("podOverrides do not make a pod template: {}", unquoted(&.0.to_string()))]
     OverridesType(#[source] serde_json::Error),
     /// A label that is the operator's.
     #[error("podOverrides may not set or remove the label {key}: the operator finds the pods by it; leave it out")]
@@ -147,6 +160,27 @@ pub enum InvalidSpec {
          restarted Redis from becoming a second master"
     )]
     OverridesCommand,
+}
+
+/// The most of a value that a message repeats, in characters.
+const SHOWN: usize = 200;
+
+/// A value in a message.
+fn quoted(value: &str) -> String {
+    format!("{:?}", cut(value))
+}
+
+/// Other words that may hold a value.
+fn unquoted(words: &str) -> String {
+    cut(words).chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
+}
+
+fn cut(text: &str) -> String {
+    let mut shown: String = text.chars().take(SHOWN).collect();
+    if shown.len() < text.len() {
+        shown.push('…');
+    }
+    shown
 }
 
 /// Checks a resource and merges its settings.
@@ -192,9 +226,15 @@ fn check_image(field: &'static str, image: &str) -> Result<(), InvalidSpec> {
 }
 
 /// Line feeds part the values of a directive; any other control character would cut or hide what was meant.
-fn check_config(config: &BTreeMap<String, IntOrString>) -> Result<(), InvalidSpec> {
+fn check_config(config: &BTreeMap<String, ConfigValue>) -> Result<(), InvalidSpec> {
     for (directive, value) in config {
-        let IntOrString::String(text) = value else { continue };
+        let text = match value {
+            ConfigValue::Text(text) => text,
+            ConfigValue::Number(number) if value.text().is_none() => {
+                return Err(InvalidSpec::ConfigNumber { directive: directive.clone(), number: number.to_string() });
+            }
+            ConfigValue::Number(_) => continue,
+        };
         if let Some(character) = text.chars().find(|c| c.is_control() && !"\n\r\t".contains(*c)) {
             return Err(InvalidSpec::ConfigValue { directive: directive.clone(), character });
         }
@@ -248,7 +288,7 @@ fn check_labels(field: &'static str, labels: &BTreeMap<String, String>) -> Resul
 
 fn check_keys(field: &'static str, map: &BTreeMap<String, String>) -> Result<(), InvalidSpec> {
     match map.keys().find(|key| !syntax::is_qualified_name(key)) {
-        Some(key) => Err(InvalidSpec::Key { field, key: key.clone() }),
+        Some(key) => Err(InvalidSpec::Key { field: field.into(), key: key.clone() }),
         None => Ok(()),
     }
 }
@@ -264,12 +304,13 @@ fn check_quantities(spec: &RedisReplicationSpec) -> Result<(), InvalidSpec> {
     let kinds = resources.into_iter().filter_map(|(field, resources)| Some((field, resources?)));
     let kinds = kinds.flat_map(|(field, r)| [(field, "limits", &r.limits), (field, "requests", &r.requests)]);
     for (field, kind, quantities) in kinds {
-        for (resource, Quantity(value)) in quantities.iter().flatten() {
+        let field = format!("{field}.{kind}");
+        for (key, Quantity(value)) in quantities.iter().flatten() {
+            if !syntax::is_qualified_name(key) {
+                return Err(InvalidSpec::Key { field, key: key.clone() });
+            }
             if !syntax::is_quantity(value) || value.starts_with('-') {
-                return Err(InvalidSpec::Quantity {
-                    field: format!("{field}.{kind}.{resource}"),
-                    value: value.clone(),
-                });
+                return Err(InvalidSpec::Quantity { field, key: key.clone(), value: value.clone() });
             }
         }
     }
@@ -320,6 +361,11 @@ mod tests {
                 "{config: {lua-time-limit: 4000}, failover: {unresponsiveAfter: 3s}}",
                 "spec.config.lua-time-limit is 4000",
             ),
+            (
+                "config: {maxmemory: 0.5}",
+                "spec.config.maxmemory is the number 0.5, which is not kept exactly; write it in quotes",
+            ),
+            ("config: {maxmemory: 18446744073709551616}", "spec.config.maxmemory is the number 1.8446744073709552e+19"),
             ("podLabels: {'a b': c}", "spec.podLabels has the key \"a b\""),
             ("podLabels: {a: 'b c'}", "spec.podLabels.a is \"b c\""),
             ("nodeSelector: {a: 'b c'}", "spec.nodeSelector.a is \"b c\""),
@@ -329,6 +375,7 @@ mod tests {
             ("persistence: {size: 0Gi}", "spec.persistence.size is \"0Gi\""),
             ("persistence: {size: 1Gi, storageClassName: A}", "spec.persistence.storageClassName is \"A\""),
             ("resources: {limits: {memory: 2GB}}", "spec.resources.limits.memory is \"2GB\""),
+            ("resources: {limits: {'a b': 1}}", "spec.resources.limits has the key \"a b\""),
             ("metrics: {image: 'a b'}", "spec.metrics.image is \"a b\": an image has no spaces"),
             ("metrics: {resources: {requests: {cpu: much}}}", "spec.metrics.resources.requests.cpu is \"much\""),
             ("auth: {secretName: My_Secret}", "spec.auth.secretName is \"My_Secret\""),
@@ -339,6 +386,30 @@ mod tests {
         ] {
             let message = refusal(spec).to_string();
             assert!(message.starts_with(beginning), "{spec}: {message}");
+        }
+    }
+
+    /// They go into the status, events and the log.
+    #[test]
+    fn messages_have_a_bound_and_no_control_characters() {
+        let long = "ü".repeat(900);
+        for spec in [
+            format!("image: 'a {long}'"),
+            format!("podLabels: {{'{long}': x}}"),
+            format!("podLabels: {{a: '{long}'}}"),
+            format!("imagePullSecrets: [{{name: '{long}'}}]"),
+            format!("auth: {{secretKey: '{long}'}}"),
+            format!("resources: {{limits: {{memory: '{long}'}}}}"),
+            format!("persistence: {{size: '{long}'}}"),
+            format!("podOverrides: {{'{long}': x}}"),
+            format!("podOverrides: {{spec: {{hostNetwork: '{long}'}}}}"),
+            format!("resources: {{limits: {{'{long}': 1}}}}"),
+            "resources: {limits: {\"\\0\": 1}}".to_owned(),
+            "podOverrides: {\"a\\0\\e[0m\": x}".to_owned(),
+            "podOverrides: {spec: {hostNetwork: \"a\\0\\e[0m\"}}".to_owned(),
+        ] {
+            let message = refusal(&spec).to_string();
+            assert!(message.chars().count() < 600 && !message.contains(char::is_control), "{message}");
         }
     }
 

@@ -84,10 +84,7 @@ impl Actor<'_> {
     }
 
     async fn reread(&mut self) {
-        let namespace = self.resource.namespace().unwrap_or_default();
-        let api: Api<RedisReplication> = Api::namespaced(self.ctx.client.clone(), &namespace);
-        let name = self.resource.name_any();
-        if let Ok(fresh) = limited("read", "RedisReplication", &name, api.get(&name)).await {
+        if let Ok(fresh) = apply::read(&self.ctx.client, self.resource).await {
             *self.resource = fresh;
         }
     }
@@ -215,7 +212,7 @@ impl Actor<'_> {
             Step::Dismiss { request, answer, note } => {
                 let annotation = request.annotation();
                 let body = json!({ "metadata": { "annotations": { (annotation): null } } });
-                let resource: RedisReplication = apply::merge(&self.ctx.client, &namespace, &name, &body).await?;
+                let resource = apply::amend(&self.ctx.client, self.resource, &body).await?;
                 tracing::info!(resource = %name, %namespace, annotation, ?answer, note, "request dealt with");
                 let (severity, event) = match answer {
                     Answer::Accepted => (Severity::Normal, "RequestAccepted"),

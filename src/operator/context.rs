@@ -3,7 +3,7 @@
 use kube::Client;
 
 use super::{Metrics, observe::Sources, registry::Registry};
-use crate::kubernetes::{events::Publisher, lease::Leadership};
+use crate::kubernetes::{events::Publisher, lease::Leadership, undecodable::Faults};
 
 /// What every task needs.
 #[derive(Clone)]
@@ -18,6 +18,8 @@ pub struct Context {
     pub events: Publisher,
     /// For machines.
     pub metrics: Metrics,
+    /// What cannot be decoded.
+    pub faults: Faults,
     /// Who is looked after.
     pub registry: Registry,
 }

@@ -7,6 +7,7 @@ use tokio::time::Instant;
 
 use super::{
     context::Context,
+    isolation::advice,
     observe::stateful_set_replicas,
     password::{self, Found},
     registry::ObjectsReport,
@@ -57,11 +58,13 @@ pub async fn reconcile(resource: Arc<RedisReplication>, ctx: Arc<Context>) -> Re
     let known = handle.accepted.borrow().clone().or_else(|| read.clone());
     let result = converge(&resource, &ctx, &key, known).await;
     ctx.metrics.reconciled(began.elapsed(), result.is_ok());
+    let fault = ctx.faults.of(&RedisReplication::kind(&()), &key);
+    let fault = fault.map(|fault| (Reason::InvalidSpec, advice(&fault, &key, true)));
     let (problem, password) = match &result {
         Ok(password) => (None, Some(password.clone())),
         Err(e) => (Some((e.reason(), e.to_string())), read),
     };
-    let report = ObjectsReport { generation: resource.meta().generation, problem, password };
+    let report = ObjectsReport { generation: resource.meta().generation, problem: fault.or(problem), password };
     let changed = handle.report.send_if_modified(|old| {
         let differs = *old != report;
         *old = report;

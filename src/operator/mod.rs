@@ -10,6 +10,7 @@ mod containers;
 mod context;
 mod controller;
 mod error;
+mod isolation;
 mod last_words;
 mod metrics;
 mod observe;

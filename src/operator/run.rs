@@ -23,6 +23,7 @@ use super::{
     Metrics,
     context::Context,
     controller::{on_error, reconcile},
+    isolation::Isolation,
     observe::Sources,
     registry::Registry,
 };
@@ -31,8 +32,10 @@ use crate::{
     kubernetes::{
         client::client,
         events::Publisher,
+        isolation::Isolated,
         lease::{Elector, LOOK_EVERY, Leadership, Outcome, RENEW_EVERY},
         stores::{self, Key, watch_managed},
+        undecodable::{decoded, last_known},
     },
     web::{ListenError, Web, WebArgs},
 };
@@ -167,22 +170,32 @@ impl Drop for AbortOnDrop {
 async fn act(client: Client, namespace: Option<String>, identity: String, leadership: Leadership, metrics: Metrics) {
     let registry = Registry::default();
     let namespace = namespace.as_deref();
+    let publisher = Publisher::new(client.clone(), identity);
+    let faults = metrics.faults.clone();
+    let isolation = Isolation { client: client.clone(), events: publisher.clone(), leadership: leadership.clone() };
+    let isolation = (faults.clone(), isolation.reporter());
     let wake = || {
         let registry = registry.clone();
         move |key: Key| registry.wake(&key)
     };
-    let (pods, _, pod_watch) = watch_managed::<Pod>(&client, namespace, wake());
-    let (claims, _, claim_watch) = watch_managed::<PersistentVolumeClaim>(&client, namespace, wake());
-    let (stateful_sets, set_events, set_watch) = watch_managed::<StatefulSet>(&client, namespace, wake());
-    let (services, service_events, service_watch) = watch_managed::<Service>(&client, namespace, wake());
-    let (slices, _, slice_watch) = watch_managed::<EndpointSlice>(&client, namespace, wake());
-    let (config_maps, map_events, map_watch) = watch_managed::<ConfigMap>(&client, namespace, |_| {});
-    let (budgets, budget_events, budget_watch) = watch_managed::<PodDisruptionBudget>(&client, namespace, |_| {});
+    let (pods, _, pod_watch) = watch_managed::<Pod>(&client, namespace, isolation.clone(), wake());
+    let (claims, _, claim_watch) =
+        watch_managed::<PersistentVolumeClaim>(&client, namespace, isolation.clone(), wake());
+    let (stateful_sets, set_events, set_watch) =
+        watch_managed::<StatefulSet>(&client, namespace, isolation.clone(), wake());
+    let (services, service_events, service_watch) =
+        watch_managed::<Service>(&client, namespace, isolation.clone(), wake());
+    let (slices, _, slice_watch) = watch_managed::<EndpointSlice>(&client, namespace, isolation.clone(), wake());
+    let (config_maps, map_events, map_watch) =
+        watch_managed::<ConfigMap>(&client, namespace, isolation.clone(), |_| {});
+    let (budgets, budget_events, budget_watch) =
+        watch_managed::<PodDisruptionBudget>(&client, namespace, isolation.clone(), |_| {});
 
     let (resources, writer) = reflector::store::<RedisReplication>();
     let wake_all = wake();
-    let events = watcher(stores::api::<RedisReplication>(&client, namespace), watcher::Config::default())
-        .default_backoff()
+    let api = stores::api::<Isolated<RedisReplication>>(&client, namespace);
+    let events = watcher(api, watcher::Config::default()).default_backoff();
+    let events = decoded(events, resources.clone(), last_known, isolation.0, isolation.1)
         .reflect(writer)
         .inspect(move |event| {
             if let Ok(Event::Apply(r) | Event::Delete(r)) = event {
@@ -193,14 +206,7 @@ async fn act(client: Client, namespace: Option<String>, identity: String, leader
 
     let known = resources.clone();
     let sources = Sources { resources: known, pods, claims, stateful_sets, services, slices, config_maps, budgets };
-    let ctx = Context {
-        client: client.clone(),
-        sources: sources.clone(),
-        leadership,
-        events: Publisher::new(client, identity),
-        metrics,
-        registry,
-    };
+    let ctx = Context { client, sources: sources.clone(), leadership, events: publisher, metrics, faults, registry };
     // nothing is decided before the watches have told what there is: an absent pod would look like a lost one
     let ready = async {
         let _ = tokio::join!(

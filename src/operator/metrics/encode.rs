@@ -57,11 +57,17 @@ const MEMBER_GAUGES: [(&str, &str, OfMember); 9] = [
 
 /// Makes the series when they are asked for.
 #[derive(Debug)]
-pub struct Collector(pub BTreeMap<Key, Resource>);
+pub struct Collector {
+    /// Those that are looked after.
+    pub resources: BTreeMap<Key, Resource>,
+    /// Kind and name of what cannot be decoded.
+    pub undecodable: Vec<(String, Key)>,
+}
 
 impl prometheus_client::collector::Collector for Collector {
     fn encode(&self, mut encoder: DescriptorEncoder) -> fmt::Result {
         self.resources(&mut encoder)?;
+        self.undecodable(&mut encoder)?;
         self.conditions(&mut encoder)?;
         self.transitions(&mut encoder)?;
         self.members(&mut encoder)
@@ -70,7 +76,7 @@ impl prometheus_client::collector::Collector for Collector {
 
 impl Collector {
     fn readings(&self) -> impl Iterator<Item = (&Key, &Reading)> {
-        self.0.iter().filter_map(|(key, resource)| Some((key, &**resource.reading.as_ref()?)))
+        self.resources.iter().filter_map(|(key, resource)| Some((key, &**resource.reading.as_ref()?)))
     }
 
     fn resources(&self, encoder: &mut DescriptorEncoder) -> fmt::Result {
@@ -79,6 +85,15 @@ impl Collector {
             for (key, reading) in self.readings() {
                 gauge.encode_family(&labels(key))?.encode_gauge(&value(reading))?;
             }
+        }
+        Ok(())
+    }
+
+    fn undecodable(&self, encoder: &mut DescriptorEncoder) -> fmt::Result {
+        let help = "1 for each object that the operator cannot decode and does without";
+        let mut gauge = encoder.encode_descriptor("undecodable", help, None, MetricType::Gauge)?;
+        for (kind, key) in &self.undecodable {
+            gauge.encode_family(&with(key, &[("kind", kind)]))?.encode_gauge(&1u64)?;
         }
         Ok(())
     }
@@ -105,7 +120,7 @@ impl Collector {
 
     fn transitions(&self, encoder: &mut DescriptorEncoder) -> fmt::Result {
         let mut counter = encoder.encode_descriptor("transitions", "Changes of master", None, MetricType::Counter)?;
-        for (key, resource) in &self.0 {
+        for (key, resource) in &self.resources {
             for ((kind, cause, outcome), count) in &resource.transitions {
                 let cause = cause.to_string();
                 let labels = with(key, &[("kind", kind), ("reason", &cause), ("outcome", outcome)]);
@@ -115,7 +130,7 @@ impl Collector {
         let help = "From the beginning of a change of master until the master Service named the new one";
         let mut histograms =
             encoder.encode_descriptor("transition_duration_seconds", help, None, MetricType::Histogram)?;
-        for (key, resource) in &self.0 {
+        for (key, resource) in &self.resources {
             for (kind, histogram) in &resource.durations {
                 histogram.encode(histograms.encode_family(&with(key, &[("kind", kind)]))?)?;
             }

@@ -25,7 +25,7 @@ use prometheus_client::{
 use self::{cause::Cause, reading::Reading, resource::Resource};
 use crate::{
     api::{Outcome, RedisReplication, TransitionKind},
-    kubernetes::{client::Requests, stores::Key},
+    kubernetes::{client::Requests, stores::Key, undecodable::Faults},
     replication::Observation,
 };
 
@@ -39,6 +39,8 @@ pub struct Metrics {
     pub requests: Requests,
     /// 1 while this process holds the lease.
     pub leading: Gauge,
+    /// What cannot be decoded.
+    pub faults: Faults,
     reconciles: Family<ResultLabel, Histogram, ReconcileBuckets>,
     resources: Resources,
 }
@@ -71,6 +73,7 @@ impl Default for Metrics {
         Self {
             requests: Requests::default(),
             leading: Gauge::default(),
+            faults: Faults::default(),
             reconciles: Family::new_with_constructor(ReconcileBuckets),
             resources: Resources::default(),
         }
@@ -119,7 +122,7 @@ impl Metrics {
             "How long it took to bring the Kubernetes objects of a RedisReplication in line with its spec",
             self.reconciles.clone(),
         );
-        registry.register_collector(Box::new(encode::Collector(resources)));
+        registry.register_collector(Box::new(encode::Collector { resources, undecodable: self.faults.all() }));
         let mut text = String::new();
         // writing to a String does not fail
         let _ = encode(&mut text, &registry);

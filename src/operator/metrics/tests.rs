@@ -140,6 +140,16 @@ fn the_list_in_the_documents_is_complete() {
 }
 
 #[test]
+fn what_cannot_be_decoded_is_counted_until_it_can_be() {
+    let metrics = Metrics::default();
+    assert!(series(&metrics.text(), "redis_replication_undecodable{").is_empty());
+    metrics.faults.fake("RedisReplication", &key("shop"));
+    let text = metrics.text();
+    let line = r#"redis_replication_undecodable{namespace="web",name="shop",kind="RedisReplication"} 1"#;
+    assert!(text.lines().any(|l| l == line), "{text}");
+}
+
+#[test]
 fn nothing_is_said_of_a_resource_that_is_gone() {
     let metrics = filled();
     metrics.observed(&key("other"), &observation(), &resource());

@@ -63,6 +63,11 @@ impl Scene {
         Ok(replication)
     }
 
+    /// All that the operator has said, where it is the scenario's own.
+    pub fn operator_log(&self) -> Option<String> {
+        self.own_operator.as_ref().map(|own| own.log(usize::MAX))
+    }
+
     /// Ends the operator, and waits until another one leads. Where it is not the scenario's own, for [`scenario_alone`] only.
     pub async fn restart_operator(&self) -> Result<()> {
         match &self.own_operator {
