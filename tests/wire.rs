@@ -10,13 +10,13 @@ use kube::{
     Api, Client,
     api::{DeleteParams, ListParams},
     client::Body,
-    runtime::{reflector, watcher},
 };
 use redis_replication_operator::{
     api::{RedisReplication, RedisReplicationStatus},
     kubernetes::{
         apply::{self, ensure},
         lease::{Elector, Leadership, Outcome},
+        ownership::Place,
         stores::Key,
     },
     logging::{Payloads, without_payloads},
@@ -138,35 +138,39 @@ async fn objects_are_written_only_where_they_differ(#[case] live: Option<&'stati
     let (first, mut h) = client();
     let server = tokio::spawn(async move {
         let mut sent = Value::Null;
-        answer(&mut h, StatusCode::OK, |m, uri, body| {
+        answer(&mut h, StatusCode::CREATED, |m, uri, body| {
             assert_eq!(m, Method::PATCH);
-            assert!(uri.contains("force=true") && uri.contains("fieldManager=redis-replication-operator"), "{uri}");
+            assert!(!uri.contains("force") && uri.contains("fieldManager=redis-replication-operator"), "{uri}");
             sent = body.unwrap();
             sent.clone()
         })
         .await;
         sent
     });
-    let (known, mut watch) = reflector::store();
-    assert!(ensure(&first, &known, "shop", &wanted).await.unwrap());
+    assert!(ensure(&first, "shop", &wanted, &Place::Free).await.unwrap());
     let mut object = server.await.unwrap();
-    if live.is_some() {
-        object["metadata"]["namespace"] = json!("shop");
-        object["data"]["a"] = json!(live);
-        watch.apply_watcher_event(&watcher::Event::Apply(serde_json::from_value(object).unwrap()));
-    }
+    let place = match live {
+        Some(live) => {
+            object["data"]["a"] = json!(live);
+            Place::Ours { uid: "u".into(), live: Some(Arc::new(serde_json::from_value(object).unwrap())) }
+        }
+        None => Place::Free,
+    };
 
     let (client, mut h) = client();
     let server = tokio::spawn(async move {
         if written {
-            answer(&mut h, StatusCode::OK, |m, _, body| {
+            answer(&mut h, StatusCode::CREATED, |m, uri, body| {
+                let body = body.unwrap();
                 assert_eq!(m, Method::PATCH);
-                body.unwrap()
+                let (forced, guarded) = (uri.contains("force=true"), body["metadata"]["uid"] == "u");
+                assert_eq!((forced, guarded), (live.is_some(), live.is_some()), "by force on this very object only");
+                body
             })
             .await;
         }
     });
-    assert_eq!(ensure(&client, &known, "shop", &wanted).await.unwrap(), written);
+    assert_eq!(ensure(&client, "shop", &wanted, &place).await.unwrap(), written);
     done(server).await;
 }
 

@@ -88,6 +88,8 @@ pub enum Reason {
     TooManyClients,
     /// The master could not save its data, and refuses writes until it can; its disk may be full.
     WritesRefused,
+    /// Names that the objects need belong to others; the message says which and what to do.
+    NameConflict,
     /// The API server refused an object.
     ApplyFailed,
     /// An image cannot be pulled.
@@ -136,6 +138,7 @@ impl Reason {
         Self::WrongPassword,
         Self::TooManyClients,
         Self::WritesRefused,
+        Self::NameConflict,
         Self::ApplyFailed,
         Self::ImageUnavailable,
         Self::RedisFailsToStart,

@@ -2,12 +2,13 @@
 
 use std::{collections::hash_map::DefaultHasher, fmt::Debug, hash::Hasher, time::Duration};
 
+use http::StatusCode;
 use k8s_openapi::api::discovery::v1::EndpointSlice;
 use kube::{
     Api, Client, Resource, ResourceExt,
-    api::{DeleteParams, Patch, PatchParams},
-    core::NamespaceResourceScope,
-    runtime::reflector::{ObjectRef, Store},
+    api::{DeleteParams, Patch, PatchParams, Preconditions},
+    client::Body,
+    core::{NamespaceResourceScope, Request, Status},
 };
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::{Value, json};
@@ -16,6 +17,7 @@ use tokio::time::timeout;
 use super::{
     client::REQUEST_TIMEOUT,
     isolation::Isolated,
+    ownership::{Holder, Place, Stranger},
     stores::Key,
     undecodable::{Fault, last_known},
 };
@@ -25,7 +27,7 @@ use crate::{
 };
 
 /// Annotation with a digest of what was last applied: a field that is no longer wanted shows in it.
-const APPLIED: &str = "redis.replication.dev/applied";
+pub(super) const APPLIED: &str = "redis.replication.dev/applied";
 
 /// A write that failed.
 #[derive(Debug, thiserror::Error)]
@@ -67,6 +69,9 @@ pub enum Error {
         /// The first field at fault.
         fault: Fault,
     },
+    /// The object under this name is not ours, and stays as it is.
+    #[error("{0} is not controlled by this RedisReplication and was not changed")]
+    Taken(Box<Stranger>),
     /// An object could not be written as JSON: a bug.
     #[error("serialize: {0}")]
     Json(#[from] serde_json::Error),
@@ -97,30 +102,80 @@ pub async fn limited<T>(
     }
 }
 
-/// Makes the object on the server what it should be; returns whether anything had to be written.
+/// Makes the object on the server what it should be; returns whether anything had to be written. `place` is what is under its
+/// name: an object that is not ours is never written to, nor one that has come to that name since.
 ///
-/// What there is, is taken from the watch and not asked for: this happens at each change of a status, in the middle of a failover
-/// too, and the API server has better things to do then. What the watch has not heard of yet will wake whoever called.
-pub async fn ensure<K>(client: &Client, known: &Store<K>, namespace: &str, wanted: &K) -> Result<bool, Error>
+/// What the watch has is not read again: this happens at each change of a status, in the middle of a failover too, and the API
+/// server has better things to do then. What the watch has not heard of yet will wake whoever called.
+pub async fn ensure<K>(client: &Client, namespace: &str, wanted: &K, place: &Place<K>) -> Result<bool, Error>
 where
     K: Resource<Scope = NamespaceResourceScope, DynamicType = ()> + Serialize + DeserializeOwned + Clone + Debug,
 {
     let api: Api<K> = Api::namespaced(client.clone(), namespace);
-    let (kind, name) = (K::kind(&()).into_owned(), wanted.name_any());
     let mut body = serde_json::to_value(wanted)?;
     let digest = digest(&body);
     body["metadata"]["annotations"][APPLIED] = json!(digest);
     body["apiVersion"] = json!(K::api_version(&()));
-    body["kind"] = json!(kind);
-    if let Some(live) = known.get(&ObjectRef::new(&name).within(namespace)) {
-        match difference(&serde_json::to_value(&*live)?, &body) {
+    body["kind"] = json!(K::kind(&()));
+    if let Place::Ours { live: Some(live), .. } = place {
+        match difference(&serde_json::to_value(&**live)?, &body) {
             None => return Ok(false),
-            Some(path) => tracing::debug!(kind, name, path, "differs"),
+            Some(path) => tracing::debug!(kind = %K::kind(&()), name = wanted.name_any(), path, "differs"),
         }
     }
-    let params = PatchParams::apply(FIELD_MANAGER).force();
-    limited("apply", &kind, &name, api.patch(&name, &params, &Patch::Apply(&body))).await?;
+    apply_to(&api, FIELD_MANAGER, body, place).await?;
     Ok(true)
+}
+
+/// Applies `body` to what is under its name. The identity in it is a precondition: the API server refuses the write if another
+/// object has come to that name.
+async fn apply_to<K>(api: &Api<K>, manager: &str, mut body: Value, place: &Place<K>) -> Result<(), Error>
+where
+    K: Resource<Scope = NamespaceResourceScope, DynamicType = ()> + DeserializeOwned + Clone + Debug,
+{
+    let kind = K::kind(&()).into_owned();
+    let name = body["metadata"]["name"].as_str().unwrap_or_default().to_owned();
+    match place {
+        Place::Taken(stranger) => Err(Error::Taken(Box::new(stranger.clone()))),
+        Place::Ours { uid, .. } => {
+            body["metadata"]["uid"] = json!(uid);
+            let params = PatchParams::apply(manager).force();
+            limited("apply", &kind, &name, api.patch(&name, &params, &Patch::Apply(&body))).await?;
+            Ok(())
+        }
+        Place::Free => {
+            let params = PatchParams::apply(manager); // not by force: what another made meanwhile is the other's
+            let (made, is_new) = limited("create", &kind, &name, create(api, &name, &params, &body)).await?;
+            if is_new {
+                return Ok(());
+            }
+            // another made it in between, and what was applied was merged into it: all of that is taken out again
+            let nothing = json!({
+                "apiVersion": body["apiVersion"], "kind": body["kind"],
+                "metadata": { "name": name, "uid": made.meta().uid },
+            });
+            limited("release", &kind, &name, api.patch(&name, &params, &Patch::Apply(&nothing))).await?;
+            Err(Error::Taken(Box::new(Stranger::new(&kind, made.meta(), Holder::Nobody))))
+        }
+    }
+}
+
+/// Applies to a name that was free; returns whether it still was. Only the code of the answer tells.
+async fn create<K>(api: &Api<K>, name: &str, params: &PatchParams, body: &Value) -> Result<(K, bool), kube::Error>
+where
+    K: Resource<Scope = NamespaceResourceScope, DynamicType = ()> + DeserializeOwned + Clone,
+{
+    let request = Request::new(api.resource_url()).patch(name, params, &Patch::Apply(body));
+    let request = request.map_err(kube::Error::BuildRequest)?.map(Body::from);
+    let answer = api.clone().into_client().send(request).await?;
+    let code = answer.status();
+    let text = answer.into_body().collect_bytes().await?;
+    if code.is_success() {
+        let object = serde_json::from_slice(&text).map_err(kube::Error::SerdeError)?;
+        return Ok((object, code == StatusCode::CREATED));
+    }
+    let words = || Status::failure(&String::from_utf8_lossy(&text), "Unknown").with_code(code.as_u16());
+    Err(kube::Error::Api(serde_json::from_slice(&text).unwrap_or_else(|_| words()).boxed()))
 }
 
 fn digest(value: &Value) -> String {
@@ -230,31 +285,31 @@ fn answer(of: &RedisReplication, answer: Isolated<RedisReplication>) -> Result<R
 }
 
 /// Makes the endpoint slice what it should be, in one request.
-pub async fn slice(client: &Client, wanted: &EndpointSlice) -> Result<(), Error> {
+pub async fn slice(client: &Client, wanted: &EndpointSlice, place: &Place<EndpointSlice>) -> Result<(), Error> {
     let api: Api<EndpointSlice> = Api::namespaced(client.clone(), &wanted.namespace().unwrap_or_default());
-    let name = wanted.name_any();
-    let params = PatchParams::apply(SUPERVISOR_FIELD_MANAGER).force();
-    limited("apply", "EndpointSlice", &name, api.patch(&name, &params, &Patch::Apply(wanted))).await?;
-    Ok(())
+    apply_to(&api, SUPERVISOR_FIELD_MANAGER, serde_json::to_value(wanted)?, place).await
 }
 
-/// One merge patch.
-pub async fn merge<K>(client: &Client, namespace: &str, name: &str, body: &Value) -> Result<K, Error>
+/// One merge patch to the object with this identity, and to no other that has come to its name.
+pub async fn merge<K>(client: &Client, namespace: &str, name: &str, uid: &str, mut body: Value) -> Result<K, Error>
 where
     K: Resource<Scope = NamespaceResourceScope, DynamicType = ()> + DeserializeOwned + Clone + Debug,
 {
     let api: Api<K> = Api::namespaced(client.clone(), namespace);
     let params = PatchParams { field_manager: Some(SUPERVISOR_FIELD_MANAGER.into()), ..PatchParams::default() };
+    body["metadata"]["uid"] = json!(uid);
     limited("patch", &K::kind(&()), name, api.patch(name, &params, &Patch::Merge(body))).await
 }
 
-/// Deletes an object, unless it is gone already.
-pub async fn delete<K>(client: &Client, namespace: &str, name: &str) -> Result<(), Error>
+/// Deletes an object, unless it is gone already; with `uid` only the one with this identity.
+pub async fn delete<K>(client: &Client, namespace: &str, name: &str, uid: Option<String>) -> Result<(), Error>
 where
     K: Resource<Scope = NamespaceResourceScope, DynamicType = ()> + DeserializeOwned + Clone + Debug,
 {
     let api: Api<K> = Api::namespaced(client.clone(), namespace);
-    match limited("delete", &K::kind(&()), name, api.delete(name, &DeleteParams::default())).await {
+    let preconditions = uid.map(|uid| Preconditions { uid: Some(uid), resource_version: None });
+    let params = DeleteParams { preconditions, ..DeleteParams::default() };
+    match limited("delete", &K::kind(&()), name, api.delete(name, &params)).await {
         Err(error) if !error.is_not_found() => Err(error),
         _ => Ok(()),
     }

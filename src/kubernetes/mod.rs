@@ -3,8 +3,11 @@
 pub mod apply;
 pub mod client;
 pub mod events;
+#[cfg(test)]
+pub mod fake;
 mod fault;
 pub mod isolation;
 pub mod lease;
+pub mod ownership;
 pub mod stores;
 pub mod undecodable;

@@ -94,7 +94,12 @@ pub fn pod_disruption_budget(name: &str) -> String {
 
 /// The Secret that holds the password: the given one, or the generated one.
 pub fn auth_secret(name: &str, spec: &RedisReplicationSpec) -> String {
-    spec.auth.as_ref().and_then(|auth| auth.secret_name.clone()).unwrap_or_else(|| format!("{name}-auth"))
+    spec.auth.as_ref().and_then(|auth| auth.secret_name.clone()).unwrap_or_else(|| generated_auth_secret(name))
+}
+
+/// The Secret with a password of the operator's making.
+pub fn generated_auth_secret(name: &str) -> String {
+    format!("{name}-auth")
 }
 
 /// The password's key in [`auth_secret`].
@@ -122,6 +127,16 @@ pub fn ordinal(pod_name: &str) -> Option<i32> {
 /// The labels by which a cluster's pods are found. They can never change: a `StatefulSet`'s selector is immutable.
 pub fn selector_labels(name: &str) -> BTreeMap<String, String> {
     labels_of([(NAME_LABEL, NAME), (INSTANCE_LABEL, name), (COMPONENT_LABEL, COMPONENT)])
+}
+
+/// The labels of the volume claims: what carries them holds the data of this replication.
+pub fn claim_labels(name: &str) -> BTreeMap<String, String> {
+    selector_labels(name)
+}
+
+/// Is a claim with these labels one of this replication?
+pub fn is_claim_of(labels: &BTreeMap<String, String>, name: &str) -> bool {
+    claim_labels(name).iter().all(|(key, value)| labels.get(key) == Some(value))
 }
 
 /// The labels of every object.

@@ -302,9 +302,12 @@ impl Actor<'_> {
                     RoleLabel::Master => names::ROLE_MASTER,
                     RoleLabel::Replica => names::ROLE_REPLICA,
                 };
+                let Some(uid) = o.members.get(member).and_then(|m| m.pod.as_ref()).map(|pod| &pod.uid) else {
+                    return Ok(Effect::None);
+                };
                 let body = json!({ "metadata": { "labels": { (names::ROLE_LABEL): value } } });
-                let pod: KubePod = apply::merge(&self.ctx.client, &namespace, member, &body).await?;
-                Ok(Effect::Labelled(pod.uid().unwrap_or_default(), *role))
+                apply::merge::<KubePod>(&self.ctx.client, &namespace, member, uid, body).await?;
+                Ok(Effect::Labelled(uid.clone(), *role))
             }
             Step::Restart { member, reason } => {
                 let Some(uid) = self.delete_pod(o, member, None).await? else { return Ok(Effect::None) };

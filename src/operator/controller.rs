@@ -6,21 +6,23 @@ use kube::{Resource, runtime::controller::Action};
 use tokio::time::Instant;
 
 use super::{
+    conflict::Conflict,
     context::Context,
     isolation::advice,
     observe::stateful_set_replicas,
     password::{self, Found},
     registry::ObjectsReport,
+    site::Site,
     supervisor::supervise,
 };
 use crate::{
     api::{Reason, RedisReplication},
     kubernetes::{
-        apply::{self, ensure},
+        apply,
         events::Severity,
         stores::{self, Key},
     },
-    objects,
+    objects::{self, Cluster},
     password::Password,
 };
 
@@ -28,6 +30,8 @@ use crate::{
 const LOOK_AGAIN: Duration = Duration::from_secs(2);
 /// How often the Secret is read when nothing else happens. A watch would take the right to read all Secrets.
 const SECRET_EVERY: Duration = Duration::from_secs(5);
+/// How often it is asked at least whether a name that was taken is free.
+const CONFLICT_EVERY: Duration = Duration::from_secs(10);
 
 /// Why the objects are not what they should be.
 #[derive(Debug, thiserror::Error)]
@@ -35,6 +39,9 @@ pub enum Error {
     /// The spec cannot be made into objects.
     #[error(transparent)]
     Invalid(#[from] objects::InvalidSpec),
+    /// Names that the objects need belong to others.
+    #[error(transparent)]
+    Conflict(#[from] Conflict),
     /// There is no password.
     #[error(transparent)]
     Password(#[from] password::Error),
@@ -56,15 +63,14 @@ pub async fn reconcile(resource: Arc<RedisReplication>, ctx: Arc<Context>) -> Re
     let began = Instant::now();
     let read = handle.report.borrow().password.clone();
     let known = handle.accepted.borrow().clone().or_else(|| read.clone());
-    let result = converge(&resource, &ctx, &key, known).await;
+    let generation = resource.meta().generation;
+    let mut report = ObjectsReport { generation, password: read, ..ObjectsReport::default() };
+    let result = converge(&resource, &ctx, &key, known, &mut report).await;
     ctx.metrics.reconciled(began.elapsed(), result.is_ok());
     let fault = ctx.faults.of(&RedisReplication::kind(&()), &key);
     let fault = fault.map(|fault| (Reason::InvalidSpec, advice(&fault, &key, true)));
-    let (problem, password) = match &result {
-        Ok(password) => (None, Some(password.clone())),
-        Err(e) => (Some((e.reason(), e.to_string())), read),
-    };
-    let report = ObjectsReport { generation: resource.meta().generation, problem: fault.or(problem), password };
+    report.problem = fault.or_else(|| result.as_ref().err().map(|error| (error.reason(), error.to_string())));
+    handle.count_conflict(matches!(result, Err(Error::Conflict(_))));
     let changed = handle.report.send_if_modified(|old| {
         let differs = *old != report;
         *old = report;
@@ -79,12 +85,21 @@ pub async fn reconcile(resource: Arc<RedisReplication>, ctx: Arc<Context>) -> Re
 
 /// What to do about an error: what only a person can mend is not tried again until something changes.
 #[allow(clippy::needless_pass_by_value)] // the signature is kube's
-pub fn on_error(resource: Arc<RedisReplication>, error: &Error, _: Arc<Context>) -> Action {
+pub fn on_error(resource: Arc<RedisReplication>, error: &Error, ctx: Arc<Context>) -> Action {
     let key = Key::of(&*resource);
-    tracing::warn!(namespace = key.namespace, resource = key.name, %error, "objects not applied");
+    let conflicts = ctx.registry.enter(&key).0.conflicts();
+    if conflicts > 1 {
+        tracing::debug!(namespace = key.namespace, resource = key.name, %error, "objects still not applied");
+    } else {
+        tracing::warn!(namespace = key.namespace, resource = key.name, %error, "objects not applied");
+    }
     match error {
         Error::Invalid(_) => Action::await_change(),
-        Error::Password(_) | Error::Api(_) => Action::requeue(LOOK_AGAIN),
+        // no watch shows the end of an object without our labels
+        Error::Conflict(conflict) if !conflict.is_passing() => {
+            Action::requeue((LOOK_AGAIN * 2_u32.pow(conflicts.min(4))).min(CONFLICT_EVERY))
+        }
+        Error::Conflict(_) | Error::Password(_) | Error::Api(_) => Action::requeue(LOOK_AGAIN),
     }
 }
 
@@ -92,46 +107,89 @@ impl Error {
     fn reason(&self) -> Reason {
         match self {
             Self::Invalid(_) => Reason::InvalidSpec,
+            Self::Conflict(_) => Reason::NameConflict,
             Self::Password(error) => error.reason(),
+            Self::Api(apply::Error::Taken(_)) => Reason::NameConflict,
             Self::Api(_) => Reason::ApplyFailed,
         }
     }
 }
 
-/// Returns the password. `known` is what the members accept.
+/// Makes all that the resource needs. What is learned on the way goes into the report: the members are looked after whatever
+/// becomes of the objects. `known` is the password that the members accept.
 async fn converge(
     resource: &RedisReplication,
     ctx: &Context,
     key: &Key,
     known: Option<Password>,
-) -> Result<Password, Error> {
-    let cluster = objects::validate(resource)?;
-    let pods = stores::of(&ctx.sources.pods, key);
-    let Found { password, restored } = password::find(resource, &cluster, &ctx.client, &pods, known).await?;
-    if let Some(note) = restored {
-        tracing::warn!(namespace = key.namespace, resource = key.name, "{note}");
-        ctx.events.publish(Severity::Warning, "SecretRestored", "Create", &note, resource.object_ref(&()));
-    }
-    if resource.spec.paused {
-        return Ok(password);
-    }
-    let wanted = objects::build(&cluster, stateful_set_replicas(resource));
-    let (client, namespace) = (&ctx.client, key.namespace.as_str());
-    let mut written = Vec::new();
-    let mut note = |kind: &'static str, was_written: bool| {
-        if was_written {
-            written.push(kind);
+    report: &mut ObjectsReport,
+) -> Result<(), Error> {
+    let cluster = match objects::validate(resource) {
+        Ok(cluster) => cluster,
+        Err(invalid) => {
+            let _ = learn_password(resource, ctx, key, None, known, report).await;
+            return Err(invalid.into());
         }
     };
-    let known = &ctx.sources;
-    note("ConfigMap", ensure(client, &known.config_maps, namespace, &wanted.config_map).await?);
-    note("headless Service", ensure(client, &known.services, namespace, &wanted.headless_service).await?);
-    note("master Service", ensure(client, &known.services, namespace, &wanted.master_service).await?);
-    note("replicas Service", ensure(client, &known.services, namespace, &wanted.replicas_service).await?);
-    note("PodDisruptionBudget", ensure(client, &known.budgets, namespace, &wanted.pod_disruption_budget).await?);
-    note("StatefulSet", ensure(client, &known.stateful_sets, namespace, &wanted.stateful_set).await?);
-    if !written.is_empty() {
-        tracing::info!(namespace, resource = key.name, objects = written.join(", "), "applied");
+    let wanted = objects::build(&cluster, stateful_set_replicas(resource));
+    let site = match resource.spec.paused {
+        true => Ok(None),
+        false => Site::survey(&ctx.client, Some(&ctx.sources), &cluster, &wanted).await.map(Some),
+    };
+    if let Ok(Some(site)) = &site {
+        report.strangers = site.strangers();
     }
-    Ok(password)
+    let maker = (site.is_ok() && report.strangers.is_empty()).then_some(&cluster);
+    let learnt = learn_password(resource, ctx, key, maker, known, report).await;
+    let site = site?;
+    if !report.strangers.is_empty() {
+        return Err(Conflict::of(resource, report.strangers.clone()).into());
+    }
+    learnt?;
+    let Some(site) = site else { return Ok(()) }; // paused
+    let written = match site.build().await {
+        // the watch was behind: an object is gone, or another has come to its name
+        Err(error) if error.is_conflict() => {
+            let site = Site::survey(&ctx.client, None, &cluster, &wanted).await?;
+            report.strangers = site.strangers();
+            if !report.strangers.is_empty() {
+                return Err(Conflict::of(resource, report.strangers.clone()).into());
+            }
+            site.build().await?
+        }
+        built => built?,
+    };
+    if !written.is_empty() {
+        tracing::info!(namespace = key.namespace, resource = key.name, objects = written.join(", "), "applied");
+    }
+    Ok(())
+}
+
+/// Reads the password, or makes one where there is a `maker`.
+async fn learn_password(
+    resource: &RedisReplication,
+    ctx: &Context,
+    key: &Key,
+    maker: Option<&Cluster>,
+    known: Option<Password>,
+    report: &mut ObjectsReport,
+) -> Result<(), password::Error> {
+    let pods = stores::of(&ctx.sources.pods, key);
+    match password::find(resource, maker, &ctx.client, &pods, known).await {
+        Ok(Found { password, restored, stranger }) => {
+            report.password = Some(password);
+            report.strangers.extend(stranger);
+            if let Some(note) = restored {
+                tracing::warn!(namespace = key.namespace, resource = key.name, "{note}");
+                ctx.events.publish(Severity::Warning, "SecretRestored", "Create", &note, resource.object_ref(&()));
+            }
+            Ok(())
+        }
+        Err(error) => {
+            if let password::Error::Taken(stranger) = &error {
+                report.strangers.push((**stranger).clone());
+            }
+            Err(error)
+        }
+    }
 }

@@ -26,6 +26,9 @@ pub enum Error {
     /// The Service cannot lead to a pod without an address.
     #[error("the pod {0} has no address yet")]
     NoAddress(String),
+    /// There is no master Service, or not one of this resource.
+    #[error("there is no Service {0} that this RedisReplication controls")]
+    NoService(String),
     /// The API server refused, or did not answer.
     #[error(transparent)]
     Api(#[from] apply::Error),

@@ -12,7 +12,7 @@ use k8s_openapi::api::{
     discovery::v1::{Endpoint, EndpointSlice},
     policy::v1::PodDisruptionBudget,
 };
-use kube::{ResourceExt, runtime::reflector::Store};
+use kube::{Resource, ResourceExt, runtime::reflector::Store};
 use tokio::{
     sync::{Notify, watch},
     time::Instant,
@@ -20,13 +20,17 @@ use tokio::{
 
 use super::{
     advice::Place,
-    pods,
+    holdings, pods,
     questions::{Question, questions},
+    registry::ObjectsReport,
     slices, trouble,
 };
 use crate::{
     api::{ANY_MEMBER, RedisReplication, RequestKind, Routing},
-    kubernetes::stores::{self, Key},
+    kubernetes::{
+        ownership::Stranger,
+        stores::{self, Key},
+    },
     objects::names,
     password::Password,
     redis::{Authority, Health, Link, Loss, Target},
@@ -66,6 +70,8 @@ pub struct Sources {
 /// Watches the members of one resource.
 pub struct Observer {
     key: Key,
+    /// The resource's identity: whose the objects are.
+    owner: String,
     sources: Sources,
     changed: Arc<Notify>,
     authority: Authority,
@@ -105,6 +111,7 @@ impl Observer {
     pub fn new(key: Key, sources: Sources, changed: Arc<Notify>, authority: Authority) -> Self {
         Self {
             key,
+            owner: String::new(),
             sources,
             changed,
             authority,
@@ -153,9 +160,11 @@ impl Observer {
         &mut self,
         resource: &RedisReplication,
         removed: bool,
-        password: Option<&Password>,
+        report: &ObjectsReport,
         memory: &Memory,
     ) -> Observation {
+        let password = report.password.as_ref();
+        self.owner = resource.uid().unwrap_or_default();
         self.forget_old_writes();
         self.take_in_password(password);
         let place = Place::of(resource);
@@ -165,6 +174,7 @@ impl Observer {
         let revision = self.update_revision();
         let mut pods: BTreeMap<String, Pod> = stores::of(&self.sources.pods, &self.key)
             .iter()
+            .filter(|pod| holdings::is_member(pod, &self.key, &report.strangers))
             .map(|pod| (pod.name_any(), pods::facts(pod, revision.as_deref())))
             // labels can be copied (`kubectl debug --copy-to` does): a pod of another name is no member, whatever it says
             .filter(|(name, _)| settings.ordinal(name) != usize::MAX)
@@ -217,7 +227,7 @@ impl Observer {
             record,
             members,
             stirred_at: self.endpoints.0,
-            route: self.route(&slices),
+            route: self.route(report),
             memory: memory.clone(),
         }
     }
@@ -287,7 +297,7 @@ impl Observer {
     pub fn questions(&self, o: &Observation) -> BTreeSet<Question> {
         let pods = stores::of(&self.sources.pods, &self.key);
         let claims = stores::of(&self.sources.claims, &self.key);
-        let set = stores::of(&self.sources.stateful_sets, &self.key).into_iter().next();
+        let set = self.stateful_set();
         questions(o, &pods, &claims, set.as_deref())
     }
 
@@ -315,9 +325,18 @@ impl Observer {
         at.saturating_duration_since(self.start)
     }
 
-    fn master_service(&self) -> Option<Arc<Service>> {
-        let name = names::master_service(&self.key.name);
-        stores::of(&self.sources.services, &self.key).into_iter().find(|s| s.name_any() == name)
+    /// The master Service, if it is the resource's own.
+    pub fn master_service(&self) -> Option<Arc<Service>> {
+        holdings::named(&self.sources.services, &self.key, &self.owner, &names::master_service(&self.key.name))
+    }
+
+    /// The `StatefulSet`, if it is the resource's own.
+    pub fn stateful_set(&self) -> Option<Arc<StatefulSet>> {
+        holdings::stateful_set(&self.sources.stateful_sets, &self.key, &self.owner)
+    }
+
+    fn slices(&self) -> Vec<Arc<EndpointSlice>> {
+        holdings::slices(&self.sources.slices, &self.sources.services, &self.key, &self.owner)
     }
 
     /// The master Service's selector; empty if it has none.
@@ -331,19 +350,24 @@ impl Observer {
         self.restarted.retain(|_, at| at.elapsed() < OWN_WRITE);
     }
 
-    /// The pod that the master Service leads to.
-    fn route(&self, slices: &[Arc<EndpointSlice>]) -> Option<Option<String>> {
+    /// The pod that the master Service leads to; `None` if there is no Service, or no slice, that may be written to.
+    fn route(&self, report: &ObjectsReport) -> Option<Option<String>> {
         let service = self.master_service()?;
+        let is_slice = |stranger: &Stranger| stranger.kind == EndpointSlice::kind(&());
+        if self.routing == Routing::EndpointSlice && report.strangers.iter().any(is_slice) {
+            return None;
+        }
+        let slices = self.slices();
         if let Some((_, to)) = &self.routed {
             return Some(Some(to.clone()));
         }
         let selector = selector(&service);
-        let own = slices::own(slices, &self.key.name);
+        let own = slices::own(&slices, &self.key.name);
         Some(match self.routing {
             // anything beside the pod's name is not ours
             Routing::Selector if own.is_none() && selector.len() == 1 => selector.get(names::POD_NAME_LABEL).cloned(),
             Routing::EndpointSlice
-                if selector.is_empty() && slices::of_controllers(slices, &self.key.name).is_empty() =>
+                if selector.is_empty() && slices::of_controllers(&slices, &self.key.name).is_empty() =>
             {
                 own.and_then(|slice| self.member_behind(&slice))
             }
@@ -382,22 +406,21 @@ impl Observer {
 
     /// The master Service's slice that the operator wrote.
     pub fn own_slice(&self) -> Option<Arc<EndpointSlice>> {
-        slices::own(&stores::of(&self.sources.slices, &self.key), &self.key.name)
+        slices::own(&self.slices(), &self.key.name)
     }
 
-    /// The names of those that Kubernetes wrote.
-    pub fn slices_of_controllers(&self) -> Vec<String> {
-        slices::of_controllers(&stores::of(&self.sources.slices, &self.key), &self.key.name)
+    /// Those that Kubernetes wrote.
+    pub fn slices_of_controllers(&self) -> Vec<Arc<EndpointSlice>> {
+        slices::of_controllers(&self.slices(), &self.key.name)
     }
 
     /// The master Service's endpoint slice, and the endpoint that it will have when the Service leads to `to`.
-    pub fn slice_ahead(&self, to: &str) -> Option<(String, Endpoint)> {
-        let all = stores::of(&self.sources.slices, &self.key);
-        slices::ahead(&all, &self.key.name, &self.links.get(to)?.pod.uid)
+    pub fn slice_ahead(&self, to: &str) -> Option<(Arc<EndpointSlice>, Endpoint)> {
+        slices::ahead(&self.slices(), &self.key.name, &self.links.get(to)?.pod.uid)
     }
 
     fn update_revision(&self) -> Option<String> {
-        let set = stores::of(&self.sources.stateful_sets, &self.key).into_iter().next()?;
+        let set = self.stateful_set()?;
         let status = set.status.as_ref()?;
         (status.observed_generation == set.metadata.generation).then(|| status.update_revision.clone()).flatten()
     }

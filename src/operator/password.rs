@@ -4,13 +4,16 @@
 use std::sync::Arc;
 
 use k8s_openapi::api::core::v1::{Pod, Secret};
-use kube::{Api, Client, ResourceExt, api::PostParams};
+use kube::{Api, Client, Resource, ResourceExt, api::PostParams};
 use rand::{Rng, distr::Alphanumeric};
 
 use super::advice::Place;
 use crate::{
     api::{Reason, RedisReplication},
-    kubernetes::apply::{self, limited},
+    kubernetes::{
+        apply::{self, limited},
+        ownership::{Stranger, judge},
+    },
     objects::{self, Cluster, names},
     password::{Password, PasswordError},
 };
@@ -52,6 +55,12 @@ pub enum Error {
         /// The operator knows what it held.
         known: bool,
     },
+    /// The Secret has the name of the one that the operator makes, and is not ours.
+    #[error("{0} is not controlled by this RedisReplication")]
+    Taken(Box<Stranger>),
+    /// The Secret is missing, and is not to be made at the moment.
+    #[error("{0} is not created yet")]
+    Withheld(Place),
     /// The API server refused, or did not answer.
     #[error(transparent)]
     Api(#[from] apply::Error),
@@ -63,7 +72,8 @@ impl Error {
         match self {
             Self::GivenMissing { .. } | Self::Lost { .. } | Self::KeyMissing { .. } => Reason::SecretMissing,
             Self::Unusable { .. } => Reason::InvalidPassword,
-            Self::Api(_) => Reason::ApplyFailed,
+            Self::Taken(_) => Reason::NameConflict,
+            Self::Withheld(_) | Self::Api(_) => Reason::ApplyFailed,
         }
     }
 }
@@ -74,24 +84,35 @@ pub struct Found {
     pub password: Password,
     /// Its Secret was gone, and is there again; in words.
     pub restored: Option<String>,
+    /// A Secret that is not ours has come to the name of the one that the operator made.
+    pub stranger: Option<Stranger>,
 }
 
-/// The password; a Secret that the operator makes is made if it is missing. `known` is what it held.
+/// The password; a Secret that the operator makes is made if it is missing and there is a `maker`. `known` is what it held.
 pub async fn find(
     resource: &RedisReplication,
-    cluster: &Cluster,
+    maker: Option<&Cluster>,
     client: &Client,
     pods: &[Arc<Pod>],
     known: Option<Password>,
 ) -> Result<Found, Error> {
     let place = Place::of(resource);
     let api: Api<Secret> = Api::namespaced(client.clone(), &place.namespace);
-    if let Some(secret) = limited("read", "Secret", &place.secret, api.get_opt(&place.secret)).await? {
-        return Ok(Found { password: read(&secret, place, known.is_some())?, restored: None });
-    }
     let status = resource.status.as_ref();
     let holder = holder(pods, status.and_then(|status| status.master.as_deref()));
     let has_lived = holder.is_some() || status.is_some_and(|status| status.epoch > 0);
+    if let Some(secret) = limited("read", "Secret", &place.secret, api.get_opt(&place.secret)).await? {
+        let owner = resource.controller_owner_ref(&());
+        let judged = owner.filter(|_| !place.given).map_or(Ok(()), |by| judge("Secret", secret.meta(), &by));
+        let (password, stranger) = match (judged, known) {
+            (Ok(()), known) => (read(&secret, place, known.is_some())?, None),
+            // the members go on with what they were started with
+            (Err(stranger), Some(known)) => (known, Some(stranger)),
+            (Err(stranger), None) if has_lived => (read(&secret, place, false)?, Some(stranger)),
+            (Err(stranger), None) => return Err(Error::Taken(Box::new(stranger))),
+        };
+        return Ok(Found { password, restored: None, stranger });
+    }
     let restored = known.is_some().then(|| format!("{place} was deleted; it is there again, with the same password"));
     let password = match known {
         _ if place.given => return Err(Error::GivenMissing { place, holder }),
@@ -99,10 +120,11 @@ pub async fn find(
         None if has_lived => return Err(Error::Lost { place, holder }),
         None => Password::made_up(|| rand::rng().sample(Alphanumeric).into()),
     };
+    let Some(cluster) = maker else { return Err(Error::Withheld(place)) };
     // where another was quicker, what it made is read at the next look
     let secret = objects::generated_secret(cluster, password.text());
     limited("create", "Secret", &place.secret, api.create(&PostParams::default(), &secret)).await?;
-    Ok(Found { password, restored })
+    Ok(Found { password, restored, stranger: None })
 }
 
 fn read(secret: &Secret, place: Place, known: bool) -> Result<Password, Error> {

@@ -35,7 +35,10 @@ fn pod(name: &str, running: bool) -> Arc<Pod> {
 fn holding(key: &str, value: &[u8]) -> Value {
     let secret =
         Secret { data: Some([(key.to_owned(), k8s_openapi::ByteString(value.to_vec()))].into()), ..Secret::default() };
-    serde_json::to_value(secret).unwrap()
+    let mut secret = serde_json::to_value(secret).unwrap();
+    let owner = json!({"apiVersion": "redis.replication.dev/v1alpha1", "kind": "RedisReplication", "name": "c", "uid": "u", "controller": true});
+    secret["metadata"] = json!({"name": "c-auth", "ownerReferences": [owner]});
+    secret
 }
 
 /// Looks for the password where the API server has this Secret; what comes of it, and the password in a Secret that was made.
@@ -73,7 +76,8 @@ async fn look(
     let client = Client::new(service, "shop");
     let cluster = validate(resource).unwrap();
     let known = known.map(|text| Password::read(text.as_bytes()).unwrap());
-    let found = find(resource, &cluster, &client, pods, known).await.map(|found| found.password.text().to_owned());
+    let found =
+        find(resource, Some(&cluster), &client, pods, known).await.map(|found| found.password.text().to_owned());
     drop(client);
     let made = server.await.unwrap();
     let made = made.map(|secret| String::from_utf8(secret.data.unwrap()["password"].0.clone()).unwrap());
@@ -193,4 +197,44 @@ fn the_command_removes_the_carriage_return() {
     let output = std::process::Command::new("sh").args(["-c", &format!("{kubectl}; {command}")]).output().unwrap();
     let expected = r#"-n|shop|patch|secret|c-auth|-p|{"data":{"word.txt":"cGEkJCB3InJkCg=="}}|"#;
     assert_eq!(String::from_utf8(output.stdout).unwrap(), expected);
+}
+
+fn of(uid: Option<&str>) -> Value {
+    let mut secret = holding("password", b"theirs");
+    secret["metadata"]["uid"] = json!("s");
+    match uid {
+        Some(uid) => secret["metadata"]["ownerReferences"][0]["uid"] = json!(uid),
+        None => secret["metadata"]["ownerReferences"] = json!([]),
+    }
+    secret
+}
+
+#[tokio::test]
+async fn a_secret_of_others_is_not_taken_for_the_one_that_the_operator_makes() {
+    for (there, passing) in [(of(None), false), (of(Some("earlier")), true)] {
+        let (found, made) = look(&resource("{}", 0), &[], None, Some(there.clone())).await;
+        let error = found.unwrap_err();
+        assert!(matches!(&error, Error::Taken(s) if s.name == "c-auth" && s.is_being_removed() == passing), "{error}");
+        assert_eq!((error.reason(), made), (Reason::NameConflict, None));
+        // where it is asked for, it is used
+        let (found, _) = look(&resource("auth: {secretName: c-auth}", 0), &[], None, Some(there)).await;
+        assert_eq!(found.unwrap(), "theirs");
+    }
+}
+
+#[tokio::test]
+async fn one_that_was_left_behind_is_used_again() {
+    let mut there = of(None);
+    there["metadata"]["labels"] = json!(names::labels("c"));
+    let (found, _) = look(&resource("{}", 0), &[], None, Some(there)).await;
+    assert_eq!(found.unwrap(), "theirs");
+}
+
+/// Failover goes on while a person decides.
+#[tokio::test]
+async fn members_go_on_with_what_they_have_when_another_secret_comes_to_the_name() {
+    for (known, expected) in [(Some("ours"), "ours"), (None, "theirs")] {
+        let (found, made) = look(&resource("{}", 3), &[pod("c-0", true)], known, Some(of(None))).await;
+        assert_eq!((found.unwrap().as_str(), made), (expected, None));
+    }
 }

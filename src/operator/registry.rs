@@ -3,18 +3,27 @@
 
 use std::{
     collections::HashMap,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicU32, Ordering},
+    },
 };
 
 use tokio::sync::{Notify, watch};
 
-use crate::{api::Reason, kubernetes::stores::Key, password::Password};
+use crate::{
+    api::Reason,
+    kubernetes::{ownership::Stranger, stores::Key},
+    password::Password,
+};
 
 /// What the side that applies objects tells the side that supervises.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ObjectsReport {
     /// The generation that was last applied, or tried.
     pub generation: Option<i64>,
+    /// What has names of ours and is not ours.
+    pub strangers: Vec<Stranger>,
     /// What is in the way.
     pub problem: Option<(Reason, String)>,
     /// The password, once it is known.
@@ -31,6 +40,21 @@ pub struct Handle {
     /// From the supervisor to the controller: the password that the members were last logged in to with. It outlives a Secret
     /// that was deleted or changed, and the resource as long as there are pods.
     pub accepted: watch::Sender<Option<Password>>,
+    /// Looks in a row that found a name taken.
+    conflicts: AtomicU32,
+}
+
+impl Handle {
+    /// A look at the names that found one taken, or none.
+    pub fn count_conflict(&self, found: bool) {
+        let conflicts = if found { self.conflicts().saturating_add(1) } else { 0 };
+        self.conflicts.store(conflicts, Ordering::Relaxed);
+    }
+
+    /// How many looks in a row have found a name taken.
+    pub fn conflicts(&self) -> u32 {
+        self.conflicts.load(Ordering::Relaxed)
+    }
 }
 
 /// All of them.
@@ -48,6 +72,7 @@ impl Registry {
             changed: Arc::new(Notify::new()),
             report: watch::Sender::new(ObjectsReport::default()),
             accepted: watch::Sender::new(None),
+            conflicts: AtomicU32::new(0),
         });
         map.insert(key.clone(), Arc::clone(&handle));
         (handle, true)

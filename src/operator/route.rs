@@ -1,16 +1,21 @@
 //! Where the master Service leads: by a selector, or by a slice of the operator's own.
 
+use std::sync::Arc;
+
 use k8s_openapi::api::{
     core::v1::{Endpoints, Service},
     discovery::v1::EndpointSlice,
 };
 use kube::{Resource, ResourceExt};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::{error::Error, observe::Observer};
 use crate::{
     api::{RedisReplication, Routing},
-    kubernetes::apply,
+    kubernetes::{
+        apply,
+        ownership::{Place, look_up},
+    },
     objects::{endpoint_slice, names},
 };
 
@@ -32,21 +37,23 @@ impl MasterService<'_> {
 
     /// Takes the address out of the operator's own slice: its pod is gone, and may not be the only one to ever have it.
     pub async fn withdraw(&self) -> Result<(), Error> {
-        let slice = names::master_slice(&self.name());
-        apply::merge::<EndpointSlice>(self.client, &self.namespace(), &slice, &json!({ "endpoints": [] })).await?;
-        Ok(())
+        let Some(slice) = self.observer.own_slice() else { return Ok(()) };
+        self.write_endpoints(&slice, json!([])).await
     }
 
     async fn select(&self, to: &str) -> Result<(), Error> {
+        let service = self.service()?;
         let mut selector = json!({ (names::POD_NAME_LABEL): to });
         // a merge patch would keep other keys of a selector that was edited by hand
         for key in self.observer.master_selector().into_keys().filter(|key| key != names::POD_NAME_LABEL) {
-            selector[key] = serde_json::Value::Null;
+            selector[key] = Value::Null;
         }
-        let (moved, ()) = tokio::join!(self.set_selector(&selector), self.write_slice_ahead(to));
+        let (moved, ()) = tokio::join!(self.set_selector(&service, &selector), self.write_slice_ahead(to));
         moved?;
-        if self.observer.own_slice().is_some() && !self.observer.slices_of_controllers().is_empty() {
-            self.delete_slice(&names::master_slice(&self.name())).await?; // of another routing, and no longer needed
+        if let Some(own) = self.observer.own_slice()
+            && !self.observer.slices_of_controllers().is_empty()
+        {
+            self.delete_slice(&own).await?; // of another routing, and no longer needed
         }
         Ok(())
     }
@@ -55,26 +62,31 @@ impl MasterService<'_> {
     /// wrong, or not work, the controller puts it right.
     async fn write_slice_ahead(&self, to: &str) {
         let Some((slice, endpoint)) = self.observer.slice_ahead(to) else { return };
-        let body = json!({ "endpoints": [endpoint] });
-        if let Err(error) = apply::merge::<EndpointSlice>(self.client, &self.namespace(), &slice, &body).await {
-            tracing::debug!(slice, %error, "not written ahead of the controller");
+        if let Err(error) = self.write_endpoints(&slice, json!([endpoint])).await {
+            tracing::debug!(slice = slice.name_any(), %error, "not written ahead of the controller");
         }
     }
 
     async fn write_slice(&self, to: &str) -> Result<(), Error> {
-        let owner = self.resource.controller_owner_ref(&());
+        let service = self.service()?;
+        let owner = self.resource.controller_owner_ref(&()).ok_or_else(|| Error::NoService(service.name_any()))?;
         let pod = self.observer.pod(to);
-        let slice = pod.and_then(|pod| endpoint_slice::to_master(&self.name(), &self.namespace(), owner, &pod));
+        let slice =
+            pod.and_then(|pod| endpoint_slice::to_master(&self.name(), &self.namespace(), Some(owner.clone()), &pod));
         let slice = slice.ok_or_else(|| Error::NoAddress(to.to_owned()))?;
-        apply::slice(self.client, &slice).await?;
+        let place = match self.observer.own_slice() {
+            Some(own) => Place::Ours { uid: own.uid().unwrap_or_default(), live: None },
+            None => look_up(self.client, None, &self.namespace(), &slice.name_any(), &owner).await?,
+        };
+        apply::slice(self.client, &slice, &place).await?;
         let selected = !self.observer.master_selector().is_empty();
         if selected {
-            self.set_selector(&serde_json::Value::Null).await?;
+            self.set_selector(&service, &Value::Null).await?;
         }
         let others = self.observer.slices_of_controllers();
         if selected || !others.is_empty() {
             // no controller empties what it wrote for a selector that is gone, and one would copy the Endpoints into a slice
-            apply::delete::<Endpoints>(self.client, &self.namespace(), &names::master_service(&self.name())).await?;
+            apply::delete::<Endpoints>(self.client, &self.namespace(), &service.name_any(), None).await?;
         }
         for other in others {
             self.delete_slice(&other).await?;
@@ -82,15 +94,27 @@ impl MasterService<'_> {
         Ok(())
     }
 
-    async fn set_selector(&self, selector: &serde_json::Value) -> Result<(), Error> {
-        let service = names::master_service(&self.name());
+    async fn set_selector(&self, service: &Service, selector: &Value) -> Result<(), Error> {
+        let (name, uid) = (service.name_any(), service.uid().unwrap_or_default());
         let body = json!({ "spec": { "selector": selector } });
-        apply::merge::<Service>(self.client, &self.namespace(), &service, &body).await?;
+        apply::merge::<Service>(self.client, &self.namespace(), &name, &uid, body).await?;
         Ok(())
     }
 
-    async fn delete_slice(&self, name: &str) -> Result<(), Error> {
-        Ok(apply::delete::<EndpointSlice>(self.client, &self.namespace(), name).await?)
+    async fn write_endpoints(&self, slice: &EndpointSlice, endpoints: Value) -> Result<(), Error> {
+        let (name, uid) = (slice.name_any(), slice.uid().unwrap_or_default());
+        let body = json!({ "endpoints": endpoints });
+        apply::merge::<EndpointSlice>(self.client, &self.namespace(), &name, &uid, body).await?;
+        Ok(())
+    }
+
+    async fn delete_slice(&self, slice: &EndpointSlice) -> Result<(), Error> {
+        Ok(apply::delete::<EndpointSlice>(self.client, &self.namespace(), &slice.name_any(), slice.uid()).await?)
+    }
+
+    /// The master Service. One that another controls is as good as none.
+    fn service(&self) -> Result<Arc<Service>, Error> {
+        self.observer.master_service().ok_or_else(|| Error::NoService(names::master_service(&self.name())))
     }
 
     fn name(&self) -> String {
@@ -101,3 +125,7 @@ impl MasterService<'_> {
         self.resource.namespace().unwrap_or_default()
     }
 }
+
+#[cfg(test)]
+#[path = "route_tests.rs"]
+mod tests;

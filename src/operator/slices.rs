@@ -25,7 +25,7 @@ pub fn is_looked_at(slice: &EndpointSlice) -> bool {
 /// The name of the master Service's slice, and the endpoint that its controller is about to write when the Service comes to
 /// lead to the pod `uid`: the one that the headless Service has of it, since both have pods that are not ready. Nothing if
 /// things are not as simple as they usually are.
-pub fn ahead(slices: &[Arc<EndpointSlice>], resource: &str, uid: &str) -> Option<(String, Endpoint)> {
+pub fn ahead(slices: &[Arc<EndpointSlice>], resource: &str, uid: &str) -> Option<(Arc<EndpointSlice>, Endpoint)> {
     let of = |service: String| slices.iter().filter(move |s| s.labels().get(SERVICE) == Some(&service));
     let mut of_master = of(names::master_service(resource));
     let slice = of_master.next()?;
@@ -35,7 +35,7 @@ pub fn ahead(slices: &[Arc<EndpointSlice>], resource: &str, uid: &str) -> Option
     let same_family = of(names::headless_service(resource)).filter(|s| s.address_type == slice.address_type);
     let is_it = |e: &&Endpoint| e.target_ref.as_ref().is_some_and(|pod| pod.uid.as_deref() == Some(uid));
     let endpoint = same_family.flat_map(|s| &s.endpoints).find(is_it)?;
-    Some((slice.name_any(), Endpoint { hostname: None, hints: None, ..endpoint.clone() }))
+    Some((Arc::clone(slice), Endpoint { hostname: None, hints: None, ..endpoint.clone() }))
 }
 
 /// The slice that the operator itself writes for the master Service.
@@ -45,13 +45,13 @@ pub fn own(slices: &[Arc<EndpointSlice>], resource: &str) -> Option<Arc<Endpoint
 }
 
 /// Those that Kubernetes writes for the master Service: beside the operator's own they would lead elsewhere.
-pub fn of_controllers(slices: &[Arc<EndpointSlice>], resource: &str) -> Vec<String> {
+pub fn of_controllers(slices: &[Arc<EndpointSlice>], resource: &str) -> Vec<Arc<EndpointSlice>> {
     let service = names::master_service(resource);
     let theirs = |s: &&Arc<EndpointSlice>| {
         s.labels().get(SERVICE) == Some(&service)
             && s.labels().get(MANAGER).is_some_and(|by| by == CONTROLLER || by == MIRRORING_CONTROLLER)
     };
-    slices.iter().filter(theirs).map(|s| s.name_any()).collect()
+    slices.iter().filter(theirs).cloned().collect()
 }
 
 /// The identity of the pod that a slice leads to, and its address there.
@@ -95,8 +95,8 @@ mod tests {
     #[test]
     fn the_endpoint_is_the_one_that_the_headless_service_has() {
         let master = slice("cache-master-x", "cache-master", CONTROLLER, &[("u0", "10.0.0.1")]);
-        let (name, endpoint) = ahead(&[headless(), master], "cache", "u1").unwrap();
-        assert_eq!(name, "cache-master-x");
+        let (slice, endpoint) = ahead(&[headless(), master], "cache", "u1").unwrap();
+        assert_eq!(slice.name_any(), "cache-master-x");
         assert_eq!((endpoint.addresses, endpoint.zone.as_deref()), (vec!["10.0.0.2".to_owned()], Some("z1")));
         assert_eq!(endpoint.hostname, None, "only the headless Service gives names to pods");
     }

@@ -104,7 +104,7 @@ impl Supervisor {
     async fn round(&mut self) -> bool {
         let removed = self.take_in_resource() || self.namespace_ends;
         let report = self.handle.report.borrow().clone();
-        let o = self.observer.observe(&self.resource, removed, report.password.as_ref(), &self.memory);
+        let o = self.observer.observe(&self.resource, removed, &report, &self.memory);
         self.note_accepted(&o);
         self.memory = self.memory.after(&o);
         let mut o = Observation { memory: self.memory.clone(), ..o };
@@ -192,11 +192,12 @@ impl Supervisor {
         if !self.absence.calls_for_reminder(missing, Instant::now()) || idle || !self.ctx.leadership.holds() {
             return;
         }
+        let Some(set) = self.observer.stateful_set() else { return };
         let body =
             json!({ "metadata": { "annotations": { (names::REMINDED_ANNOTATION): Timestamp::now().to_string() } } });
         let (namespace, name) = (&self.key.namespace, &self.key.name);
-        let set = names::stateful_set(name);
-        match apply::merge::<StatefulSet>(&self.ctx.client, namespace, &set, &body).await {
+        let uid = set.uid().unwrap_or_default();
+        match apply::merge::<StatefulSet>(&self.ctx.client, namespace, &set.name_any(), &uid, body).await {
             Ok(_) => {
                 tracing::info!(namespace, resource = name, "the StatefulSet's controller is reminded of missing pods");
             }

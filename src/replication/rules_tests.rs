@@ -12,7 +12,7 @@ use super::{
     verdict,
 };
 use crate::{
-    api::{RequestKind, TransitionKind, TransitionPhase},
+    api::{Outcome, RequestKind, TransitionKind, TransitionPhase},
     redis::{FollowState, MasterSide, Role},
 };
 
@@ -487,4 +487,19 @@ fn the_service_moves_while_the_recorded_target_is_promoted_and_not_before() {
     recorded.fail_over(1);
     let promote = Step::Promote { member: name(1), min_replicas: 1 };
     assert_eq!(steps(&recorded), [promote, Step::Route { to: name(1) }]);
+}
+
+/// Another's Service of that name is none of ours: it is neither moved nor waited for.
+#[test]
+fn a_change_of_master_ends_also_where_there_is_no_service() {
+    let mut o = healthy(2);
+    o.fail_over(1);
+    o.kill(0);
+    o.member(1).server.info.as_mut().unwrap().1.role = Role::Master(MasterSide::default());
+    o.route = Some(Some(name(0)));
+    assert!(!steps(&o).iter().any(|s| matches!(s, Step::Close { .. })), "{:?}", plan(&o));
+    o.route = None;
+    let steps = steps(&o);
+    let closes = steps.iter().any(|s| matches!(s, Step::Close { outcome: Outcome::Completed, .. }));
+    assert!(closes && !steps.iter().any(|s| matches!(s, Step::Route { .. })), "{:?}", plan(&o));
 }

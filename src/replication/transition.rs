@@ -32,7 +32,8 @@ pub(super) fn proceed(o: &Observation, t: &Pending, p: &mut Plan) {
     };
     answer_request(o, t, p);
     if info.is_master() {
-        if o.route.as_ref().is_some_and(|r| r.as_deref() == Some(t.to.as_str())) {
+        // a Service that is not there, or that another controls, is not waited for
+        if o.route.as_ref().is_none_or(|r| r.as_deref() == Some(t.to.as_str())) {
             p.steps.push(Step::Close { outcome: Outcome::Completed, note: String::new() });
         }
         shepherd::gather(o, &t.to, info, p);

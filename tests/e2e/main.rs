@@ -18,6 +18,7 @@ mod harness;
 mod helm;
 mod hostile_fields;
 mod images;
+mod names;
 mod nodes;
 mod operator;
 mod plugin;

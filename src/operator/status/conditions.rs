@@ -39,7 +39,7 @@ pub(super) fn judge(
     let progress = progress(o, p, &lagging);
     vec![
         ready(o, p, report, place, status, &lagging, &lagging_words, progress.2),
-        available(o, p, place, serving.as_deref()),
+        available(o, p, report, place, serving.as_deref()),
         match (o.settings.replicas, lagging.is_empty(), &serving) {
             (1, _, _) => (
                 ConditionType::Replicating,
@@ -100,7 +100,7 @@ fn exchanged(replaced: &DataReplaced, place: &Place) -> String {
     )
 }
 
-fn available(o: &Observation, p: &Plan, place: &Place, serving: Option<&str>) -> Judgement {
+fn available(o: &Observation, p: &Plan, report: &ObjectsReport, place: &Place, serving: Option<&str>) -> Judgement {
     let lonely = serving_master(o).and_then(|(name, info)| lonely(o, name, info));
     let found = |name| (name, o.members.get(name).and_then(|m| trouble(o, place, name, m)));
     let (holds, reason, words) = match serving.map(found) {
@@ -110,7 +110,11 @@ fn available(o: &Observation, p: &Plan, place: &Place, serving: Option<&str>) ->
         Some(_) if let Some(words) = lonely => (false, Reason::WritesRefused, words),
         Some((name, _)) => (true, Reason::MasterServes, format!("{name} accepts writes (epoch {})", o.record.epoch)),
         None => {
-            let (reason, words) = without_master(o, p);
+            let (reason, words) = match (without_master(o, p), &report.problem) {
+                // that they are being made would not come true
+                ((Reason::Creating, _), Some((reason, words))) => (*reason, words.clone()),
+                (without, _) => without,
+            };
             (false, reason, words)
         }
     };

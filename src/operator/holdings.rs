@@ -1,0 +1,82 @@
+//! What in the stores belongs to one resource. Labels and names can be copied; the owner reference decides.
+
+use std::{collections::BTreeSet, sync::Arc};
+
+use k8s_openapi::{
+    api::{
+        apps::v1::StatefulSet,
+        core::v1::{Pod, Service},
+        discovery::v1::EndpointSlice,
+    },
+    apimachinery::pkg::apis::meta::v1::ObjectMeta,
+};
+use kube::{Resource, ResourceExt, runtime::reflector::Store};
+
+use crate::{
+    kubernetes::{
+        ownership::{Stranger, controller, is_controlled_by},
+        stores::{self, Key},
+    },
+    objects::names,
+};
+
+/// Those of the resource with the identity `owner`.
+pub fn of<K>(store: &Store<K>, key: &Key, owner: &str) -> Vec<Arc<K>>
+where
+    K: Resource<DynamicType = ()> + Clone + 'static,
+{
+    let mut all = stores::of(store, key);
+    all.retain(|object| is_controlled_by(object.meta(), owner));
+    all
+}
+
+/// The resource's own object of this name.
+pub fn named<K>(store: &Store<K>, key: &Key, owner: &str, name: &str) -> Option<Arc<K>>
+where
+    K: Resource<DynamicType = ()> + Clone + 'static,
+{
+    of(store, key, owner).into_iter().find(|object| object.name_any() == name)
+}
+
+/// The `StatefulSet`.
+pub fn stateful_set(store: &Store<StatefulSet>, key: &Key, owner: &str) -> Option<Arc<StatefulSet>> {
+    named(store, key, owner, &names::stateful_set(&key.name))
+}
+
+/// The endpoint slices of the resource's Services: the operator's own, and those that Kubernetes writes for a Service or for the
+/// Endpoints of its name.
+pub fn slices(
+    slices: &Store<EndpointSlice>,
+    services: &Store<Service>,
+    key: &Key,
+    owner: &str,
+) -> Vec<Arc<EndpointSlice>> {
+    let services = of(services, key, owner);
+    let (uids, names): (BTreeSet<_>, BTreeSet<_>) = services.iter().map(|s| (s.uid(), s.name_any())).unzip();
+    let mut all = stores::of(slices, key);
+    all.retain(|slice| {
+        controller(slice.meta()).is_some_and(|by| match by.kind.as_str() {
+            "Service" => uids.contains(&Some(by.uid.clone())),
+            "Endpoints" => names.contains(&by.name),
+            _ => by.uid == owner,
+        })
+    });
+    all
+}
+
+/// Is the pod a member? One that another controller keeps is not, whatever its labels and its name are. One without a controller
+/// was left behind by a `StatefulSet` that was deleted with `--cascade=orphan`.
+pub fn is_member(pod: &Pod, key: &Key, strangers: &[Stranger]) -> bool {
+    is_of_set(pod.meta(), &names::stateful_set(&key.name))
+        && !controller(pod.meta())
+            .is_some_and(|by| strangers.iter().any(|stranger| stranger.uid == by.uid && !stranger.is_being_removed()))
+}
+
+/// Kept by the `StatefulSet` of this name, by one before it, or by nobody.
+pub fn is_of_set(meta: &ObjectMeta, set: &str) -> bool {
+    controller(meta).is_none_or(|by| by.kind == "StatefulSet" && by.name == set && by.api_version.starts_with("apps/"))
+}
+
+#[cfg(test)]
+#[path = "holdings_tests.rs"]
+mod tests;

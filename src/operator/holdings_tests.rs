@@ -1,0 +1,92 @@
+#![allow(clippy::unwrap_used)]
+
+use kube::runtime::{reflector, watcher};
+use rstest::rstest;
+use serde_json::{Value, json};
+
+use super::*;
+use crate::kubernetes::ownership::Holder;
+
+fn key() -> Key {
+    Key { namespace: "web".into(), name: "shop".into() }
+}
+
+fn meta(name: &str, uid: &str, by: &Value) -> Value {
+    let labels = names::labels("shop");
+    json!({"name": name, "namespace": "web", "uid": uid, "labels": labels, "ownerReferences": [by]})
+}
+
+fn by(api_version: &str, kind: &str, name: &str, uid: &str) -> Value {
+    json!({"apiVersion": api_version, "kind": kind, "name": name, "uid": uid, "controller": true})
+}
+
+fn ours() -> Value {
+    by("redis.replication.dev/v1alpha1", "RedisReplication", "shop", "u1")
+}
+
+fn store<K>(objects: &[Value]) -> Store<K>
+where
+    K: Resource<DynamicType = ()> + Clone + serde::de::DeserializeOwned + 'static,
+{
+    let (store, mut writer) = reflector::store();
+    for object in objects {
+        writer.apply_watcher_event(&watcher::Event::Apply(serde_json::from_value(object.clone()).unwrap()));
+    }
+    store
+}
+
+#[test]
+fn an_object_with_our_labels_and_another_controller_is_not_there() {
+    let other = by("apps/v1", "Deployment", "web", "u2");
+    let earlier = by("redis.replication.dev/v1alpha1", "RedisReplication", "shop", "u0");
+    let mut beside = ours();
+    beside["controller"] = json!(false);
+    for (by, found) in [(ours(), true), (other, false), (earlier, false), (beside, false)] {
+        let services: Store<Service> = store(&[json!({"metadata": meta("shop-master", "s", &by)})]);
+        assert_eq!(named(&services, &key(), "u1", "shop-master").is_some(), found, "{by}");
+        let sets: Store<StatefulSet> = store(&[json!({"metadata": meta("shop", "s", &by)})]);
+        assert_eq!(stateful_set(&sets, &key(), "u1").is_some(), found, "{by}");
+    }
+}
+
+#[test]
+fn slices_are_ours_where_their_service_is() {
+    let services: Store<Service> = store(&[
+        json!({"metadata": meta("shop-master", "s1", &ours())}),
+        json!({"metadata": meta("shop-replicas", "s2", &by("apps/v1", "Deployment", "web", "u2"))}),
+    ]);
+    let slice =
+        |name: &str, by: Value| json!({"metadata": meta(name, name, &by), "addressType": "IPv4", "endpoints": []});
+    let all: Store<EndpointSlice> = store(&[
+        slice("of-ours", by("v1", "Service", "shop-master", "s1")),
+        slice("of-one-before-it", by("v1", "Service", "shop-master", "s0")),
+        slice("of-anothers", by("v1", "Service", "shop-replicas", "s2")),
+        slice("copied", by("v1", "Endpoints", "shop-master", "e1")),
+        slice("copied-of-anothers", by("v1", "Endpoints", "shop-replicas", "e2")),
+        slice("own", ours()),
+        slice("own-of-another", by("redis.replication.dev/v1alpha1", "RedisReplication", "shop", "u0")),
+        slice("of-nobody", json!({"apiVersion": "v1", "kind": "Service", "name": "shop-master", "uid": "s1"})),
+    ]);
+    let mut found: Vec<_> = slices(&all, &services, &key(), "u1").iter().map(|slice| slice.name_any()).collect();
+    found.sort();
+    assert_eq!(found, ["copied", "of-ours", "own"]);
+}
+
+#[rstest]
+#[case::of_the_set(Some(by("apps/v1", "StatefulSet", "shop", "set")), true)]
+#[case::of_a_set_before_it(Some(by("apps/v1", "StatefulSet", "shop", "set0")), true)]
+#[case::left_behind(None, true)]
+#[case::of_anothers_set(Some(by("apps/v1", "StatefulSet", "shop", "stranger")), false)]
+#[case::of_a_deleted_ones_set(Some(by("apps/v1", "StatefulSet", "shop", "removed")), true)]
+#[case::of_another_set(Some(by("apps/v1", "StatefulSet", "web", "set")), false)]
+#[case::of_a_deployment(Some(by("apps/v1", "ReplicaSet", "shop", "r")), false)]
+#[case::of_another_kind_of_set(Some(by("apps.kruise.io/v1", "StatefulSet", "shop", "k")), false)]
+fn a_pod_that_another_controller_keeps_is_no_member(#[case] by: Option<Value>, #[case] member: bool) {
+    let mut metadata = meta("shop-0", "p", &json!(null));
+    metadata["ownerReferences"] = by.map_or(json!([]), |by| json!([by]));
+    let pod: Pod = serde_json::from_value(json!({"metadata": metadata})).unwrap();
+    let stranger =
+        |uid: &str, holder| Stranger { kind: "StatefulSet".into(), name: "shop".into(), uid: uid.into(), holder };
+    let removed = stranger("removed", Holder::Predecessor("RedisReplication shop".into()));
+    assert_eq!(is_member(&pod, &key(), &[stranger("stranger", Holder::Nobody), removed]), member);
+}
