@@ -19,11 +19,10 @@ macro_rules! find_cli {
         "cli=$(command -v valkey-cli || command -v redis-cli) || { echo 'the image has no redis-cli' >&2; exit 127; }\n"
     };
 }
-/// Prints the password that Redis was started with.
+/// Prints the password that Redis was started with; the file ends with or without a line feed.
 macro_rules! print_password {
     () => {
-        "IFS= read -r auth </run/redis/ask-role || exit 1
-auth=${auth#AUTH \\\"}; printf '%s\\n' \"${auth%\\\"}\" | LC_ALL=C sed 's/\\\\\\([\\\\\"]\\)/\\1/g'\n"
+        "IFS= read -r password </run/redis/password || [ -n \"$password\" ] || exit 1; printf '%s\\n' \"$password\"\n"
     };
 }
 
@@ -136,12 +135,11 @@ mod tests {
 
     use super::*;
 
-    /// Runs a script with the file that the container's start script writes for this password, as boot.sh quotes it.
-    fn with_password(script: &str, password: &str) -> String {
-        let quoted = password.replace('\\', "\\\\").replace('"', "\\\"");
+    /// Runs a script with the file that the container's start script leaves of this Secret.
+    fn with_password(script: &str, secret: &str) -> String {
         let file = std::env::temp_dir().join(format!("kubectl-rr-test-{}", std::process::id()));
-        std::fs::write(&file, format!("AUTH \"{quoted}\"\nINFO replication\n")).unwrap();
-        let script = script.replace("/run/redis/ask-role", file.to_str().unwrap());
+        std::fs::write(&file, secret).unwrap();
+        let script = script.replace("/run/redis/password", file.to_str().unwrap());
         let output = Command::new("sh").args(["-c", &script]).stderr(Stdio::inherit()).output().unwrap();
         std::fs::remove_file(&file).unwrap();
         String::from_utf8(output.stdout).unwrap()
@@ -150,7 +148,10 @@ mod tests {
     #[test]
     fn the_password_is_read_as_it_was_written() {
         for password in ["plain", "a\"b\\c", "\\\\\"\"", " spaces and $HOME ", "ends with \\", "ümläut", "-n", "\""] {
-            assert_eq!(with_password(PASSWORD, password), format!("{password}\n"), "{password}");
+            for end in ["", "\n"] {
+                let secret = format!("{password}{end}");
+                assert_eq!(with_password(PASSWORD, &secret), format!("{password}\n"), "{password}");
+            }
         }
     }
 

@@ -76,31 +76,39 @@ impl Place {
         format!("the password in {self} (key {}) {error}: {fix}{}", self.key, self.or_delete(known))
     }
 
-    /// Of a member, which could not be logged in to.
-    pub fn refused(&self, member: &str, words: &str) -> String {
+    /// Of a member, which could not be logged in to. `at_master`: the master accepts the password.
+    pub fn refused(&self, member: &str, words: &str, at_master: bool) -> String {
         format!(
-            "it refuses the password in {self} ({words}): Redis was started with another one. If other members accept it, restart this one: \
-             kubectl -n {ns} delete pod {member}. Otherwise put the former password back into the Secret (key {}); it is printed by: {}",
-            self.key,
-            self.shown_by(member),
-            ns = self.namespace,
+            "it refuses the password in {self} ({words}): it was started with another one. {}",
+            self.back(member, at_master, false)
         )
     }
 
     /// Of a member that the operator is logged in to with a former password.
-    pub fn outdated(&self, member: &str, words: &str) -> String {
-        let back = if self.given {
-            format!("Put the former one back (key {}); it is printed by: {}", self.key, self.shown_by(member))
-        } else {
+    pub fn outdated(&self, member: &str, words: &str, at_master: bool) -> String {
+        let cost =
+            if at_master { "" } else { ", but clients with the present one and members that restart are refused" };
+        format!(
+            "it refuses the password that {self} has now ({words}); the operator goes on with the former one{cost}. {}",
+            self.back(member, at_master, true)
+        )
+    }
+
+    /// A replica that the master refuses starts with what the master accepts; else all would have to.
+    fn back(&self, member: &str, at_master: bool, known: bool) -> String {
+        if at_master {
+            format!(
+                "The master accepts it: delete the pod, and it starts with it: kubectl -n {} delete pod {member}",
+                self.namespace
+            )
+        } else if known && !self.given {
             format!(
                 "To get the former one back, delete the Secret, and the operator makes it again: {}",
                 self.deleted()
             )
-        };
-        format!(
-            "it refuses the password that {self} has now ({words}); the operator goes on with the former one, but clients with the \
-             present one and members that restart are refused. {back}"
-        )
+        } else {
+            format!("Put the former one back (key {}), which is printed by: {}", self.key, self.shown_by(member))
+        }
     }
 
     fn or_delete(&self, known: bool) -> String {

@@ -209,10 +209,12 @@ impl Observer {
         self.former.retain(|uid, _| record.members.values().any(|m| m.uid.as_ref() == Some(uid)));
         let expected = (0..settings.replicas).map(|i| settings.name_of(i));
         let names: BTreeSet<String> = expected.chain(pods.keys().cloned()).chain(self.links.keys().cloned()).collect();
+        let at_master = record.master.as_ref().is_some_and(|master| self.accepts_present(master));
         let mut members = BTreeMap::new();
         for name in names {
             let pod = self.connect(&name, pods.remove(&name), &settings);
-            let mut server = self.links.get(&name).map(|w| self.server(&name, &w.link, &place)).unwrap_or_default();
+            let mut server =
+                self.links.get(&name).map(|w| self.server(&name, &w.link, &place, at_master)).unwrap_or_default();
             server.unreached_since = self.unreached_since(pod.as_ref(), server.contact);
             let claim_may_hold_data = settings.persistent && self.claim_may_hold_data(&name, resource, &record);
             if pod.is_some() || claim_may_hold_data || settings.ordinal(&name) < settings.replicas {
@@ -247,6 +249,14 @@ impl Observer {
         let accepted = |w: &Watched| w.link.report().accepted;
         let masters = master.and_then(|master| self.links.get(master)).and_then(accepted);
         masters.or_else(|| self.links.values().find_map(accepted))
+    }
+
+    fn accepts_present(&self, member: &str) -> bool {
+        let report = self.links.get(member).map(|w| w.link.report());
+        let present = self.password.as_ref().map(|password| password.borrow().clone());
+        report.is_some_and(|r| {
+            r.outdated.is_none() && r.problem.is_none() && r.accepted.is_some() && r.accepted == present
+        })
     }
 
     /// Keeps the connection to the member's pod; returns the pod that the connection is about.
@@ -301,7 +311,7 @@ impl Observer {
         questions(o, &pods, &claims, set.as_deref())
     }
 
-    fn server(&self, member: &str, link: &Link, place: &Place) -> Server {
+    fn server(&self, member: &str, link: &Link, place: &Place, at_master: bool) -> Server {
         let report = link.report();
         let contact = match report.health {
             Health::Connecting => Contact::None,
@@ -312,7 +322,7 @@ impl Observer {
         };
         Server {
             contact,
-            problem: trouble::of(&report, member, place),
+            problem: trouble::of(&report, member, place, at_master),
             info: report.info.map(|(at, info)| (self.at(at), info)),
             silent_since: report.silent_since.map(|at| self.at(at)),
             standstill: report.standstill.map(|s| Standstill { since: self.at(s.since), until: self.at(s.until) }),

@@ -7,13 +7,13 @@ use crate::{
     replication::Failure,
 };
 
-/// Of this member; `place` is where the password is.
-pub fn of(report: &Report, member: &str, place: &Place) -> Option<Failure> {
+/// Of this member; `place` is where the password is, and `at_master` whether the master accepts it.
+pub fn of(report: &Report, member: &str, place: &Place, at_master: bool) -> Option<Failure> {
     let failure = |reason, message| Some(Failure { reason, message });
     match (&report.problem, &report.outdated) {
         (Some(Problem::Writes(words)), _) => failure(Reason::WritesRefused, format!("it refuses writes: {words}")),
-        (_, Some(words)) => failure(Reason::WrongPassword, place.outdated(member, words)),
-        (Some(Problem::Password(words)), _) => failure(Reason::WrongPassword, place.refused(member, words)),
+        (_, Some(words)) => failure(Reason::WrongPassword, place.outdated(member, words, at_master)),
+        (Some(Problem::Password(words)), _) => failure(Reason::WrongPassword, place.refused(member, words, at_master)),
         (Some(Problem::Clients(words)), _) => failure(
             Reason::TooManyClients,
             format!(
@@ -28,5 +28,46 @@ pub fn of(report: &Report, member: &str, place: &Place) -> Option<Failure> {
             failure(Reason::MembersMissing, format!("its answers cannot be used: {words}"))
         }
         (None, None) => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use rstest::rstest;
+
+    use super::*;
+    use crate::password::Password;
+
+    const BACK: &str = "printed by: kubectl -n shop exec c-1 -c redis -- cat /run/redis/password";
+    const RESTART: &str = "starts with it: kubectl -n shop delete pod c-1";
+    const AGAIN: &str = "makes it again: kubectl -n shop delete secret c-auth";
+
+    #[rstest]
+    #[case::of_all(None, true, false, BACK)]
+    #[case::of_one(None, true, true, RESTART)]
+    #[case::edited(Some("former"), false, false, AGAIN)]
+    #[case::given(Some("former"), true, false, BACK)]
+    #[case::put_back(Some("present"), false, true, RESTART)]
+    fn a_refused_password_comes_with_what_helps(
+        #[case] accepted: Option<&str>,
+        #[case] given: bool,
+        #[case] at_master: bool,
+        #[case] advice: &str,
+    ) {
+        let (resource, namespace) = ("c".into(), "shop".into());
+        let place = Place { resource, namespace, secret: "c-auth".into(), key: "password".into(), given };
+        let mut report = Report::new();
+        match accepted {
+            Some(text) => {
+                report.accepted = Some(Password::read(text.as_bytes()).unwrap());
+                report.outdated = Some("WRONGPASS".into());
+            }
+            None => report.problem = Some(Problem::Password("WRONGPASS".into())),
+        }
+        let failure = of(&report, "c-1", &place, at_master).unwrap();
+        assert_eq!(failure.reason, Reason::WrongPassword);
+        assert!(failure.message.contains("WRONGPASS") && failure.message.ends_with(advice), "{}", failure.message);
     }
 }

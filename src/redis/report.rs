@@ -75,7 +75,7 @@ pub struct Standstill {
 
 impl Report {
     /// Of a server that nobody has connected to yet.
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self {
             health: Health::Connecting,
             info: None,
