@@ -82,9 +82,14 @@ pub fn last_words(message: &str) -> String {
     if matter.is_empty() {
         let all = lines.join(" | ");
         let skip = all.chars().count().saturating_sub(LIMIT);
-        return if all.is_empty() { "it said nothing".into() } else { all.chars().skip(skip).collect() };
+        return if all.is_empty() { "it said nothing".into() } else { printable(&all).skip(skip).collect() };
     }
-    matter.join(" | ").chars().take(LIMIT).collect()
+    printable(&matter.join(" | ")).take(LIMIT).collect()
+}
+
+/// The process may say what it likes.
+fn printable(text: &str) -> impl Iterator<Item = char> {
+    text.chars().map(|c| if c.is_control() { ' ' } else { c })
 }
 
 /// The level and the words of a line of Redis' log: `1:M 27 Nov 2026 19:21:18.123 # Words`.
@@ -217,6 +222,7 @@ mod tests {
             "a line that has lost its beginning is left out"
         );
         assert_eq!(last_words("Killed\n"), "Killed");
+        assert_eq!(last_words("a\u{1b}[0mb\n"), "a [0mb");
         assert_eq!(last_words(&"1:M 27 Nov 2026 19:21:18.102 * loading\n".repeat(30)).chars().count(), LIMIT);
     }
 }

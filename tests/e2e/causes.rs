@@ -2,7 +2,7 @@
 //! it when it is over.
 
 use anyhow::{Context, Result};
-use k8s_openapi::api::core::v1::{ConfigMap, ResourceQuota, Secret, ServiceAccount};
+use k8s_openapi::api::core::v1::{ConfigMap, ResourceQuota, ServiceAccount};
 use kube::api::{DeleteParams, PostParams};
 use redis_replication_operator::api::{ConditionType, Reason};
 use serde_json::json;
@@ -64,7 +64,11 @@ const FAILING_INIT: &str = "podOverrides: {spec: {initContainers: [{name: prepar
                     command: [sh, -c, 'echo no such bucket >&2; exit 3'], terminationMessagePolicy: FallbackToLogsOnError, \
                     securityContext: {allowPrivilegeEscalation: false, capabilities: {drop: [ALL]}}}]}}";
 
-/// Volumes, claims and init containers.
+const KILLED_SIDECAR: &str = "podOverrides: {spec: {containers: [{name: beside, image: 'docker.io/library/redis:8.0', \
+                    command: [sh, -c, 'kill -9 $$; exit 137'], \
+                    securityContext: {allowPrivilegeEscalation: false, capabilities: {drop: [ALL]}}}]}}";
+
+/// Volumes, claims, init containers, and one beside Redis.
 #[test]
 fn a_pod_that_does_not_start_says_why() {
     scenario("pods-stuck", async |scene| {
@@ -74,6 +78,7 @@ fn a_pod_that_does_not_start_says_why() {
         let claim =
             scene.replication("claim", "{replicas: 1, persistence: {size: 64Mi, storageClassName: nosuch}}").await?;
         let init = scene.replication("init", &format!("{{replicas: 1, {INIT}}}")).await?;
+        let killed = scene.replication("killed", &format!("{{replicas: 1, {KILLED_SIDECAR}}}")).await?;
         let fails = scene.replication("fails", &format!("{{replicas: 1, {FAILING_INIT}}}")).await?;
         says(
             &map,
@@ -95,15 +100,19 @@ fn a_pod_that_does_not_start_says_why() {
         )
         .await?;
         says(&fails, Reason::PodFailsToStart, &["the init container prepare ends with code 3: no such bucket"]).await?;
+        says(
+            &killed,
+            Reason::PodFailsToStart,
+            &["the container beside is killed again and again (exit code 137, SIGKILL)"],
+        )
+        .await?;
 
         let made = serde_json::from_value(json!({ "metadata": { "name": "later" }, "data": { "a": "b" } }))?;
         map.all::<ConfigMap>().create(&PostParams::default(), &made).await?;
-        let made = serde_json::from_value(json!({ "metadata": { "name": "later" }, "stringData": { "a": "b" } }))?;
-        secret.all::<Secret>().create(&PostParams::default(), &made).await?;
-        for healed in [&init, &fails] {
+        for healed in [&secret, &init, &fails, &killed] {
             healed.patch_spec(json!({ "podOverrides": null })).await?;
         }
-        for cache in [&map, &secret, &init, &fails] {
+        for cache in [&map, &secret, &init, &fails, &killed] {
             cache.agrees().await.with_context(|| format!("{} is healed", cache.name))?;
         }
         Ok(())
@@ -167,29 +176,36 @@ async fn operators_address(cache: &Replication, pod: &str) -> Result<String> {
 }
 
 /// The copy takes seconds, and more is written meanwhile than the master may keep.
-const SMALL_BUFFER: &str = "{replicas: 2, config: {repl-backlog-size: 1mb, client-output-buffer-limit: replica 1mb 0 0, rdb-key-save-delay: 5000}}";
+const SMALL_BUFFER: &str = "{replicas: 2, image: 'docker.io/IMAGE', config: {repl-backlog-size: 1mb, \
+                            client-output-buffer-limit: replica 1mb 0 0, rdb-key-save-delay: 5000}}";
 
 #[test]
 fn a_replica_that_is_dropped_in_the_course_of_its_copy_is_told_the_directive() {
     scenario("output-buffer", async |scene| {
-        let cache = scene.ready("cache", SMALL_BUFFER).await?;
-        cache.populate(1000).await?;
-        let (master, replica) = (cache.master().await?, cache.replicas().await?.remove(0));
-        cache.kill(&replica).await?;
-        let write = "for i = 1, 10 do redis.call('SET', 'large', string.rep('x', 500000)) end";
-        let writes = async {
-            loop {
-                cache.try_cli(&master, &["EVAL", write, "0"]).await?;
-            }
-        };
-        let words = [replica.as_str(), "client-output-buffer-limit", "the master drops it"];
-        let told = says(&cache, Reason::OutputBufferTooSmall, &words);
-        tokio::select! {
-            failed = writes => return failed,
-            told = told => told?,
-        };
-        cache.cli(&master, &["DEL", "large"]).await?;
-        cache.agrees().await?;
-        cache.holds(1000).await
+        for (name, image) in [("redis", "library/redis:8.0"), ("valkey", "valkey/valkey:8.1")] {
+            let cache = scene.ready(name, &SMALL_BUFFER.replace("IMAGE", image)).await?;
+            is_dropped(&cache).await.context(image)?;
+        }
+        Ok(())
     });
+}
+
+async fn is_dropped(cache: &Replication) -> Result<()> {
+    cache.populate(1000).await?;
+    let (master, replica) = (cache.master().await?, cache.replicas().await?.remove(0));
+    cache.kill(&replica).await?;
+    let write = "for i = 1, 10 do redis.call('SET', 'large', string.rep('x', 500000)) end";
+    let writes = async {
+        loop {
+            cache.try_cli(&master, &["EVAL", write, "0"]).await?;
+        }
+    };
+    let words = [replica.as_str(), "client-output-buffer-limit", "the master drops it"];
+    tokio::select! {
+        failed = writes => return failed,
+        told = says(cache, Reason::OutputBufferTooSmall, &words) => told?,
+    };
+    cache.cli(&master, &["DEL", "large"]).await?;
+    cache.agrees().await?;
+    cache.holds(1000).await
 }

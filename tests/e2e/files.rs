@@ -16,6 +16,7 @@ const TAIL: &str = "cd /data/appendonlydir && for file in *.incr.aof; do head -c
 const MISSING: &str = "rm /data/appendonlydir/*.incr.aof";
 /// Half a snapshot.
 const HALF: &str = "cd /data/appendonlydir && for file in *.base.rdb; do head -c 40 $file >half && mv half $file; done";
+const HALF_SNAPSHOT: &str = "cd /data && head -c 40 dump.rdb >half && mv half dump.rdb";
 
 /// Damages a member's file, ends its Redis, and returns what the status says.
 async fn damage(cache: &Replication, pod: &str, script: &str) -> Result<String> {
@@ -71,10 +72,15 @@ fn a_sole_copy_is_repaired_by_the_command_in_the_status() {
             ensure(!busy, || "not yet".to_owned())
         })
         .await?;
-        let message = damage(&cache, "cache-0", HALF).await?;
-        ensure(message.contains("Put a backup"), || message.clone())?;
-        obey(&message).await?;
-        says(&cache, Reason::DataReplaced, &["cache-0 became the master without data"]).await?;
+        let snapshot = scene.ready("snapshot", "{replicas: 1, persistence: {size: 64Mi, mode: RDB}}").await?;
+        snapshot.populate(10).await?;
+        snapshot.cli("snapshot-0", &["SAVE"]).await?;
+        for (cache, pod, script) in [(&cache, "cache-0", HALF), (&snapshot, "snapshot-0", HALF_SNAPSHOT)] {
+            let message = damage(cache, pod, script).await?;
+            ensure(message.contains("Put a backup"), || message.clone())?;
+            obey(&message).await?;
+            says(cache, Reason::DataReplaced, &[&format!("{pod} became the master without data")]).await?;
+        }
         Ok(())
     });
 }
