@@ -1,5 +1,5 @@
 //! An API server for tests, with a few objects; it remembers what it was asked.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::missing_panics_doc)]
 
 use std::{
     collections::BTreeMap,

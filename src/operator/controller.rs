@@ -65,7 +65,7 @@ pub async fn reconcile(resource: Arc<RedisReplication>, ctx: Arc<Context>) -> Re
     let known = handle.accepted.borrow().clone().or_else(|| read.clone());
     let generation = resource.meta().generation;
     let mut report = ObjectsReport { generation, password: read, ..ObjectsReport::default() };
-    let result = converge(&resource, &ctx, &key, known, &mut report).await;
+    let result = Box::pin(converge(&resource, &ctx, &key, known, &mut report)).await;
     ctx.metrics.reconciled(began.elapsed(), result.is_ok());
     let fault = ctx.faults.of(&RedisReplication::kind(&()), &key);
     let fault = fault.map(|fault| (Reason::InvalidSpec, advice(&fault, &key, true)));
@@ -80,7 +80,7 @@ pub async fn reconcile(resource: Arc<RedisReplication>, ctx: Arc<Context>) -> Re
         handle.changed.notify_one();
     }
     tracing::debug!(namespace = key.namespace, resource = key.name, took = ?began.elapsed(), ok = result.is_ok(), "objects");
-    result.map(|_| Action::requeue(SECRET_EVERY))
+    result.map(|()| Action::requeue(SECRET_EVERY))
 }
 
 /// What to do about an error: what only a person can mend is not tried again until something changes.
@@ -132,9 +132,10 @@ async fn converge(
         }
     };
     let wanted = objects::build(&cluster, stateful_set_replicas(resource));
-    let site = match resource.spec.paused {
-        true => Ok(None),
-        false => Site::survey(&ctx.client, Some(&ctx.sources), &cluster, &wanted).await.map(Some),
+    let site = if resource.spec.paused {
+        Ok(None)
+    } else {
+        Site::survey(&ctx.client, Some(&ctx.sources), &cluster, &wanted).await.map(Some)
     };
     if let Ok(Some(site)) = &site {
         report.strangers = site.strangers();

@@ -65,13 +65,13 @@ impl<'a> Site<'a> {
             stateful_set,
             slice,
         ) = tokio::try_join!(
-            survey.place(known.map(|known| &known.config_maps), config_map),
-            survey.place(services, headless_service),
-            survey.place(services, master_service),
-            survey.place(services, replicas_service),
-            survey.place(known.map(|known| &known.budgets), pod_disruption_budget),
-            survey.place(known.map(|known| &known.stateful_sets), stateful_set),
-            survey.slice(),
+            Box::pin(survey.place(known.map(|known| &known.config_maps), config_map)),
+            Box::pin(survey.place(services, headless_service)),
+            Box::pin(survey.place(services, master_service)),
+            Box::pin(survey.place(services, replicas_service)),
+            Box::pin(survey.place(known.map(|known| &known.budgets), pod_disruption_budget)),
+            Box::pin(survey.place(known.map(|known| &known.stateful_sets), stateful_set)),
+            Box::pin(survey.slice()),
         )?;
         let mut others: Vec<_> = slice.into_iter().collect();
         for ordinal in new_ordinals(&stateful_set, wanted, &cluster.owner.uid) {
