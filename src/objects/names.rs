@@ -48,6 +48,8 @@ pub const ROLE_LABEL: &str = "redis.replication.dev/role";
 pub const ROLE_MASTER: &str = "master";
 /// Value of [`ROLE_LABEL`] on the pods that follow it.
 pub const ROLE_REPLICA: &str = "replica";
+/// Value of [`ROLE_LABEL`] on the pods that hear nothing from it: the replicas Service does not lead to them.
+pub const ROLE_STALE: &str = "stale";
 /// What all labels and annotations of the operator itself begin with.
 pub const OWN_PREFIX: &str = "redis.replication.dev/";
 /// Annotation of the pod template: a hash of the settings that Redis reads only when it starts.

@@ -301,6 +301,7 @@ impl Actor<'_> {
                 let value = match role {
                     RoleLabel::Master => names::ROLE_MASTER,
                     RoleLabel::Replica => names::ROLE_REPLICA,
+                    RoleLabel::Stale => names::ROLE_STALE,
                 };
                 let Some(uid) = o.members.get(member).and_then(|m| m.pod.as_ref()).map(|pod| &pod.uid) else {
                     return Ok(Effect::None);

@@ -1,12 +1,12 @@
 //! What Kubernetes says of a pod, as facts for the planner.
 
-use k8s_openapi::api::core::v1::{ContainerStatus, Pod as KubePod};
+use k8s_openapi::api::core::v1::{ContainerState, ContainerStatus, Pod as KubePod};
 use kube::ResourceExt;
 
 use super::containers;
 use crate::{
     api::Reason,
-    objects::names::{REDIS_CONTAINER, ROLE_LABEL, ROLE_MASTER, ROLE_REPLICA},
+    objects::names::{REDIS_CONTAINER, ROLE_LABEL, ROLE_MASTER, ROLE_REPLICA, ROLE_STALE},
     replication::{Failure, Moment, Pod, RoleLabel},
 };
 
@@ -22,6 +22,8 @@ pub fn facts(pod: &KubePod, update_revision: Option<&str>) -> Pod {
         ip: status.and_then(|s| s.pod_ip.as_deref()).and_then(|ip| ip.parse().ok()),
         leaving,
         leaving_since: Moment::ZERO, // the observer knows
+        ran: redis.is_some_and(has_run),
+        restarts: redis.and_then(|c| u32::try_from(c.restart_count).ok()).unwrap_or(0),
         running,
         started: running && redis.and_then(|c| c.started) == Some(true),
         ready: status
@@ -31,6 +33,7 @@ pub fn facts(pod: &KubePod, update_revision: Option<&str>) -> Pod {
         role: match pod.labels().get(ROLE_LABEL).map(String::as_str) {
             Some(ROLE_MASTER) => Some(RoleLabel::Master),
             Some(ROLE_REPLICA) => Some(RoleLabel::Replica),
+            Some(ROLE_STALE) => Some(RoleLabel::Stale),
             _ => None,
         },
         // what ends while it is being deleted was told to
@@ -63,6 +66,11 @@ fn refused_by_node(pod: &KubePod) -> Option<Failure> {
         reason: Reason::PodFailsToStart,
         message: format!("its node has ended the pod ({reason}): {}", containers::one_line(words)),
     })
+}
+
+fn has_run(c: &ContainerStatus) -> bool {
+    let ran = |s: &Option<ContainerState>| s.as_ref().is_some_and(|s| s.running.is_some() || s.terminated.is_some());
+    c.restart_count > 0 || ran(&c.state) || ran(&c.last_state)
 }
 
 fn unschedulable(pod: &KubePod) -> Option<Failure> {

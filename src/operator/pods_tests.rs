@@ -61,7 +61,9 @@ fn a_running_pod() {
     assert_eq!((f.running, f.started, f.outdated, f.role), (true, false, false, Some(RoleLabel::Replica)));
     assert_eq!((f.failure, f.stage), (None, None));
     assert_eq!(f.ip, Some("10.0.0.7".parse().unwrap()));
-    assert!(facts(&pod(&none()), Some("b")).outdated);
+    assert!(f.ran);
+    let new = facts(&pod(&none()), Some("b"));
+    assert_eq!((new.outdated, new.ran, new.restarts), (true, false, 0));
     assert!(!facts(&pod(&none()), None).outdated);
     let mut answers = redis(&json!({"running": {}}), &none(), 0);
     answers["containerStatuses"][0]["started"] = json!(true);

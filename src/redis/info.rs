@@ -22,6 +22,8 @@ pub struct Info {
     pub run_id: String,
     /// `redis_version`, for people. Valkey reports the Redis version that it is compatible with.
     pub version: String,
+    /// What it is, and its version: `Redis 8.0.2`, `Valkey 8.1.1`.
+    pub product: String,
     /// Present history (`master_replid`).
     pub replication_id: String,
     /// The history that this one continues (`master_replid2`); `None` when it continues none.
@@ -166,6 +168,7 @@ impl Info {
         Ok(Self {
             run_id: fields.id("run_id")?.to_owned(),
             version: fields.text("redis_version").unwrap_or_default().chars().take(LONGEST_ID).collect(),
+            product: fields.product(),
             replication_id: fields.id("master_replid")?.to_owned(),
             previous_offset: previous
                 .and(fields.number::<u64>("second_repl_offset").ok())
@@ -242,7 +245,7 @@ impl Info {
 }
 
 /// The fields that are read. A test sees to it that none is missing.
-const WANTED: [&str; 22] = [
+const WANTED: [&str; 23] = [
     "client_output_buffer_limit_disconnections",
     "current_save_keys_processed",
     "current_save_keys_total",
@@ -265,6 +268,7 @@ const WANTED: [&str; 22] = [
     "second_repl_offset",
     "sync_full",
     "used_memory",
+    "valkey_version",
 ];
 
 /// What the lines of the answers say, as far as it is wanted.
@@ -315,6 +319,14 @@ impl<'a> Fields<'a> {
     fn number<T: std::str::FromStr>(&self, field: &'static str) -> Result<T, ParseError> {
         let value = self.text(field)?;
         value.parse().map_err(|_| malformed(field, value))
+    }
+
+    fn product(&self) -> String {
+        let (name, version) = match (self.text("valkey_version"), self.text("redis_version")) {
+            (Ok(version), _) => ("Valkey", version),
+            (_, version) => ("Redis", version.unwrap_or_default()),
+        };
+        format!("{name} {}", version.chars().take(LONGEST_ID).collect::<String>())
     }
 
     fn flag(&self, field: &'static str) -> Option<bool> {

@@ -36,6 +36,7 @@ pub fn healthy(n: usize) -> Observation {
         let pod = Pod {
             uid: format!("uid-{i}"),
             ip: Some(ip(i)),
+            ran: true,
             running: true,
             ready: true,
             role: Some(label),
@@ -83,6 +84,7 @@ fn info(i: usize, role: Role) -> Info {
     Info {
         run_id: format!("run-{i}"),
         version: "8.0".into(),
+        product: "Redis 8.0".into(),
         replication_id: "history".into(),
         previous_replication_id: None,
         previous_offset: 0,

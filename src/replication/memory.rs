@@ -5,8 +5,11 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
     drops::Drops,
+    following::{self, LinkTrouble},
     observation::{Moment, Observation},
-    promises, shepherd,
+    promises,
+    rollout::{self, Steady},
+    shepherd,
     suspicion::{Fate, Verdict, fate, verdict},
 };
 use crate::{api::TransitionKind, redis::Info};
@@ -40,6 +43,14 @@ pub struct Memory {
     pub drops: Drops,
     /// Pods that were deleted because their process hung, by their identity.
     pub killed: BTreeMap<String, Moment>,
+    /// Since when the master has had a replica that acknowledges in time.
+    pub company_since: Option<Moment>,
+    /// Since when replicas whose link is up have stood still without what the master had.
+    pub behind: BTreeMap<String, Moment>,
+    /// Replicas that do not follow the master by themselves.
+    pub links: BTreeMap<String, LinkTrouble>,
+    /// Whether members are well, and since when without a change.
+    pub steady: BTreeMap<String, Steady>,
 }
 
 /// Writes held back by `CLIENT PAUSE`.
@@ -150,6 +161,11 @@ impl Memory {
         m.watch_joining(o, serving);
         let lonely = serving.is_some_and(|(_, i)| promises::good_replicas(i) == 0);
         m.lonely_since = lonely.then(|| m.lonely_since.unwrap_or(o.now));
+        let company = serving.is_some_and(|(master, _)| !lonely && following::has_company(o, master));
+        m.company_since = company.then(|| m.company_since.unwrap_or(o.now));
+        m.behind = following::behind(o, &m, serving);
+        m.links = following::watch(o, &m, serving);
+        m.steady = rollout::watch(o, &m, serving);
         m.mark = promises::mark(o, self.mark.as_ref(), serving);
         m
     }

@@ -8,6 +8,7 @@
 mod drops;
 mod election;
 mod exchange;
+mod following;
 mod lost;
 mod memory;
 mod observation;
@@ -22,6 +23,7 @@ mod transition;
 
 pub use drops::Drops;
 pub use exchange::replaced;
+pub use following::{Cause, LinkTrouble, is_deaf, words as link_words};
 pub use lost::FENCE;
 pub use memory::{Demotion, Frozen, Goal, Hold, Joining, Mark, Memory, serving_master};
 pub use observation::{
@@ -30,6 +32,7 @@ pub use observation::{
 };
 pub use plan::{plan, stateful_set_replicas};
 pub use promises::{Promises, good_replicas};
+pub use rollout::Steady;
 pub use steps::{Answer, Plan, Step, Topic, Wait};
 pub use suspicion::{Fate, SILENT_AFTER, Verdict, fate, verdict};
 pub use transition::HOLD;

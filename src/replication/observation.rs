@@ -175,6 +175,10 @@ pub struct Pod {
     pub leaving: bool,
     /// Since when it was seen to be so; the beginning of time if its object is gone already.
     pub leaving_since: Moment,
+    /// Its Redis container has run at some time. Until then there is nothing in its memory.
+    pub ran: bool,
+    /// How often its Redis container has been started again.
+    pub restarts: u32,
     /// Its Redis container runs, as far as the kubelet has said.
     pub running: bool,
     /// And the kubelet's probe has had an answer from it.
@@ -198,6 +202,8 @@ pub enum RoleLabel {
     Master,
     /// A member that follows it.
     Replica,
+    /// A member whose data is out of date: it hears nothing from the master. The replicas Service does not lead to it.
+    Stale,
 }
 
 /// Why a pod does not run.

@@ -37,8 +37,10 @@ fn with_master(o: &Observation, master: &str, p: &mut Plan) {
         Some((member, Verdict::Alive(info))) if o.is_recorded_process(master, info) => {
             if info.is_master() {
                 shepherd::gather(o, master, info, p);
-                rollout::replace_replicas(o, master, p);
                 switchover::consider(o, master, info, p);
+                if !p.steps.iter().any(|s| matches!(s, Step::Begin { .. })) {
+                    rollout::replace_replicas(o, master, info, p); // the target is no pod to be replaced now
+                }
             } else if member.leaving() {
                 p.wait(Topic::Switchover, format!("{master} is being deleted and has been let go"));
             } else if !shepherd::disarm_rivals(o, Some(master), p) {

@@ -10,6 +10,7 @@
 use std::{collections::BTreeSet, time::Duration};
 
 use super::{
+    following,
     memory::{Goal, Mark, Memory},
     observation::{Observation, Settings},
     steps::{Plan, Step},
@@ -17,12 +18,15 @@ use super::{
 };
 use crate::{
     api::FailoverPolicy,
-    redis::{Info, MAX_LAG},
+    redis::{Info, MAX_LAG, SlaveState},
 };
 
 /// Under `Availability` a reachable master is let go on alone after so long: a replica that was just repointed is back in
 /// milliseconds.
 const LONELY_FOR: Duration = Duration::from_millis(200);
+/// And it is made to need a replica again only after it has had one for so long: while members crash in turn, each change would
+/// be recorded, and each is a moment in which writes are refused.
+const COMPANY_FOR: Duration = Duration::from_secs(3);
 
 /// What the record should say.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -37,8 +41,13 @@ pub struct Promises {
 
 /// Replicas that this master counts for its `min-replicas-to-write`.
 pub fn good_replicas(master: &Info) -> usize {
+    good(master).count()
+}
+
+/// The same, one by one.
+pub(super) fn good(master: &Info) -> impl Iterator<Item = &SlaveState> {
     let slaves = master.master().map(|m| m.slaves.as_slice()).unwrap_or_default();
-    slaves.iter().filter(|s| s.state == "online" && s.lag <= MAX_LAG.as_secs()).count()
+    slaves.iter().filter(|s| s.state == "online" && s.lag <= MAX_LAG.as_secs())
 }
 
 /// Brings the promises, and the master's fence, to what the spec asks for and the situation allows.
@@ -79,9 +88,13 @@ fn wanted_fence(o: &Observation, truth: &Info) -> usize {
     match o.settings.policy {
         FailoverPolicy::Consistency => consistent_fence(&o.settings),
         FailoverPolicy::Availability if lonely || o.settings.replicas < 2 => 0,
-        FailoverPolicy::Availability if good_replicas(truth) > 0 => 1,
+        FailoverPolicy::Availability if in_company(o) => 1,
         FailoverPolicy::Availability => truth.min_replicas.min(1),
     }
+}
+
+fn in_company(o: &Observation) -> bool {
+    o.memory.company_since.is_some_and(|since| o.now >= since + COMPANY_FOR)
 }
 
 fn consistent_fence(settings: &Settings) -> usize {
@@ -91,7 +104,7 @@ fn consistent_fence(settings: &Settings) -> usize {
 /// Does one member at least follow that is known to have everything? Only then the master's death costs nothing.
 fn confirmed_by_somebody(o: &Observation, master: &str) -> bool {
     o.members.iter().any(|(n, m)| {
-        n != master && matches!(verdict(o, m), Verdict::Alive(i) if o.is_recorded_process(n, i) && online(i))
+        n != master && matches!(verdict(o, m), Verdict::Alive(i) if o.is_recorded_process(n, i) && online(i) && !following::is_deaf(o, n))
     })
 }
 

@@ -1,56 +1,244 @@
-//! Replacing pods that were made from an older template: one at a time, replicas first, the master last by switchover.
+//! Replacing pods that were made from an older template. First those that only their replacement can heal, whatever the others
+//! do; then one at a time, replicas first, the master last by switchover.
+//!
+//! No pod waits for itself, and none waits for another that waits to be replaced: what a rollout waits for are pods of the
+//! present template, which have to stay well for a while, so that a broken template does not spread.
+
+use std::{collections::BTreeMap, time::Duration};
 
 use super::{
-    observation::{Observation, RoleLabel},
+    following,
+    memory::Memory,
+    observation::{Contact, Member, Moment, Observation, Pod, RoleLabel},
+    promises,
     steps::{Plan, Step, Topic},
     suspicion::{Verdict, verdict},
 };
+use crate::redis::{FollowState, Info};
 
-/// Outdated pods that do not run keep nothing going: they are replaced at once, so that a mended spec heals them.
+/// So long a pod of the present template has to have been well before the next is replaced. The first crash of a template that
+/// makes Redis die within half a minute comes before the master is reached.
+const STAYS_WELL: Duration = Duration::from_secs(10);
+/// The same for a pod whose container has been started again: with the kubelet's growing pauses crashes come in ever longer turns.
+const STAYS_WELL_AGAIN: Duration = Duration::from_secs(60);
+/// A pod of an older template that has not been well for so long will not be. A container that has ended once is back sooner.
+const NOT_WELL: Duration = Duration::from_secs(15);
+
+const OLDER: &str = "it was made from an older spec";
+
+/// Whether a pod is well, and since when without a change.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Steady {
+    /// Which pod.
+    pub uid: String,
+    /// Which process, while it answers.
+    pub run_id: Option<String>,
+    /// It is ready, and the master, or follows it.
+    pub well: bool,
+    /// Since when this has been so.
+    pub since: Moment,
+}
+
+/// What is to be remembered of each pod after another look, while `serving` is the master.
+pub(super) fn watch(o: &Observation, now: &Memory, serving: Option<(&str, &Info)>) -> BTreeMap<String, Steady> {
+    let pods = o.members.iter().filter_map(|(name, member)| Some((name, member, member.pod.as_ref()?)));
+    let steady = pods.map(|(name, member, pod)| {
+        let serves = serving.is_some_and(|(master, _)| master == name);
+        let well = pod.ready && !pod.leaving && (serves || is_read_from(o, name, pod));
+        let run_id = match verdict(o, member) {
+            Verdict::Alive(info) => Some(info.run_id.clone()),
+            _ => None,
+        };
+        let same = |s: &&Steady| s.uid == pod.uid && s.well == well && (!well || s.run_id == run_id);
+        let since = now.steady.get(name).filter(same).map_or(o.now, |s| s.since);
+        (name.clone(), Steady { uid: pod.uid.clone(), run_id, well, since })
+    });
+    steady.collect()
+}
+
+/// Does the replicas Service lead to it, and is what it says up to date?
+fn is_read_from(o: &Observation, name: &str, pod: &Pod) -> bool {
+    online(o, name) && pod.role == Some(RoleLabel::Replica)
+}
+
+/// Outdated pods that hold nothing in memory, because their Redis has never run or does not come back, are replaced at once, so
+/// that a spec that was put right heals them.
 pub(super) fn replace_broken(o: &Observation, p: &mut Plan) {
     for (name, member) in &o.members {
-        let Some(pod) = &member.pod else { continue };
-        let broken = pod.failure.is_some() && !matches!(verdict(o, member), Verdict::Alive(_));
-        if pod.outdated && broken && !pod.leaving {
-            let reason = "it does not run, and was made from an older spec".to_owned();
-            p.steps.push(Step::Restart { member: name.clone(), reason });
-        }
+        let Some(pod) = member.pod.as_ref().filter(|pod| pod.outdated && !pod.leaving) else { continue };
+        let failed = member.server.contact == Contact::None && pod.failure.is_some();
+        let reason = match verdict(o, member) {
+            Verdict::Alive(_) => continue,
+            _ if !has_run(o, name, member, pod) => "its Redis has not started",
+            Verdict::Dead(_) if not_well_for(o, name) >= NOT_WELL => "its Redis does not run",
+            _ if failed && not_well_for(o, name) >= NOT_WELL => "its Redis does not stay",
+            _ => continue,
+        };
+        p.steps.push(Step::Restart { member: name.clone(), reason: format!("{OLDER}, and {reason}") });
     }
 }
 
-/// The next replica to be replaced, while `master` serves and all others follow it.
-pub(super) fn replace_replicas(o: &Observation, master: &str, p: &mut Plan) {
-    let outdated = |name: &str| o.members.get(name).and_then(|m| m.pod.as_ref()).is_some_and(|pod| pod.outdated);
-    let next = o.members.keys().filter(|n| *n != master && outdated(n)).max_by_key(|n| o.ordinal(n));
+/// Has there been a process in this pod? What the kubelet last said may be from before its start.
+fn has_run(o: &Observation, name: &str, member: &Member, pod: &Pod) -> bool {
+    let recorded = o.record.members.get(name).filter(|m| m.run_id.is_some()).and_then(|m| m.uid.as_ref());
+    pod.ran || pod.running || !matches!(member.server.contact, Contact::None) || recorded == Some(&pod.uid)
+}
+
+fn not_well_for(o: &Observation, name: &str) -> Duration {
+    let since = o.memory.steady.get(name).filter(|s| !s.well).map_or(o.now, |s| s.since);
+    o.now.saturating_sub(since)
+}
+
+/// The next replicas to be replaced, while `master` serves.
+pub(super) fn replace_replicas(o: &Observation, master: &str, truth: &Info, p: &mut Plan) {
+    let goes =
+        |p: &Plan, name: &str| p.steps.iter().any(|s| matches!(s, Step::Restart { member, .. } if member == name));
+    let outdated = |n: &&String| *n != master && is_outdated(o, n) && !goes(p, n);
+    let outdated: Vec<_> = o.members.keys().filter(outdated).collect();
+    let lost: Vec<_> = outdated.iter().filter_map(|n| Some((*n, why_lost(o, n, truth)?))).collect();
+    for (name, why) in &lost {
+        p.steps.push(Step::Restart { member: (*name).clone(), reason: format!("{OLDER}, and {why}") });
+    }
+    if !lost.is_empty() {
+        return;
+    }
+    // one that is not well holds up the others, and so it comes before them
+    let next = outdated.into_iter().max_by_key(|n| (!serves(o, n, truth), o.ordinal(n)));
     let Some(next) = next else { return };
-    match missing(o, master) {
-        Some(missing) => p.wait(Topic::Rollout, format!("{next} is replaced as soon as {missing} follows the master")),
-        None => p.steps.push(Step::Restart { member: next.clone(), reason: "it was made from an older spec".into() }),
+    match blocker(o, master, Some(next), truth) {
+        Some((name, why)) => wait(o, next, &name, &why, p),
+        None => p.steps.push(Step::Restart { member: next.clone(), reason: OLDER.into() }),
     }
 }
 
-/// Is the master the only one left that was made from an older template?
-pub(super) fn master_is_last(o: &Observation, master: &str) -> bool {
-    let outdated = |m: &super::Member| m.pod.as_ref().is_some_and(|pod| pod.outdated);
-    o.members.get(master).is_some_and(outdated)
-        && o.members.iter().all(|(n, m)| n == master || !outdated(m))
-        && missing(o, master).is_none()
+/// Is the master the only one left that was made from an older template, and have all others been well for a while?
+pub(super) fn master_is_last(o: &Observation, master: &str, truth: &Info, p: &mut Plan) -> bool {
+    if !is_outdated(o, master) || o.members.keys().any(|n| n != master && is_outdated(o, n)) {
+        return false;
+    }
+    let blocker = blocker(o, master, None, truth);
+    if let Some((name, why)) = &blocker {
+        wait(o, master, name, why, p);
+    }
+    blocker.is_none()
 }
 
-/// The first wanted member that does not follow the master, or that the replicas Service does not lead to yet: readers
-/// would be left with one less.
-fn missing(o: &Observation, master: &str) -> Option<String> {
-    let serves = |n: &str| {
-        let pod = o.members.get(n).and_then(|m| m.pod.as_ref());
-        online(o, n) && pod.is_some_and(|pod| pod.ready && pod.role == Some(RoleLabel::Replica))
+fn is_outdated(o: &Observation, name: &str) -> bool {
+    o.members.get(name).and_then(|m| m.pod.as_ref()).is_some_and(|pod| pod.outdated && !pod.leaving)
+}
+
+fn wait(o: &Observation, next: &str, name: &str, why: &str, p: &mut Plan) {
+    if let Some(until) = o.members.get(name).and_then(|m| Some(well_since(o, name)? + stays_well(m.pod.as_ref()?)))
+        && until > o.now
+    {
+        p.due = Some(p.due.map_or(until, |due| due.min(until)));
+    }
+    p.wait(Topic::Rollout, format!("{next} waits to be replaced: {name} {why}"));
+}
+
+/// Why an outdated replica will not follow before it is replaced, in words. A master serves, so nothing that it has is needed.
+fn why_lost(o: &Observation, name: &str, truth: &Info) -> Option<String> {
+    let member = o.members.get(name)?;
+    if serves(o, name, truth) || is_seen_online(o, name, truth) {
+        return None;
+    }
+    if following::is_hopeless(o, name) {
+        return Some("it cannot load the master's data".into());
+    }
+    let on_its_way = match (verdict(o, member), member.server.contact) {
+        (Verdict::Alive(info), _) => {
+            info.loading || info.replica().is_some_and(|r| matches!(r.follow, FollowState::Syncing(_)))
+        }
+        (_, Contact::HostSilent { .. }) => true, // its node may be back, and could not end it now
+        _ => false,
     };
-    (0..o.settings.replicas).map(|i| o.settings.name_of(i)).filter(|n| n != master).find(|n| !serves(n))
+    (!on_its_way && not_well_for(o, name) >= NOT_WELL).then(|| "it does not come to follow the master".into())
+}
+
+/// Would readers miss it?
+fn serves(o: &Observation, name: &str, truth: &Info) -> bool {
+    let pod = o.members.get(name).and_then(|m| m.pod.as_ref()).filter(|pod| pod.ready && !pod.leaving);
+    pod.is_some_and(|pod| {
+        is_read_from(o, name, pod) || pod.role == Some(RoleLabel::Replica) && is_seen_online(o, name, truth)
+    })
+}
+
+/// Does the master count it as online? The operator may be the only one who does not reach it.
+fn is_seen_online(o: &Observation, name: &str, truth: &Info) -> bool {
+    let address = o.members.get(name).and_then(Member::ip).map(|ip| ip.to_string());
+    promises::good(truth).any(|s| Some(&s.ip) == address.as_ref())
+}
+
+/// The first wanted member because of which `next` must not be replaced yet, and why, in words.
+fn blocker(o: &Observation, master: &str, next: Option<&str>, truth: &Info) -> Option<(String, String)> {
+    let others =
+        (0..o.settings.replicas).map(|i| o.settings.name_of(i)).filter(|n| n != master && Some(n.as_str()) != next);
+    let mut others = others.filter_map(|name| {
+        let why = if is_outdated(o, &name) {
+            (!serves(o, &name, truth)).then(|| missing(o, &name))
+        } else {
+            unsteady(o, &name)
+        };
+        Some((name, why?))
+    });
+    others.next()
+}
+
+/// Why a pod of the present template is not relied on yet, in words.
+fn unsteady(o: &Observation, name: &str) -> Option<String> {
+    let pod = o.members.get(name).and_then(|m| m.pod.as_ref());
+    let (Some(pod), Some(since)) = (pod, well_since(o, name)) else { return Some(missing(o, name)) };
+    let long = stays_well(pod);
+    (o.now < since + long).then(|| {
+        let again = if pod.restarts > 0 { "its container was started again, and " } else { "" };
+        format!("is new: {again}it has to stay well for {} s", long.as_secs())
+    })
+}
+
+fn well_since(o: &Observation, name: &str) -> Option<Moment> {
+    o.memory.steady.get(name).filter(|s| s.well).map(|s| s.since)
+}
+
+fn stays_well(pod: &Pod) -> Duration {
+    if pod.restarts > 0 { STAYS_WELL_AGAIN } else { STAYS_WELL }
+}
+
+/// Why a member is not there for readers, in words.
+fn missing(o: &Observation, name: &str) -> String {
+    let member = o.members.get(name);
+    let Some((member, pod)) = member.and_then(|m| Some((m, m.pod.as_ref()?))) else { return "has no pod yet".into() };
+    if pod.leaving {
+        return "is being deleted".into();
+    }
+    let present =
+        if pod.outdated { "" } else { " (it is of the present spec: once that is changed, it is replaced at once)" };
+    if let Some(failure) = pod.failure.as_ref().or(member.server.problem.as_ref()) {
+        return format!("is not well: {}{present}", failure.message);
+    }
+    if let Some(words) = following::words(o, name) {
+        return format!("does not follow the master: {words}{present}");
+    }
+    match verdict(o, member) {
+        Verdict::Alive(info) if info.loading => "loads its data".into(),
+        Verdict::Alive(info) => match info.replica().map(|r| r.follow) {
+            Some(FollowState::Syncing(_)) => "is copying the master's data".into(),
+            Some(FollowState::Online) if !pod.ready => "follows the master and is not ready yet".into(),
+            Some(FollowState::Online) => "follows the master, and readers are not led to it yet".into(),
+            _ => format!("does not follow the master yet{present}"),
+        },
+        _ if !pod.running => format!("has not started yet{present}"),
+        _ => format!("does not answer{present}"),
+    }
 }
 
 /// Does the member follow a master, with all data?
 pub(super) fn online(o: &Observation, name: &str) -> bool {
     o.members.get(name).is_some_and(|m| match verdict(o, m) {
-        Verdict::Alive(i) => !i.loading && !m.leaving() && i.is_online(),
+        Verdict::Alive(i) => !i.loading && !m.leaving() && i.is_online() && !following::is_deaf(o, name),
         _ => false,
     })
 }
+
+#[cfg(test)]
+#[path = "rollout_tests.rs"]
+mod tests;

@@ -340,7 +340,8 @@ fn a_lower_fence_is_recorded_first_and_a_higher_one_set_first() {
 
     let mut back = healthy(2);
     (back.record.fence, back.info(0).min_replicas) = (0, 0);
-    let back = back.remembered(SECOND);
+    assert_eq!(steps(&back.clone().remembered(SECOND)), vec![], "not before it has had one for some seconds");
+    let back = back.remembered(3 * SECOND);
     assert_eq!(steps(&back), [Step::Fence { member: name(0), min_replicas: 1 }]);
     let mut set = back.clone();
     set.info(0).min_replicas = 1;

@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use super::{
+    following,
     observation::{Observation, RoleLabel},
     promises,
     steps::{Plan, Step, Topic},
@@ -44,6 +45,7 @@ pub(super) fn gather(o: &Observation, master: &str, truth: &Info, p: &mut Plan) 
     if o.record.transition.is_none() {
         promises::keep(o, master, truth, p);
         promises::look(o, master, truth, p);
+        following::look(o, master, p);
     }
 }
 
@@ -76,11 +78,15 @@ fn follow(o: &Observation, name: &str, info: &Info, master: &str, truth: &Info, 
     let reason = match info.replica() {
         None => "it accepted writes, and is not the recorded master",
         Some(r) if r.master_host == address.to_string() && r.master_port == REDIS_PORT => {
-            if o.memory.demoted.get(name).is_none_or(demotion_over) {
+            if following::is_deaf(o, name) {
+                label(o, name, RoleLabel::Stale, p);
+            } else if o.memory.demoted.get(name).is_none_or(demotion_over) && is_fresh(o, name, info) {
                 label(o, name, RoleLabel::Replica, p);
             }
+            following::give_up(o, name, truth, p);
             return;
         }
+        Some(_) if following::rests(o, name) => return,
         Some(_) if info.follows_nobody() => "it followed nobody",
         Some(_) => "it followed another",
     };
@@ -95,6 +101,12 @@ fn follow(o: &Observation, name: &str, info: &Info, master: &str, truth: &Info, 
         return p.wait(Topic::Kinship, text);
     }
     p.steps.push(Step::Follow { member: name.to_owned(), master: master.to_owned(), reason: reason.into() });
+}
+
+/// A member whose data was found to be out of date is read from again when it follows again.
+fn is_fresh(o: &Observation, name: &str, info: &Info) -> bool {
+    let role = o.members.get(name).and_then(|m| m.pod.as_ref()).and_then(|pod| pod.role);
+    role != Some(RoleLabel::Stale) || info.is_online()
 }
 
 fn label(o: &Observation, name: &str, role: RoleLabel, p: &mut Plan) {

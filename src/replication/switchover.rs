@@ -31,7 +31,7 @@ pub(super) fn consider(o: &Observation, master: &str, truth: &Info, p: &mut Plan
         Some("its pod is being deleted")
     } else if !o.wanted(master) {
         Some("its pod is to be removed, because replicas was reduced")
-    } else if rollout::master_is_last(o, master) {
+    } else if rollout::master_is_last(o, master, truth, p) {
         Some("its pod is to be replaced, because the spec was changed")
     } else {
         None

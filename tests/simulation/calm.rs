@@ -7,7 +7,7 @@ use redis_replication_operator::{
 
 use super::{
     redis::Time,
-    world::{Event, World, index},
+    world::{Event, Template, World, index},
 };
 
 /// So long a person watches before deciding for the operator.
@@ -43,7 +43,10 @@ impl World {
                 && self.version == version
                 && self.operator.memory.demoted.is_empty()
                 && self.record.transition.is_none()
-                && self.pods.values().all(|p| !p.leaving && !p.outdated && self.fleet.redis(p.host).is_some());
+                && self
+                    .pods
+                    .values()
+                    .all(|p| !p.leaving && p.template == self.template && self.fleet.redis(p.host).is_some());
             quiet = if rest && !acted { quiet + 1 } else { 0 };
             if quiet > CALM_ROUNDS {
                 break;
@@ -66,6 +69,9 @@ impl World {
     }
 
     fn mend(&mut self) {
+        if self.template.1 != Template::Sound {
+            self.happen(Event::Change { template: Template::Sound });
+        }
         self.happen(Event::Api { up: true });
         self.happen(Event::Unstall);
         let dark: Vec<_> = self.pods.iter().filter(|(_, p)| self.fleet.hosts[p.host].dark).map(|(i, _)| *i).collect();

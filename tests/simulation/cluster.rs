@@ -8,18 +8,38 @@ use super::{
     fleet::{Disk, Host},
     operator::Stalled,
     redis::{Redis, Time},
-    world::{Command, MAX_LAG, OPERATOR, PodState, World, moment},
+    world::{Command, MAX_LAG, OPERATOR, PodState, Template, World, moment},
 };
+
+/// A process of a template that makes it crash lives so long.
+const CRASHES_AFTER: Time = 8000;
 
 impl World {
     // ── processes ──
 
+    /// Those that crash by themselves.
+    pub fn crash(&mut self) {
+        let now = self.fleet.now;
+        for p in self.pods.values_mut().filter(|p| p.dies_at.is_some_and(|at| at <= now)) {
+            p.dies_at = None;
+            self.fleet.kill(p.host);
+        }
+    }
+
     pub fn start(&mut self, member: usize) {
         let Some(host) = self.host(member) else { return };
+        let template = self.pods[&member].template.1;
         if self.fleet.redis(host).is_some() || self.fleet.hosts[host].dark || self.pods[&member].leaving {
             return;
         }
+        if template == Template::NeverStarts {
+            return;
+        }
         self.fleet.start(host);
+        if let Some(p) = self.pods.get_mut(&member) {
+            p.dies_at = (template == Template::Crashes).then_some(self.fleet.now + CRASHES_AFTER);
+            p.starts += 1;
+        }
         if let Some(r) = self.fleet.redis_mut(host) {
             r.max_lag = MAX_LAG;
         }
@@ -119,9 +139,11 @@ impl World {
             }
             let host = self.fleet.hosts.len();
             let disk = if self.settings.persistent { disks.remove(&i).unwrap_or_default() } else { Disk::default() };
-            self.fleet.hosts.push(Host { redis: None, disk, dark: false, cron: 137 * host as Time % 1000 });
-            let (leaving, leaving_since) = (false, Duration::ZERO);
-            let pod = PodState { host, leaving, leaving_since, kill: false, outdated: false, label: None };
+            let (unbound, old) = (self.template.1 == Template::CannotConnect, self.template.1 == Template::OldVersion);
+            self.fleet.hosts.push(Host { disk, unbound, old, ..Host::new(host) });
+            let (leaving, leaving_since, template) = (false, Duration::ZERO, self.template);
+            let pod =
+                PodState { host, leaving, leaving_since, kill: false, template, starts: 0, dies_at: None, label: None };
             self.pods.insert(i, pod);
             self.stirred_at = self.fleet.now;
         }

@@ -49,6 +49,7 @@ impl World {
         Info {
             run_id: r.run.to_string(),
             version: String::new(),
+            product: String::new(),
             replication_id: r.id.to_string(),
             previous_replication_id: r.id2.map(|(id, _)| id.to_string()),
             previous_offset: r.id2.map_or(0, |(_, valid)| valid),
@@ -145,7 +146,9 @@ impl World {
             leaving_since: p.leaving_since,
             running: self.fleet.redis(p.host).is_some() || !self.kubelet_reaches(p.host),
             ready: self.fleet.redis(p.host).is_some_and(|r| !r.is_loading() && (r.is_master() || r.is_online())),
-            outdated: p.outdated,
+            ran: p.starts > 0,
+            restarts: p.starts.saturating_sub(1),
+            outdated: p.template.0 != self.template.0,
             role: p.label,
             started: true,
             ..Pod::default()

@@ -1,5 +1,7 @@
 //! What can happen.
 
+use super::world::Template;
+
 /// Something that happens. Members are named by ordinal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Event {
@@ -73,6 +75,10 @@ pub enum Event {
         member: usize,
     },
     Outdate,
+    /// The pods are to be made from another template.
+    Change {
+        template: Template,
+    },
     Scale {
         replicas: usize,
     },

@@ -113,6 +113,9 @@ fn key(w: &World) -> u64 {
     }
     let m = &w.operator.memory;
     (m.masterless_since.map(age), m.gone_since.map(age), m.lonely_since.map(age), m.routed_at.map(age)).hash(&mut h);
+    m.company_since.map(age).hash(&mut h);
+    m.behind.iter().for_each(|(n, since)| (n, age(*since)).hash(&mut h));
+    m.links.iter().for_each(|(n, t)| (n, names.of(&t.run_id), age(t.at), t.copies, t.renewals).hash(&mut h));
     (m.hold.as_ref().map(|x| (&x.member, age(x.since))), m.abandoned_at.map(age)).hash(&mut h);
     m.demoted.iter().for_each(|(n, d)| (n, age(d.at), d.offset, d.dropped).hash(&mut h));
     m.frozen.iter().for_each(|(n, f)| (n, age(f.since), names.of(&f.run_id)).hash(&mut h));

@@ -20,6 +20,17 @@ pub struct Host {
     pub dark: bool,
     /// When in each second its cron runs.
     pub cron: Time,
+    /// It gets no connection to anybody: a `bind-source-addr` that it does not have.
+    pub unbound: bool,
+    /// It cannot load what a newer version has written.
+    pub old: bool,
+}
+
+impl Host {
+    pub fn new(number: usize) -> Self {
+        let (redis, disk) = (None, Disk::default());
+        Self { redis, disk, dark: false, cron: 137 * number as Time % 1000, unbound: false, old: false }
+    }
 }
 
 /// All of them.
@@ -37,8 +48,7 @@ pub struct Fleet {
 
 impl Fleet {
     pub fn new(count: usize, backlog_length: usize, appendonly: bool) -> Self {
-        let host = |i: usize| Host { redis: None, disk: Disk::default(), dark: false, cron: 137 * i as Time % 1000 };
-        let hosts = (0..count).map(host).collect();
+        let hosts = (0..count).map(Host::new).collect();
         Self { now: 1000, hosts, cuts: Vec::new(), backlog_length, appendonly, next: 0 }
     }
 
@@ -199,6 +209,7 @@ impl Fleet {
         match self.redis(i).map(Redis::link) {
             Some(Link::Receiving { .. }) if arrives && ended => self.hang_up(i, false),
             Some(Link::Receiving { .. }) if arrives => self.begin_loading(i),
+            Some(Link::Loading { .. }) if self.hosts[i].old && !self.hosts[m].old => self.hang_up(i, false), // and is empty
             Some(Link::Loading { .. }) => self.finish_loading(i, m),
             Some(Link::Online { .. }) if arrives => {
                 for _ in 0..count {
@@ -246,7 +257,7 @@ impl Fleet {
     pub fn connect(&mut self, i: usize, m: usize) {
         let now = self.now;
         let serves = self.redis(m).is_some_and(|r| r.serves_replicas() && !r.stopped);
-        if i == m || !serves || !self.path(i, m) || !self.path(m, i) {
+        if i == m || !serves || self.hosts[i].unbound || !self.path(i, m) || !self.path(m, i) {
             return;
         }
         let (conn, new_id) = (self.fresh(), self.fresh());

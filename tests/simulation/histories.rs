@@ -16,7 +16,11 @@ use redis_replication_operator::{api::FailoverPolicy, replication::Settings};
 use super::{
     invariants::Violation,
     random::Random,
-    world::{Event, Shape, Tampering, World},
+    world::{
+        Event, Shape, Tampering,
+        Template::{self, CannotConnect, Crashes, NeverStarts, OldVersion, Sound},
+        World,
+    },
 };
 
 /// Everything about one history.
@@ -109,11 +113,13 @@ impl History {
     }
 }
 
+const TEMPLATES: [Template; 5] = [Sound, NeverStarts, Crashes, CannotConnect, OldVersion];
+
 fn event(r: &mut Random, replicas: usize, faults: Faults) -> Event {
     let member = r.below(replicas);
     let other = |r: &mut Random| Some(r.below(replicas + 1)).filter(|m| *m < replicas);
     let stale = if faults == Faults::Stale { 3 } else { 0 };
-    let odds = [12, 4, 8, 12, 20, 4, 2, stale, stale, 4, 6, 1, 2, 1, 5, 3, 4, 3, 2, 4, 1, 1, 1, 1, 1, 14];
+    let odds = [12, 4, 8, 12, 20, 4, 2, stale, stale, 4, 6, 1, 2, 1, 5, 3, 4, 3, 2, 4, 1, 1, 1, 1, 1, 1, 14];
     match r.weighted(&odds) {
         0 => Event::Write { wait: r.below(2) == 0 },
         1 => Event::WriteTo { member, wait: r.below(2) == 0 },
@@ -140,6 +146,7 @@ fn event(r: &mut Random, replicas: usize, faults: Faults) -> Event {
         22 => Event::Outdate,
         23 => Event::Scale { replicas: 2 + r.below(4) },
         24 => Event::Wait { replicas: 1 + r.below(2) },
+        25 => Event::Change { template: TEMPLATES[r.below(5)] },
         _ => Event::Later { ms: [1, 20, 300, 700, 1100, 3000, 5000][r.below(7)] },
     }
 }

@@ -5,12 +5,12 @@ use std::collections::BTreeMap;
 use redis_replication_operator::{
     api::{FailoverPolicy, TransitionKind},
     redis::{FollowState, Info},
-    replication::{Observation, Record, Verdict, verdict},
+    replication::{Observation, Record, Verdict, serving_master, verdict},
 };
 
 use super::{
     redis::{Id, Time, Writes},
-    world::{MAX_LAG, Waiting, World, index, name},
+    world::{MAX_LAG, PodState, Template, Waiting, World, index, name},
 };
 
 /// For how long a resumed process may count replicas that it has lost: an acknowledgement that lay in its socket buffer is good
@@ -236,6 +236,29 @@ impl World {
         if self.consistent() && live >= k {
             self.violated("I6", format!("host {host} is no master any more, takes {write}, and has {live} replicas"));
         }
+    }
+
+    /// **I14**, both policies: without a master that serves no pod is replaced whose process the record knows, for it may be the
+    /// last that has everything. **I15**: while a pod of the present template is not well, no other is replaced that is.
+    pub fn check_restart(&mut self, o: &Observation, member: &str, late: bool) {
+        let Some((host, r)) = self.host(index(member)).and_then(|h| Some((h, self.fleet.redis(h)?))) else { return };
+        let known = o.recorded_run_id(member) == Some(r.run.to_string().as_str());
+        let serves = r.is_master() || r.is_online();
+        if late {
+            return;
+        }
+        if known && serving_master(o).is_none() {
+            self.violated("I14", format!("host {host} is replaced without a master, and has lost nothing"));
+        }
+        let broken = |p: &PodState| p.template.0 == self.template.0 && p.template.1 != Template::Sound;
+        let wanted = self.pods.iter().filter(|(i, _)| **i < self.settings.replicas).map(|(_, p)| p);
+        if serves && wanted.into_iter().any(|p| broken(p) && !p.leaving && self.is_unwell(p.host)) {
+            self.violated("I15", format!("host {host} is replaced by a pod of a template that does not work"));
+        }
+    }
+
+    fn is_unwell(&self, host: usize) -> bool {
+        self.fleet.redis(host).is_none_or(|r| !r.is_master() && !r.is_online())
     }
 
     /// **I7**, both policies: the master Service names the recorded master, or the recorded target. A write to the Service that

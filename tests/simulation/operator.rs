@@ -218,7 +218,10 @@ impl World {
                     p.label = Some(*role);
                 }
             }
-            Step::Restart { member, .. } => drop(self.delete_pod(o, member, false)),
+            Step::Restart { member, .. } => {
+                self.check_restart(o, member, late);
+                drop(self.delete_pod(o, member, false));
+            }
             Step::Kill { member, .. } => {
                 if let Some(uid) = self.delete_pod(o, member, true) {
                     self.operator.memory.killed.insert(uid, now);

@@ -39,8 +39,26 @@ pub struct PodState {
     pub leaving_since: Moment,
     /// It is ended whatever it is.
     pub kill: bool,
-    pub outdated: bool,
+    /// What it was made from.
+    pub template: (u32, Template),
+    /// How often its process has been started, and when it ends by itself.
+    pub starts: u32,
+    pub dies_at: Option<Time>,
     pub label: Option<RoleLabel>,
+}
+
+/// What pods are made from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Template {
+    Sound,
+    /// A volume of a `ConfigMap` that does not exist, for one.
+    NeverStarts,
+    /// It is killed after some seconds, again and again.
+    Crashes,
+    /// It runs, and gets no connection to the master.
+    CannotConnect,
+    /// It cannot load the copy of a master of any other template.
+    OldVersion,
 }
 
 /// What is sent to a Redis.
@@ -95,6 +113,8 @@ pub struct Shape {
 pub struct World {
     pub fleet: Fleet,
     pub pods: BTreeMap<usize, PodState>,
+    /// The present one, and its number.
+    pub template: (u32, Template),
     pub settings: Settings,
     /// The status, and the version of the resource.
     pub record: Record,
@@ -139,6 +159,7 @@ impl World {
         let mut w = Self {
             fleet,
             pods: BTreeMap::new(),
+            template: (0, Template::Sound),
             settings: shape.settings.clone(),
             record: Record::default(),
             version: 1,
@@ -265,7 +286,8 @@ impl World {
                     self.fleet.promote(host);
                 }
             }
-            Event::Outdate => self.pods.values_mut().for_each(|p| p.outdated = true),
+            Event::Outdate => self.template.0 += 1,
+            Event::Change { template } => self.template = (self.template.0 + 1, template),
             // the API server refuses what cannot be kept
             Event::Scale { replicas } if replicas > self.settings.wait_replicas => self.settings.replicas = replicas,
             Event::Wait { replicas } if replicas < self.settings.replicas => self.settings.wait_replicas = replicas,
@@ -280,6 +302,7 @@ impl World {
         while left > 0 {
             let part = left.min(super::connection::CHECK_EVERY);
             self.fleet.advance(part);
+            self.crash();
             (0..self.fleet.hosts.len()).for_each(|i| self.poll(i, false));
             left -= part;
         }

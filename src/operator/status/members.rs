@@ -6,7 +6,7 @@ use super::trouble::{Place, trouble};
 use crate::{
     api::{MemberPhase, MemberRole, MemberStatus},
     redis::{FollowState, Info},
-    replication::{Member, Observation, Recorded, Verdict, serving_master, verdict},
+    replication::{Member, Observation, Recorded, Verdict, link_words, serving_master, verdict},
 };
 
 /// Progress is shown in steps of so many percent: each step is a write to the API server.
@@ -53,9 +53,13 @@ fn member(o: &Observation, place: &Place, name: &str, m: &Member, serving: Optio
         enrolled: recorded.is_some(),
         run_id,
         pod_uid: uid,
-        message: trouble(o, place, name, m).map(|(_, words)| words).or_else(|| delay(o, m)).or_else(|| {
-            info.filter(|i| is_deaf(m, i)).map(|_| "it has heard nothing from the master for some seconds".into())
-        }),
+        message: trouble(o, place, name, m)
+            .map(|(_, words)| words)
+            .or_else(|| delay(o, m))
+            .or_else(|| link_words(o, name))
+            .or_else(|| {
+                info.filter(|i| is_deaf(m, i)).map(|_| "it has heard nothing from the master for some seconds".into())
+            }),
     }
 }
 
