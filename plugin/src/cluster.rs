@@ -8,7 +8,7 @@ use kube::{
     api::{ListParams, Patch, PatchParams},
     config::{KubeConfigOptions, Kubeconfig},
 };
-use redis_replication_operator::{api::RedisReplication, objects::names};
+use redis_replication_operator::{api::RedisReplication, kubernetes::isolation::Isolated, objects::names};
 use serde_json::Value;
 
 use crate::{
@@ -66,18 +66,22 @@ impl Cluster {
 
     /// One resource by its name.
     pub async fn get(&self, name: &str) -> Result<RedisReplication, Error> {
-        match self.api::<RedisReplication>().get(name).await {
-            Ok(found) => Ok(found),
+        match self.api::<Isolated<RedisReplication>>().get(name).await {
+            Ok(found) => found.0.map_err(|broken| Error::Undecodable {
+                name: name.to_owned(),
+                namespace: self.namespace.clone(),
+                fault: broken.fault,
+            }),
             Err(error) if is_not_found(&error) => Err(self.missing(name).await),
             Err(error) => Err(self.error(&self.reading("redisreplications"), &error)),
         }
     }
 
-    /// All resources of the namespace, or of all namespaces.
+    /// All resources of the namespace, or of all namespaces. Of those that cannot be decoded a line on the standard error tells.
     pub async fn list(&self, everywhere: bool) -> Result<Vec<RedisReplication>, Error> {
-        let api = if everywhere { Api::all(self.client.clone()) } else { self.api::<RedisReplication>() };
+        let api = if everywhere { Api::all(self.client.clone()) } else { self.api::<Isolated<RedisReplication>>() };
         match api.list(&ListParams::default()).await {
-            Ok(list) => Ok(list.items),
+            Ok(list) => Ok(list.items.into_iter().filter_map(understood).collect()),
             Err(error) if is_not_found(&error) => Err(Error::NotInstalled),
             Err(error) if everywhere => Err(self.error("list redisreplications in all namespaces", &error)),
             Err(error) => Err(self.error(&self.reading("redisreplications"), &error)),
@@ -119,6 +123,11 @@ impl Cluster {
     pub fn reading(&self, what: &str) -> String {
         format!("read {what} in namespace {}", self.namespace)
     }
+}
+
+fn understood(one: Isolated<RedisReplication>) -> Option<RedisReplication> {
+    let (namespace, name) = (one.namespace().unwrap_or_default(), one.name_any());
+    one.0.inspect_err(|broken| eprintln!("{namespace}/{name} cannot be decoded: {}", broken.fault)).ok()
 }
 
 /// The members that a resource has or is to have.

@@ -54,6 +54,23 @@ async fn a_name_that_does_not_exist_gets_a_suggestion() {
 }
 
 #[tokio::test]
+async fn one_that_cannot_be_decoded_hides_no_other() {
+    let bad = json!({ "metadata": { "name": "bad", "namespace": "shop" }, "spec": { "replicas": "SECRET" } });
+    let cluster = answering(move |_, path| match path {
+        IN_SHOP => list(&[bad.clone(), one("cache", "shop")]),
+        _ => (200, bad.clone()),
+    });
+    let seen: Vec<_> = cluster.list(false).await.unwrap().iter().map(ResourceExt::name_any).collect();
+    assert_eq!(seen, ["cache"]);
+    let error = cluster.get("bad").await.unwrap_err().to_string();
+    assert!(
+        error.contains("bad in namespace shop cannot be decoded: spec.replicas is a text, expected i32"),
+        "{error}"
+    );
+    assert!(!error.contains("SECRET"), "{error}");
+}
+
+#[tokio::test]
 async fn a_name_of_another_namespace_is_found_there() {
     let cluster = answering(|_, path| match path {
         IN_SHOP => list(&[]),

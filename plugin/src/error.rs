@@ -2,6 +2,8 @@
 
 use std::fmt::Write as _;
 
+use redis_replication_operator::kubernetes::undecodable::Fault;
+
 /// What the exit code of the process says.
 pub mod exit {
     /// Done; of `status`: healthy.
@@ -52,6 +54,18 @@ pub enum Error {
         namespace: String,
         /// What it may have been meant to be.
         hint: String,
+    },
+    /// There is one, and it is not understood.
+    #[error(
+        "RedisReplication {name} in namespace {namespace} cannot be decoded: {fault}; correct that field, or use the plugin and the operator of the version that wrote it"
+    )]
+    Undecodable {
+        /// The name that was given.
+        name: String,
+        /// Where it is.
+        namespace: String,
+        /// The first field at fault.
+        fault: Fault,
     },
     /// There is no such member.
     #[error("{replication} has no member {member}{hint}")]

@@ -8,7 +8,7 @@ use redis_replication_operator::{
     api::{ConditionType, Reason, RedisReplication},
     kubernetes::isolation::Isolated,
 };
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::harness::{LONG, Replication, SHORT, Scene, ensure, poll::eventually, scenario_alone};
 
@@ -138,5 +138,38 @@ fn a_resource_that_cannot_be_decoded_is_alone() {
             ensure((2..=6).contains(&lines), || format!("{lines} lines tell of it"))?;
         }
         Ok(())
+    });
+}
+
+/// A time that the API server takes and the operator cannot, in the record: it goes on from what it knows and writes that again.
+/// After a restart it does not guess; corrected by hand, it is looked after again.
+#[test]
+fn a_damaged_status_is_written_again_or_left_alone() {
+    scenario_alone("damaged-status", async |scene| {
+        let cache = scene.ready("cache", "{replicas: 2}").await?;
+        cache.populate(10).await?;
+        let (before, last) = (cache.status().await?, "/status/lastTransition/startedAt");
+        ensure(before.last_transition.is_some(), || "there is no last transition".into())?;
+        let damage = |path: &str, value: &str| format!(r#"[{{"op":"add","path":"{path}","value":"{value}"}}]"#);
+        let patch =
+            async |body: String| send(scene, "PATCH", "/cache/status", "application/json-patch+json", body).await;
+
+        patch(damage(last, "9999-12-31T23:59:59.999999999Z")).await?;
+        cache.reason(ConditionType::Ready, Reason::Healthy, SHORT).await.context("the status is written again")?;
+        let now = cache.status().await?;
+        ensure(now.last_transition == before.last_transition && now.epoch == before.epoch, || format!("{now:?}"))?;
+
+        if !scene.stop_operator()? {
+            return Ok(()); // it is not the scenario's own
+        }
+        // nobody is there who knows it
+        patch(damage(last, "2026-11-27T10:00:00.1234567891234Z")).await?;
+        scene.restart_operator().await?;
+        told(&cache, &["status.lastTransition.startedAt", "does not guess it"]).await?;
+        let record = record(&cache).await?;
+        ensure(record["epoch"] == before.epoch && record["master"] == json!(before.master), || record.to_string())?;
+        patch(damage(last, "2026-11-27T10:00:00.000000Z")).await?;
+        cache.agrees().await?;
+        cache.holds(10).await
     });
 }

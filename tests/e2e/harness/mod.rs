@@ -68,6 +68,11 @@ impl Scene {
         self.own_operator.as_ref().map(|own| own.log(usize::MAX))
     }
 
+    /// Ends the operator until it is restarted. `false`: it is not the scenario's own, and goes on.
+    pub fn stop_operator(&self) -> Result<bool> {
+        self.own_operator.as_ref().map_or(Ok(false), |own| own.stop().map(|()| true))
+    }
+
     /// Ends the operator, and waits until another one leads. Where it is not the scenario's own, for [`scenario_alone`] only.
     pub async fn restart_operator(&self) -> Result<()> {
         match &self.own_operator {

@@ -34,6 +34,14 @@ impl OwnOperator {
         Ok(Some(Self { namespace: namespace.to_owned(), process, log }))
     }
 
+    /// Kills it.
+    pub fn stop(&self) -> Result<()> {
+        let mut process = self.process.lock().unwrap_or_else(PoisonError::into_inner);
+        process.kill()?;
+        process.wait()?;
+        Ok(())
+    }
+
     /// Kills it, and starts another.
     pub fn restart(&self) -> Result<()> {
         let mut process = self.process.lock().unwrap_or_else(PoisonError::into_inner);
