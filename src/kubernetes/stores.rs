@@ -22,7 +22,7 @@ use super::{
     isolation::Isolated,
     undecodable::{Faults, Reporter, decoded, without_faults},
 };
-use crate::objects::names::{COMPONENT, COMPONENT_LABEL, INSTANCE_LABEL, NAME, NAME_LABEL};
+use crate::objects::names::{COMPONENT, COMPONENT_LABEL, INSTANCE_LABEL, NAME, NAME_LABEL, RESOURCE_LABEL};
 
 /// Namespace and name of a resource.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -39,9 +39,10 @@ impl Key {
         Self { namespace: object.namespace().unwrap_or_default(), name: object.name_any() }
     }
 
-    /// Of the resource that an object belongs to, by the label that all of its objects carry.
+    /// Of the resource that an object belongs to, by the label that all of its objects carry. Volume claims do not have the
+    /// one of Kubernetes, objects of an older operator not ours.
     pub fn of_owner(object: &impl ResourceExt) -> Option<Self> {
-        let name = object.labels().get(INSTANCE_LABEL)?.clone();
+        let name = object.labels().get(RESOURCE_LABEL).or_else(|| object.labels().get(INSTANCE_LABEL))?.clone();
         Some(Self { namespace: object.namespace()?, name })
     }
 }

@@ -1,4 +1,8 @@
-//! The `ConfigMap`: what Redis reads when it starts, and the container's scripts.
+//! The `ConfigMap`s: what Redis reads when it starts, and the container's scripts. Both are mounted into one directory.
+//!
+//! The settings are immutable and named after their content, so that a container which restarts in an older pod reads the
+//! settings that the pod was made with, whatever the spec says by now. The scripts are those of the operator, changed in place:
+//! a newer operator's scripts are read the next time that they run, and are no reason to restart every Redis that there is.
 //!
 //! `boot.sh` includes `redis.conf`, then `operator.conf`, then what is known only in the container: of a directive given
 //! twice Redis takes the last.
@@ -60,17 +64,24 @@ repl-ping-replica-period 1
 /// Redis' own defaults for snapshots.
 const SNAPSHOTS: &str = "save 3600 1 300 100 60 10000";
 
-pub(super) fn build(cluster: &Cluster) -> ConfigMap {
-    let mut data = vec![
-        ("redis.conf".to_owned(), redis_conf(&cluster.spec)),
-        ("operator.conf".to_owned(), operator_conf(&cluster.spec)),
-    ];
-    for script in [scripts::BOOT, scripts::READY, scripts::ALIVE, scripts::STOP, scripts::EXPORTER] {
-        data.push((script.file.to_owned(), script.text.to_owned()));
-    }
+/// The scripts.
+pub(super) fn scripts(cluster: &Cluster) -> ConfigMap {
+    let all = [scripts::BOOT, scripts::READY, scripts::ALIVE, scripts::STOP, scripts::EXPORTER];
+    let data = all.map(|script| (script.file.to_owned(), script.text.to_owned()));
     ConfigMap {
-        metadata: object_meta(cluster, names::config_map(&cluster.name)),
-        data: Some(data.into_iter().collect()),
+        metadata: object_meta(cluster, names::scripts_map(&cluster.name)),
+        data: Some(data.into()),
+        ..ConfigMap::default()
+    }
+}
+
+/// The settings of the pods that are made of this spec.
+pub(super) fn settings(cluster: &Cluster) -> ConfigMap {
+    let files = [("redis.conf", redis_conf(&cluster.spec)), ("operator.conf", operator_conf(&cluster.spec))];
+    ConfigMap {
+        metadata: object_meta(cluster, names::settings_map(&cluster.name, &digest(&cluster.spec))),
+        data: Some(files.map(|(file, text)| (file.to_owned(), text)).into()),
+        immutable: Some(true),
         ..ConfigMap::default()
     }
 }
@@ -80,6 +91,10 @@ fn redis_conf(spec: &RedisReplicationSpec) -> String {
     let buffer = output_buffer(spec);
     let mut conf = format!("# Defaults, which spec.config below overrides.\n{DEFAULTS}{buffer}\n# spec.config\n");
     for (directive, value) in &spec.config {
+        if directive.eq_ignore_ascii_case("loadmodule") && lines(value) == ["\"\""] {
+            conf += "# loadmodule: none\n"; // what boot.sh looks for
+            continue;
+        }
         for value in lines(value) {
             conf.extend([directive.as_str(), " ", &value, "\n"]);
         }
@@ -117,9 +132,8 @@ fn operator_conf(spec: &RedisReplicationSpec) -> String {
     format!("# The operator's; see spec.config and spec.persistence.\n{OPERATED}appendonly {append_only}\n{save}\n")
 }
 
-/// Changes when Redis must restart to take up the settings. The scripts are not in it: a newer operator's are read the
-/// next time that they run, and are no reason to restart every Redis that there is.
-pub(super) fn hash(spec: &RedisReplicationSpec) -> String {
+/// Of the settings: another one is another `ConfigMap`, and so another revision of the pods.
+pub(super) fn digest(spec: &RedisReplicationSpec) -> String {
     let mut digest = Sha256::new();
     digest.update(redis_conf(spec));
     digest.update([0]);
@@ -150,6 +164,8 @@ mod tests {
             ("config: {proto-max-bulk-len: 9223372036854775807}", "proto-max-bulk-len 9223372036854775807\n"),
             ("config: {lazyfree-lazy-eviction: \"yes\"}", "lazyfree-lazy-eviction yes\n"),
             ("config: {notify-keyspace-events: \"\"}", "notify-keyspace-events \"\"\n"),
+            ("config: {loadmodule: \"\"}", "# loadmodule: none\n"),
+            ("config: {loadmodule: \"/a.so x\\n/b.so\"}", "loadmodule /a.so x\nloadmodule /b.so\n"),
             (
                 "config: {client-output-buffer-limit: \"normal 0 0 0\\nreplica 1gb 0 0\\n\"}",
                 "client-output-buffer-limit normal 0 0 0\nclient-output-buffer-limit replica 1gb 0 0\n",
@@ -214,22 +230,30 @@ mod tests {
     }
 
     #[test]
-    fn the_config_map_has_the_files_that_the_pod_runs() {
-        let files = build(&cluster("{}")).data.unwrap();
-        let names: Vec<_> = files.keys().map(String::as_str).collect();
-        assert_eq!(names, ["alive.sh", "boot.sh", "exporter.sh", "operator.conf", "ready.sh", "redis.conf", "stop.sh"]);
+    fn the_config_maps_have_the_files_that_the_pod_runs() {
+        let names = |map: ConfigMap| map.data.unwrap().into_keys().collect::<Vec<_>>();
+        assert_eq!(names(scripts(&cluster("{}"))), ["alive.sh", "boot.sh", "exporter.sh", "ready.sh", "stop.sh"]);
+        assert_eq!(names(settings(&cluster("{}"))), ["operator.conf", "redis.conf"]);
     }
 
     #[test]
-    fn the_hash_follows_the_settings_and_nothing_else() {
-        let plain = hash(&cluster("{}").spec);
+    fn other_settings_are_another_map_and_none_ever_changes() {
+        let (before, after) = (settings(&cluster("{}")), settings(&cluster("config: {maxmemory: 1gb}")));
+        assert_ne!(before.metadata.name, after.metadata.name);
+        assert_eq!((before.immutable, scripts(&cluster("{}")).immutable), (Some(true), None));
+        assert_eq!(scripts(&cluster("{}")), scripts(&cluster("config: {maxmemory: 1gb}")));
+    }
+
+    #[test]
+    fn the_digest_follows_the_settings_and_nothing_else() {
+        let plain = digest(&cluster("{}").spec);
         for (yaml, same) in [
             ("replicas: 5", true),
             ("image: redis:7.4", true),
             ("config: {maxmemory: 1gb}", false),
             ("persistence: {size: 1Gi}", false),
         ] {
-            assert_eq!(hash(&cluster(yaml).spec) == plain, same, "{yaml}");
+            assert_eq!(digest(&cluster(yaml).spec) == plain, same, "{yaml}");
         }
     }
 }

@@ -26,13 +26,16 @@ use k8s_openapi::api::{
 
 pub use names::expected_members;
 pub use secret::generated_secret;
+pub use stateful_set::keep_immutable;
 pub use validate::{Cluster, InvalidSpec, validate};
 
 /// What a cluster consists of, besides the Secret, which is made only once.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Objects {
-    /// `<name>-config`: redis.conf and the container's scripts.
-    pub config_map: ConfigMap,
+    /// `<name>-scripts`: what the containers run.
+    pub scripts: ConfigMap,
+    /// `<name>-config-<digest>`: the settings of the pods of the present revision.
+    pub settings: ConfigMap,
     /// `<name>-headless`: the pods' DNS names.
     pub headless_service: Service,
     /// `<name>-master`: without a selector, which the supervisor owns.
@@ -49,7 +52,8 @@ pub struct Objects {
 /// before its pod goes.
 pub fn build(cluster: &Cluster, stateful_set_replicas: i32) -> Objects {
     Objects {
-        config_map: config_map::build(cluster),
+        scripts: config_map::scripts(cluster),
+        settings: config_map::settings(cluster),
         headless_service: service::headless(cluster),
         master_service: service::master(cluster),
         replicas_service: service::replicas(cluster),

@@ -52,8 +52,11 @@ pub const ROLE_REPLICA: &str = "replica";
 pub const ROLE_STALE: &str = "stale";
 /// What all labels and annotations of the operator itself begin with.
 pub const OWN_PREFIX: &str = "redis.replication.dev/";
-/// Annotation of the pod template: a hash of the settings that Redis reads only when it starts.
-pub const CONFIG_HASH_ANNOTATION: &str = "redis.replication.dev/config-hash";
+/// Label: which `RedisReplication`. Unlike [`INSTANCE_LABEL`] it is this operator's alone: tools that track what they have
+/// installed by the latter (Argo CD with label tracking) would prune volume claims that carry it.
+pub const RESOURCE_LABEL: &str = "redis.replication.dev/name";
+/// Annotation of the cluster autoscaler: the volumes of a pod that do not keep its node from being removed.
+pub const SAFE_TO_EVICT_ANNOTATION: &str = "cluster-autoscaler.kubernetes.io/safe-to-evict-local-volumes";
 /// Annotation of the `StatefulSet`: when its controller was last reminded of pods that are missing.
 pub const REMINDED_ANNOTATION: &str = "redis.replication.dev/reminded-at";
 /// Label that the `StatefulSet` controller puts on each pod; the master Service selects by it.
@@ -84,8 +87,18 @@ pub fn headless_service(name: &str) -> String {
     format!("{name}-headless")
 }
 
-/// The `ConfigMap` with redis.conf and the scripts.
-pub fn config_map(name: &str) -> String {
+/// The `ConfigMap` with the scripts of the pods.
+pub fn scripts_map(name: &str) -> String {
+    format!("{name}-scripts")
+}
+
+/// The `ConfigMap` with the settings of the pods of one revision; `digest` is that of its content.
+pub fn settings_map(name: &str, digest: &str) -> String {
+    format!("{}-{digest}", settings_maps(name))
+}
+
+/// What the names of all of them begin with.
+pub fn settings_maps(name: &str) -> String {
     format!("{name}-config")
 }
 
@@ -126,25 +139,33 @@ pub fn ordinal(pod_name: &str) -> Option<i32> {
     (digits == ordinal.to_string()).then_some(ordinal)
 }
 
-/// The labels by which a cluster's pods are found. They can never change: a `StatefulSet`'s selector is immutable.
+/// The labels by which the `StatefulSet` finds its pods. They can never change, and its controller puts them on the volume
+/// claims too: so [`INSTANCE_LABEL`] is not among them.
+pub fn stateful_set_selector(name: &str) -> BTreeMap<String, String> {
+    labels_of([(NAME_LABEL, NAME), (COMPONENT_LABEL, COMPONENT), (RESOURCE_LABEL, name)])
+}
+
+/// The labels by which a cluster's pods are found.
 pub fn selector_labels(name: &str) -> BTreeMap<String, String> {
     labels_of([(NAME_LABEL, NAME), (INSTANCE_LABEL, name), (COMPONENT_LABEL, COMPONENT)])
 }
 
-/// The labels of the volume claims: what carries them holds the data of this replication.
+/// The labels of the volume claims: what carries them holds the data of this replication. They can never change.
 pub fn claim_labels(name: &str) -> BTreeMap<String, String> {
-    selector_labels(name)
+    stateful_set_selector(name)
 }
 
-/// Is a claim with these labels one of this replication?
+/// Is a claim with these labels one of this replication? An older operator gave it others.
 pub fn is_claim_of(labels: &BTreeMap<String, String>, name: &str) -> bool {
-    claim_labels(name).iter().all(|(key, value)| labels.get(key) == Some(value))
+    let carries = |all: BTreeMap<String, String>| all.iter().all(|(key, value)| labels.get(key) == Some(value));
+    carries(claim_labels(name)) || carries(selector_labels(name))
 }
 
 /// The labels of every object.
 pub fn labels(name: &str) -> BTreeMap<String, String> {
     let mut labels = selector_labels(name);
     labels.insert(MANAGED_BY_LABEL.into(), MANAGED_BY.into());
+    labels.insert(RESOURCE_LABEL.into(), name.into());
     labels
 }
 

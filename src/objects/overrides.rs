@@ -28,7 +28,7 @@ pub(super) fn apply(
 /// What the operator depends on must still be there.
 fn check(name: &str, template: PodTemplateSpec) -> Result<PodTemplateSpec, InvalidSpec> {
     let labels = template.metadata.as_ref().and_then(|metadata| metadata.labels.as_ref());
-    for (key, value) in names::selector_labels(name) {
+    for (key, value) in names::selector_labels(name).into_iter().chain(names::stateful_set_selector(name)) {
         if labels.and_then(|labels| labels.get(&key)) != Some(&value) {
             return Err(InvalidSpec::OverridesLabel { key });
         }

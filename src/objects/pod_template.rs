@@ -4,9 +4,10 @@ use std::{collections::BTreeMap, iter};
 
 use k8s_openapi::{
     api::core::v1::{
-        ConfigMapVolumeSource, Container, ContainerPort, EmptyDirVolumeSource, EnvVar, EnvVarSource, ExecAction,
+        ConfigMapProjection, Container, ContainerPort, EmptyDirVolumeSource, EnvVar, EnvVarSource, ExecAction,
         KeyToPath, Lifecycle, LifecycleHandler, ObjectFieldSelector, PodSecurityContext, PodSpec, PodTemplateSpec,
-        Probe, SeccompProfile, SecretVolumeSource, TopologySpreadConstraint, Volume, VolumeMount,
+        Probe, ProjectedVolumeSource, SeccompProfile, SecretVolumeSource, TopologySpreadConstraint, Volume,
+        VolumeMount, VolumeProjection,
     },
     apimachinery::pkg::{
         api::resource::Quantity,
@@ -35,7 +36,7 @@ pub(super) fn build(name: &str, spec: &RedisReplicationSpec) -> PodTemplateSpec 
     PodTemplateSpec {
         metadata: Some(ObjectMeta {
             labels: Some(labels(name, spec)),
-            annotations: Some(annotations(spec)),
+            annotations: (!spec.pod_annotations.is_empty()).then(|| spec.pod_annotations.clone()),
             ..ObjectMeta::default()
         }),
         spec: Some(PodSpec {
@@ -76,12 +77,6 @@ pub(super) fn build(name: &str, spec: &RedisReplicationSpec) -> PodTemplateSpec 
 fn labels(name: &str, spec: &RedisReplicationSpec) -> BTreeMap<String, String> {
     let theirs = spec.pod_labels.iter().filter(|(key, _)| !key.starts_with(names::OWN_PREFIX));
     theirs.map(|(key, value)| (key.clone(), value.clone())).chain(names::labels(name)).collect()
-}
-
-fn annotations(spec: &RedisReplicationSpec) -> BTreeMap<String, String> {
-    let mut annotations = spec.pod_annotations.clone();
-    annotations.insert(names::CONFIG_HASH_ANNOTATION.into(), config_map::hash(spec));
-    annotations
 }
 
 fn container(spec: &RedisReplicationSpec) -> Container {
@@ -137,10 +132,11 @@ fn volumes(name: &str, spec: &RedisReplicationSpec) -> Vec<Volume> {
     let mut volumes = vec![
         Volume {
             name: CONFIG_VOLUME.into(),
-            config_map: Some(ConfigMapVolumeSource {
-                name: names::config_map(name),
+            projected: Some(ProjectedVolumeSource {
                 default_mode: Some(0o444),
-                ..ConfigMapVolumeSource::default()
+                sources: Some(
+                    [names::scripts_map(name), names::settings_map(name, &config_map::digest(spec))].map(from).into(),
+                ),
             }),
             ..Volume::default()
         },
@@ -176,6 +172,14 @@ fn volumes(name: &str, spec: &RedisReplicationSpec) -> Vec<Volume> {
         });
     }
     volumes
+}
+
+/// All files of a `ConfigMap`.
+fn from(config_map: String) -> VolumeProjection {
+    VolumeProjection {
+        config_map: Some(ConfigMapProjection { name: config_map, ..ConfigMapProjection::default() }),
+        ..VolumeProjection::default()
+    }
 }
 
 /// Preferences, not conditions: a cluster of three on one node is better than a cluster of one.
@@ -288,6 +292,7 @@ mod tests {
                 ("app.kubernetes.io/managed-by", "redis-replication-operator"),
                 ("app.kubernetes.io/name", "redis-replication"),
                 ("app.kubernetes.io/part-of", "shop"),
+                ("redis.replication.dev/name", "cache"),
                 ("team", "web"),
             ]
         );
@@ -295,13 +300,16 @@ mod tests {
 
     #[test]
     fn a_changed_config_makes_a_new_revision() {
-        let before = template("{}").metadata.unwrap().annotations.unwrap();
-        let after =
-            template("{config: {maxmemory: 1gb}, podAnnotations: {note: x, redis.replication.dev/config-hash: y}}");
-        let after = after.metadata.unwrap().annotations.unwrap();
-        assert_ne!(before[names::CONFIG_HASH_ANNOTATION], after[names::CONFIG_HASH_ANNOTATION]);
-        assert_ne!(after[names::CONFIG_HASH_ANNOTATION], "y");
-        assert_eq!(after["note"], "x");
+        let maps = |yaml: &str| {
+            let volumes = pod(yaml).volumes.unwrap();
+            let sources = volumes.into_iter().find(|v| v.name == CONFIG_VOLUME).unwrap().projected.unwrap().sources;
+            sources.unwrap().into_iter().map(|source| source.config_map.unwrap().name).collect::<Vec<_>>()
+        };
+        let (before, after) = (maps("{}"), maps("config: {maxmemory: 1gb}"));
+        assert_eq!((before[0].as_str(), after[0].as_str()), ("cache-scripts", "cache-scripts"));
+        assert!(before[1].starts_with("cache-config-") && after[1].starts_with("cache-config-"));
+        assert_ne!(before[1], after[1]);
+        assert_eq!(maps("podAnnotations: {note: x}"), before);
     }
 
     #[test]

@@ -51,7 +51,10 @@ impl Root {
             fs::create_dir_all(root.directory.join(part)).unwrap();
         }
         fs::write(root.directory.join("etc/redis-auth/password"), password).unwrap();
-        for (file, text) in config_map::build(&cluster("{}")).data.unwrap() {
+        for (file, text) in [config_map::scripts(&cluster("{}")), config_map::settings(&cluster("{}"))]
+            .into_iter()
+            .flat_map(|map| map.data.unwrap())
+        {
             fs::write(root.directory.join("etc/redis").join(file), root.moved(&text)).unwrap();
         }
         root
@@ -62,7 +65,7 @@ impl Root {
         let root = self.directory.to_str().unwrap();
         let mut text = text.replace("\"$cli\"", &format!("\"$cli\" -p {}", self.port));
         text = text.replace("timeout 10", "timeout 2");
-        for path in ["/etc/redis", "/run/redis"] {
+        for path in ["/etc/redis", "/run/redis", "/usr/local/lib/redis"] {
             text = text.replace(path, &format!("{root}{path}"));
         }
         text.replace("dir /data", &format!("dir {root}/data")).replace("port 6379\n", &format!("port {}\n", self.port))
@@ -191,6 +194,46 @@ fn the_probes_tell_a_master_from_a_replica_of_nobody() {
         replica.redis("secret", &["REPLICAOF", "127.0.0.1", &root.port.to_string()]);
         until(&format!("{shell:?}: the replica follows"), || replica.passes(&READY));
         drop(server);
+    }
+}
+
+/// A module that does nothing but be there. It finds the server's functions as every module does.
+const MODULE: &str = r#"
+int RedisModule_OnLoad(void *context, void **arguments, int count) {
+    int (*get)(const char *, void *) = *(void **)context;
+    void (*set)(void *, const char *, int, int);
+    if (get("RedisModule_SetModuleAttribs", &set)) return 1;
+    set(context, "stub", 1, 1);
+    return 0;
+}"#;
+
+/// The start command passes by the entry point of the official images, which loads the modules that they bring.
+#[test]
+fn the_modules_of_the_image_are_loaded_unless_the_settings_speak_of_modules() {
+    for (settings, loaded) in [
+        ("", true),
+        ("# loadmodule: none\n", false),
+        ("maxmemory 1gb\n", true),
+        ("LoadModule ", false), // the path of the module follows
+    ] {
+        let root = Root::new(SHELLS[0], b"secret");
+        let modules = root.directory.join("usr/local/lib/redis/modules");
+        fs::create_dir_all(&modules).unwrap();
+        let (source, module, other) =
+            (modules.join("stub.c"), modules.join("stub.so"), root.directory.join("other.so"));
+        fs::write(&source, MODULE).unwrap();
+        let gcc = Command::new("gcc").args(["-shared", "-fPIC", "-o"]).arg(&module).arg(&source).status().unwrap();
+        assert!(gcc.success());
+        fs::write(modules.join("empty.so"), "").unwrap();
+        fs::copy(&module, &other).unwrap();
+        let conf = root.directory.join("etc/redis/redis.conf");
+        let named =
+            if settings.starts_with("Load") { format!("{settings}{}\n", other.display()) } else { settings.into() };
+        fs::write(&conf, fs::read_to_string(&conf).unwrap() + &named).unwrap();
+        let _server = root.boot();
+        let list = root.redis("secret", &["MODULE", "LIST"]);
+        assert_eq!(list.contains(module.to_str().unwrap()), loaded, "{settings:?}: {list}");
+        assert_eq!(list.contains(other.to_str().unwrap()), settings.starts_with("Load"), "{settings:?}: {list}");
     }
 }
 

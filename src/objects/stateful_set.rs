@@ -23,7 +23,7 @@ pub(super) fn build(cluster: &Cluster, replicas: i32) -> StatefulSet {
             replicas: Some(replicas),
             service_name: Some(names::headless_service(&cluster.name)),
             selector: LabelSelector {
-                match_labels: Some(names::selector_labels(&cluster.name)),
+                match_labels: Some(names::stateful_set_selector(&cluster.name)),
                 ..LabelSelector::default()
             },
             pod_management_policy: Some("Parallel".into()),
@@ -52,7 +52,7 @@ fn claim(cluster: &Cluster, persistence: &Persistence) -> PersistentVolumeClaim 
     PersistentVolumeClaim {
         metadata: ObjectMeta {
             name: Some(names::DATA_VOLUME.into()),
-            labels: Some(names::labels(&cluster.name)),
+            labels: Some(names::claim_labels(&cluster.name)),
             ..ObjectMeta::default()
         },
         spec: Some(PersistentVolumeClaimSpec {
@@ -65,6 +65,16 @@ fn claim(cluster: &Cluster, persistence: &Persistence) -> PersistentVolumeClaim 
             ..PersistentVolumeClaimSpec::default()
         }),
         status: None,
+    }
+}
+
+/// Takes over from the `StatefulSet` as it is what the API server does not let change: an older operator made it otherwise.
+pub fn keep_immutable(wanted: &mut StatefulSet, live: &StatefulSet) {
+    let (Some(wanted), Some(live)) = (&mut wanted.spec, &live.spec) else { return };
+    wanted.selector = live.selector.clone();
+    let templates = wanted.volume_claim_templates.iter_mut().flatten();
+    for (wanted, live) in templates.zip(live.volume_claim_templates.iter().flatten()) {
+        wanted.metadata.labels.clone_from(&live.metadata.labels);
     }
 }
 
@@ -87,8 +97,38 @@ mod tests {
         let spec = build(&cluster("podLabels: {team: web}"), 3).spec.unwrap();
         let selector = spec.selector.match_labels.unwrap();
         let labels = spec.template.metadata.unwrap().labels.unwrap();
-        assert_eq!(selector, names::selector_labels("cache"));
+        assert_eq!(selector, names::stateful_set_selector("cache"));
         assert!(selector.iter().all(|(key, value)| labels.get(key) == Some(value)));
+    }
+
+    /// What tracks its objects by this label would prune the claims: they have no owner. The controller of the `StatefulSet`
+    /// copies the labels of the selector to them.
+    #[test]
+    fn no_claim_carries_the_label_by_which_others_track() {
+        let spec = build(&cluster("persistence: {size: 1Gi}"), 3).spec.unwrap();
+        let claim = spec.volume_claim_templates.unwrap().remove(0).metadata.labels.unwrap();
+        for labels in [claim, spec.selector.match_labels.unwrap()] {
+            assert!(!labels.contains_key(names::INSTANCE_LABEL), "{labels:?}");
+        }
+    }
+
+    #[test]
+    fn what_cannot_change_stays_as_an_older_operator_made_it() {
+        let old = |set: &mut StatefulSet| {
+            let spec = set.spec.as_mut().unwrap();
+            spec.selector.match_labels = Some(names::selector_labels("cache"));
+            let claim = &mut spec.volume_claim_templates.as_mut().unwrap()[0];
+            claim.metadata.labels = Some(names::selector_labels("cache"));
+        };
+        let mut live = build(&cluster("persistence: {size: 1Gi}"), 3);
+        old(&mut live);
+        let mut wanted = build(&cluster("{persistence: {size: 1Gi}, config: {maxmemory: 1gb}}"), 3);
+        let mut expected = wanted.clone();
+        old(&mut expected);
+        keep_immutable(&mut wanted, &live);
+        assert_eq!(wanted, expected);
+        let labels = wanted.spec.unwrap().template.metadata.unwrap().labels.unwrap();
+        assert!(names::selector_labels("cache").iter().all(|(key, value)| labels.get(key) == Some(value)));
     }
 
     #[test]
@@ -119,7 +159,7 @@ mod tests {
         let spec = build(&cluster(yaml), 3).spec.unwrap();
         let claim = &spec.volume_claim_templates.unwrap()[0];
         assert_eq!(claim.metadata.name.as_deref(), Some("data"));
-        assert_eq!(claim.metadata.labels.as_ref().unwrap()["app.kubernetes.io/instance"], "cache");
+        assert_eq!(claim.metadata.labels.as_ref().unwrap()["redis.replication.dev/name"], "cache");
         let claim = claim.spec.as_ref().unwrap();
         assert_eq!(claim.storage_class_name.as_deref(), Some("fast"));
         assert_eq!(claim.resources.as_ref().unwrap().requests.as_ref().unwrap()["storage"].0, "10Gi");

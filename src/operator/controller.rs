@@ -2,13 +2,20 @@
 
 use std::{sync::Arc, time::Duration};
 
-use kube::{Resource, runtime::controller::Action};
+use k8s_openapi::api::core::v1::{ConfigMap, Pod};
+use kube::{
+    Resource, ResourceExt,
+    runtime::{controller::Action, reflector::ObjectRef},
+};
+use serde_json::json;
 use tokio::time::Instant;
 
 use super::{
     conflict::Conflict,
     context::Context,
+    eviction,
     isolation::advice,
+    leftovers,
     observe::stateful_set_replicas,
     password::{self, Found},
     registry::ObjectsReport,
@@ -22,7 +29,7 @@ use crate::{
         events::Severity,
         stores::{self, Key},
     },
-    objects::{self, Cluster},
+    objects::{self, Cluster, names},
     password::Password,
 };
 
@@ -131,7 +138,10 @@ async fn converge(
             return Err(invalid.into());
         }
     };
-    let wanted = objects::build(&cluster, stateful_set_replicas(resource));
+    let mut wanted = objects::build(&cluster, stateful_set_replicas(resource));
+    if let Some(live) = ctx.sources.stateful_sets.get(&ObjectRef::new(&key.name).within(&key.namespace)) {
+        objects::keep_immutable(&mut wanted.stateful_set, &live);
+    }
     let site = if resource.spec.paused {
         Ok(None)
     } else {
@@ -163,7 +173,7 @@ async fn converge(
     if !written.is_empty() {
         tracing::info!(namespace = key.namespace, resource = key.name, objects = written.join(", "), "applied");
     }
-    Ok(())
+    tidy(resource, ctx, key, &wanted.settings.name_any()).await
 }
 
 /// Reads the password, or makes one where there is a `maker`.
@@ -193,4 +203,25 @@ async fn learn_password(
             Err(error)
         }
     }
+}
+
+/// What follows from pods that have come or gone: settings that none reads any more are deleted, and the autoscaler learns which
+/// pods it may evict. `present` is the map with the settings of the present revision.
+async fn tidy(resource: &RedisReplication, ctx: &Context, key: &Key, present: &str) -> Result<(), Error> {
+    let (client, known, namespace) = (&ctx.client, &ctx.sources, key.namespace.as_str());
+    let pods = stores::of(&known.pods, key);
+    let set = known.stateful_sets.get(&ObjectRef::new(&key.name).within(namespace));
+    let maps = stores::of(&known.config_maps, key);
+    for map in leftovers::unused_settings(&maps, present, resource, set.as_deref(), &pods) {
+        let name = map.name_any();
+        apply::delete::<ConfigMap>(client, namespace, &name, map.uid()).await?;
+        tracing::info!(namespace, resource = key.name, config_map = name, "deleted settings that no pod reads");
+    }
+    for (pod, value) in eviction::changes(resource, &pods) {
+        let annotations = json!({ (names::SAFE_TO_EVICT_ANNOTATION): value });
+        let (name, uid) = (pod.name_any(), pod.uid().unwrap_or_default());
+        apply::merge::<Pod>(client, namespace, &name, &uid, json!({ "metadata": { "annotations": annotations } }))
+            .await?;
+    }
+    Ok(())
 }

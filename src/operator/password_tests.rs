@@ -132,7 +132,8 @@ async fn nothing_is_made_up_where_somebody_may_know_it(
     assert_eq!((error.reason(), made), (Reason::SecretMissing, None));
     let words = error.to_string();
     let label = "kubectl -n shop label secret c-auth app.kubernetes.io/component=redis app.kubernetes.io/instance=c \
-        app.kubernetes.io/managed-by=redis-replication-operator app.kubernetes.io/name=redis-replication";
+        app.kubernetes.io/managed-by=redis-replication-operator app.kubernetes.io/name=redis-replication \
+        redis.replication.dev/name=c";
     let advice = match from {
         Some(pod) => format!(
             "kubectl -n shop create secret generic c-auth --from-literal=password=\"$(kubectl -n shop exec {pod} -c redis -- cat /run/redis/password)\" && {label}"

@@ -34,7 +34,8 @@ pub struct Site<'a> {
     client: &'a Client,
     cluster: &'a Cluster,
     wanted: &'a Objects,
-    config_map: Place<ConfigMap>,
+    scripts: Place<ConfigMap>,
+    settings: Place<ConfigMap>,
     headless_service: Place<Service>,
     master_service: Place<Service>,
     replicas_service: Place<Service>,
@@ -52,12 +53,14 @@ impl<'a> Site<'a> {
         cluster: &'a Cluster,
         wanted: &'a Objects,
     ) -> Result<Self, Error> {
-        let Objects { config_map, headless_service, master_service, replicas_service, .. } = wanted;
+        let Objects { scripts, settings, headless_service, master_service, replicas_service, .. } = wanted;
         let Objects { pod_disruption_budget, stateful_set, .. } = wanted;
         let survey = Survey { client, known, cluster };
+        let config_maps = known.map(|known| &known.config_maps);
         let services = known.map(|known| &known.services);
         let (
-            config_map,
+            scripts,
+            settings,
             headless_service,
             master_service,
             replicas_service,
@@ -65,7 +68,8 @@ impl<'a> Site<'a> {
             stateful_set,
             slice,
         ) = tokio::try_join!(
-            Box::pin(survey.place(known.map(|known| &known.config_maps), config_map)),
+            Box::pin(survey.place(config_maps, scripts)),
+            Box::pin(survey.place(config_maps, settings)),
             Box::pin(survey.place(services, headless_service)),
             Box::pin(survey.place(services, master_service)),
             Box::pin(survey.place(services, replicas_service)),
@@ -85,7 +89,8 @@ impl<'a> Site<'a> {
             client,
             cluster,
             wanted,
-            config_map,
+            scripts,
+            settings,
             headless_service,
             master_service,
             replicas_service,
@@ -98,7 +103,8 @@ impl<'a> Site<'a> {
     /// All that is not ours.
     pub fn strangers(&self) -> Vec<Stranger> {
         let objects = [
-            self.config_map.stranger(),
+            self.scripts.stranger(),
+            self.settings.stranger(),
             self.headless_service.stranger(),
             self.master_service.stranger(),
             self.replicas_service.stranger(),
@@ -119,7 +125,8 @@ impl<'a> Site<'a> {
                 written.push(kind);
             }
         };
-        note("ConfigMap", ensure(client, namespace, &wanted.config_map, &self.config_map).await?);
+        note("scripts", ensure(client, namespace, &wanted.scripts, &self.scripts).await?);
+        note("settings", ensure(client, namespace, &wanted.settings, &self.settings).await?);
         note("headless Service", ensure(client, namespace, &wanted.headless_service, &self.headless_service).await?);
         note("master Service", ensure(client, namespace, &wanted.master_service, &self.master_service).await?);
         note("replicas Service", ensure(client, namespace, &wanted.replicas_service, &self.replicas_service).await?);
@@ -183,7 +190,8 @@ impl Survey<'_> {
         let found = self.meta::<Pod>(self.known.map(|known| &known.pods), name).await?;
         Ok(found.and_then(|meta| {
             let labels = meta.labels.clone().unwrap_or_default();
-            let adoptable = names::selector_labels(&self.cluster.name).iter().all(|(k, v)| labels.get(k) == Some(v));
+            let adoptable =
+                names::stateful_set_selector(&self.cluster.name).iter().all(|(k, v)| labels.get(k) == Some(v));
             (!adoptable || !holdings::is_of_set(&meta, &names::stateful_set(&self.cluster.name)))
                 .then(|| stranger::<Pod>(&meta))
         }))

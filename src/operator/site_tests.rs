@@ -54,9 +54,9 @@ async fn where_all_names_are_free_everything_is_made_without_force() {
     let wanted = build(&cluster, 2);
     let site = Site::survey(&client, None, &cluster, &wanted).await.unwrap();
     assert_eq!(site.strangers(), []);
-    assert_eq!(site.build().await.unwrap().len(), 6);
+    assert_eq!(site.build().await.unwrap().len(), 7);
     let patches: Vec<_> = memory.asked().into_iter().filter(|asked| asked.method == "PATCH").collect();
-    assert_eq!(patches.len(), 6);
+    assert_eq!(patches.len(), 7);
     for asked in patches {
         assert!(!asked.query.contains("force"), "{asked:?}");
         assert_eq!(asked.body["metadata"]["ownerReferences"][0]["uid"], "u1");
@@ -64,8 +64,8 @@ async fn where_all_names_are_free_everything_is_made_without_force() {
 
     // and what is ours then is written to by force, if it is still the same object
     let site = Site::survey(&client, None, &cluster, &wanted).await.unwrap();
-    assert_eq!(site.build().await.unwrap().len(), 6);
-    let again = memory.asked().into_iter().filter(|asked| asked.method == "PATCH").skip(6);
+    assert_eq!(site.build().await.unwrap().len(), 7);
+    let again = memory.asked().into_iter().filter(|asked| asked.method == "PATCH").skip(7);
     for asked in again {
         assert!(asked.query.contains("force=true"), "{asked:?}");
         assert_eq!(asked.body["metadata"]["uid"], format!("new {}", asked.what));
@@ -73,7 +73,7 @@ async fn where_all_names_are_free_everything_is_made_without_force() {
 }
 
 #[rstest]
-#[case("configmaps", "shop-config", "ConfigMap shop-config")]
+#[case("configmaps", "shop-scripts", "ConfigMap shop-scripts")]
 #[case("services", "shop-headless", "Service shop-headless")]
 #[case("services", "shop-master", "Service shop-master")]
 #[case("services", "shop-replicas", "Service shop-replicas")]
@@ -95,11 +95,11 @@ async fn an_object_of_others_is_named_and_never_written_to(
 async fn all_of_them_are_named() {
     let (strangers, ..) = outcome(PERSISTENT, |memory| {
         memory.put("services", named("shop-master"));
-        memory.put("configmaps", named("shop-config"));
+        memory.put("configmaps", named("shop-scripts"));
         memory.put("poddisruptionbudgets", named("shop"));
     })
     .await;
-    assert_eq!(strangers, ["ConfigMap shop-config", "PodDisruptionBudget shop", "Service shop-master"]);
+    assert_eq!(strangers, ["ConfigMap shop-scripts", "PodDisruptionBudget shop", "Service shop-master"]);
 }
 
 #[rstest]
@@ -114,8 +114,8 @@ async fn the_slice_counts_where_the_operator_writes_it(#[case] spec: &str, #[cas
 #[rstest]
 #[case::of_anybody(json!({}), json!([]), Some("Pod shop-1"))]
 #[case::of_others_with_our_labels(json!(names::selector_labels("shop")), json!([by("ReplicaSet", "web")]), Some("Pod shop-1 (controlled by ReplicaSet web)"))]
-#[case::left_behind(json!(names::selector_labels("shop")), json!([]), None)]
-#[case::of_a_set_before_ours(json!(names::selector_labels("shop")), json!([by("StatefulSet", "shop")]), None)]
+#[case::left_behind(json!(names::stateful_set_selector("shop")), json!([]), None)]
+#[case::of_a_set_before_ours(json!(names::stateful_set_selector("shop")), json!([by("StatefulSet", "shop")]), None)]
 #[tokio::test]
 async fn a_pod_that_the_set_could_not_make_is_in_the_way(
     #[case] labels: Value,
@@ -169,15 +169,15 @@ async fn what_another_makes_meanwhile_stays_the_others() {
     let cluster = cluster("replicas: 1");
     let wanted = build(&cluster, 1);
     let site = Site::survey(&client, None, &cluster, &wanted).await.unwrap();
-    memory.put("configmaps", named("shop-config"));
+    memory.put("configmaps", named("shop-scripts"));
     let error = site.build().await.unwrap_err();
-    assert!(matches!(&error, Error::Taken(stranger) if stranger.name == "shop-config"), "{error}");
+    assert!(matches!(&error, Error::Taken(stranger) if stranger.name == "shop-scripts"), "{error}");
     let patches: Vec<_> = memory.asked().into_iter().filter(|asked| asked.method == "PATCH").collect();
-    assert!(patches.iter().all(|asked| asked.what == "configmaps/shop-config" && !asked.query.contains("force")));
+    assert!(patches.iter().all(|asked| asked.what == "configmaps/shop-scripts" && !asked.query.contains("force")));
     let released = &patches.last().unwrap().body;
     assert_eq!(
         released["metadata"],
-        json!({"name": "shop-config", "uid": "theirs"}),
+        json!({"name": "shop-scripts", "uid": "theirs"}),
         "all that was applied is taken out"
     );
     assert_eq!(released.as_object().unwrap().keys().collect::<Vec<_>>(), ["apiVersion", "kind", "metadata"]);
@@ -189,12 +189,12 @@ async fn an_object_that_was_exchanged_is_not_written_to() {
     let (client, memory) = server();
     let cluster = cluster("replicas: 1");
     let wanted = build(&cluster, 1);
-    let mut ours = wanted.config_map.clone();
+    let mut ours = wanted.scripts.clone();
     ours.metadata.uid = Some("ours".into());
     ours.data = None;
-    memory.put("configmaps", named("shop-config"));
+    memory.put("configmaps", named("shop-scripts"));
     let place = Place::Ours { uid: "ours".into(), live: Some(std::sync::Arc::new(ours)) };
-    let error = ensure(&client, "web", &wanted.config_map, &place).await.unwrap_err();
+    let error = ensure(&client, "web", &wanted.scripts, &place).await.unwrap_err();
     assert!(error.is_conflict(), "{error}");
     assert_eq!(memory.asked()[0].body["metadata"]["uid"], "ours");
 }

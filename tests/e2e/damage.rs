@@ -10,8 +10,8 @@ use k8s_openapi::{
     },
 };
 use kube::{
-    Resource,
-    api::{DeleteParams, Patch, PatchParams},
+    Resource, ResourceExt,
+    api::{DeleteParams, ListParams, Patch, PatchParams},
 };
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
@@ -184,14 +184,20 @@ fn objects_are_put_back() {
         })
         .await?;
 
-        let config = cache.all::<ConfigMap>().get("cache-config").await?.data.unwrap_or_default();
-        let edited: Value = config.keys().map(|key| (key.clone(), json!("edited by hand"))).collect();
-        change::<ConfigMap>(&cache, "cache-config", json!({ "data": edited })).await?;
-        eventually("the ConfigMap is put back", LONG, async || {
-            let now = cache.all::<ConfigMap>().get("cache-config").await?.data.unwrap_or_default();
-            ensure(now == config, || format!("it was {config:?}, and is {now:?}"))
+        let maps = cache.all::<ConfigMap>();
+        let scripts = maps.get("cache-scripts").await?.data.unwrap_or_default();
+        let edited: Value = scripts.keys().map(|key| (key.clone(), json!("edited by hand"))).collect();
+        change::<ConfigMap>(&cache, "cache-scripts", json!({ "data": edited })).await?;
+        eventually("the scripts are put back", LONG, async || {
+            let now = maps.get("cache-scripts").await?.data.unwrap_or_default();
+            ensure(now == scripts, || format!("they were {scripts:?}, and are {now:?}"))
         })
         .await?;
+        let all = maps.list(&ListParams::default()).await?;
+        let settings = all.iter().map(ResourceExt::name_any).find(|name| name.starts_with("cache-config-"));
+        let settings = settings.context("no settings")?;
+        maps.delete(&settings, &DeleteParams::default()).await?;
+        exists::<ConfigMap>(&cache, &settings).await?;
 
         cache.all::<PodDisruptionBudget>().delete("cache", &DeleteParams::default()).await?;
         exists::<PodDisruptionBudget>(&cache, "cache").await?;

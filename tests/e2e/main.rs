@@ -25,6 +25,7 @@ mod operator;
 mod plugin;
 mod requests;
 mod rest;
+mod revisions;
 mod rollout;
 mod routing;
 mod scale;

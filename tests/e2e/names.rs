@@ -48,7 +48,7 @@ spec: {clusterIP: None, ports: [{port: 6379}], selector: {app.kubernetes.io/name
 ---
 apiVersion: v1
 kind: ConfigMap
-metadata: {name: redis-config}
+metadata: {name: redis-scripts}
 data: {redis.conf: theirs}
 ---
 apiVersion: policy/v1
@@ -81,7 +81,7 @@ async fn intents(scene: &Scene) -> Result<BTreeMap<&'static str, Value>> {
     Ok([
         ("master", intent::<Service>(scene, "redis-master").await?),
         ("headless", intent::<Service>(scene, "redis-headless").await?),
-        ("config", intent::<ConfigMap>(scene, "redis-config").await?),
+        ("config", intent::<ConfigMap>(scene, "redis-scripts").await?),
         ("budget", intent::<PodDisruptionBudget>(scene, "redis").await?),
     ]
     .into())
@@ -144,7 +144,7 @@ fn another_charts_release_of_the_same_name_goes_on_untouched() {
 
         let redis = scene.replication("redis", "replicas: 2").await?;
         let names =
-            ["Service redis-master", "Service redis-headless", "ConfigMap redis-config", "PodDisruptionBudget redis"];
+            ["Service redis-master", "Service redis-headless", "ConfigMap redis-scripts", "PodDisruptionBudget redis"];
         conflict(&redis, &names).await?;
         let available = redis.reason(ConditionType::MasterAvailable, Reason::NameConflict, SHORT).await?;
         ensure(available.status == "False", || format!("{available:?}"))?;
@@ -163,7 +163,7 @@ fn another_charts_release_of_the_same_name_goes_on_untouched() {
         conflict(&redis, &names).await?;
         delete::<Service>(&redis, "redis-master").await?;
         delete::<Service>(&redis, "redis-headless").await?;
-        delete::<ConfigMap>(&redis, "redis-config").await?;
+        delete::<ConfigMap>(&redis, "redis-scripts").await?;
         delete::<PodDisruptionBudget>(&redis, "redis").await?;
         redis.agrees().await?;
         redis.populate(10).await
@@ -222,7 +222,7 @@ fn a_statefulset_of_others_and_what_belongs_to_it_stay_theirs() {
         let all = objects::resource_versions(&scene.client, scene.namespace.name()).await?;
         for made in [
             "Service/shop-master",
-            "ConfigMap/shop-config",
+            "ConfigMap/shop-scripts",
             "PodDisruptionBudget/shop",
             "PersistentVolumeClaim/data-shop-0",
         ] {

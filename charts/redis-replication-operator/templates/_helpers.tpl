@@ -66,8 +66,13 @@ namespace: {{ .Release.Namespace }}
   resources: [statefulsets]
   verbs: [list, watch, create, patch]
 - apiGroups: [""]
-  resources: [services, configmaps]
+  resources: [services]
   verbs: [list, watch, create, patch]
+# The settings and scripts of the pods. Settings are never changed: another revision has others, and those that no pod reads any
+# more are deleted.
+- apiGroups: [""]
+  resources: [configmaps]
+  verbs: [list, watch, create, patch, delete]
 - apiGroups: [policy]
   resources: [poddisruptionbudgets]
   verbs: [list, watch, create, patch]

@@ -40,9 +40,12 @@ fn select(events: Vec<Event>, resource: &RedisReplication) -> Vec<Event> {
         names::master_service(&name),
         names::replicas_service(&name),
         names::headless_service(&name),
-        names::config_map(&name),
+        names::scripts_map(&name),
     ]);
-    let about = |event: &Event| event.involved_object.name.as_ref().is_some_and(|about| objects.contains(about));
+    let settings = format!("{}-", names::settings_maps(&name));
+    let about = |event: &Event| {
+        event.involved_object.name.as_ref().is_some_and(|about| objects.contains(about) || about.starts_with(&settings))
+    };
     let mut events: Vec<_> = events.into_iter().filter(about).collect();
     events.sort_by_key(time);
     events

@@ -70,5 +70,13 @@ printf '%s\n' \
     'include /run/redis/auth.conf' \
     "replica-announce-ip ${POD_IP:?}" >/run/redis/redis.conf
 
+# As the entry point of the official images does from Redis 8 on: the modules that the image brings. Not where the settings say
+# something of modules themselves.
+if ! grep -qi '^#* *loadmodule' /etc/redis/redis.conf; then
+    for module in /usr/local/lib/redis/modules/*.so; do
+        [ ! -f "$module" ] || [ ! -s "$module" ] || [ ! -x "$module" ] || echo "loadmodule $module" >>/run/redis/redis.conf
+    done
+fi
+
 server=$(command -v valkey-server || command -v redis-server) || fail "the image has neither redis-server nor valkey-server"
 exec "$server" /run/redis/redis.conf
