@@ -66,7 +66,7 @@ const SNAPSHOTS: &str = "save 3600 1 300 100 60 10000";
 
 /// The scripts.
 pub(super) fn scripts(cluster: &Cluster) -> ConfigMap {
-    let all = [scripts::BOOT, scripts::READY, scripts::ALIVE, scripts::STOP, scripts::EXPORTER];
+    let all = [scripts::BOOT, scripts::DATA, scripts::READY, scripts::ALIVE, scripts::STOP, scripts::EXPORTER];
     let data = all.map(|script| (script.file.to_owned(), script.text.to_owned()));
     ConfigMap {
         metadata: object_meta(cluster, names::scripts_map(&cluster.name)),
@@ -122,7 +122,7 @@ fn lines(value: &ConfigValue) -> Vec<String> {
 }
 
 /// What the operator decides.
-fn operator_conf(spec: &RedisReplicationSpec) -> String {
+pub(super) fn operator_conf(spec: &RedisReplicationSpec) -> String {
     let (append_only, save) = match spec.persistence.as_ref().map(|persistence| persistence.mode) {
         None => ("no", "save \"\""),
         Some(PersistenceMode::Aof) => ("yes", "save \"\""),
@@ -232,7 +232,10 @@ mod tests {
     #[test]
     fn the_config_maps_have_the_files_that_the_pod_runs() {
         let names = |map: ConfigMap| map.data.unwrap().into_keys().collect::<Vec<_>>();
-        assert_eq!(names(scripts(&cluster("{}"))), ["alive.sh", "boot.sh", "exporter.sh", "ready.sh", "stop.sh"]);
+        assert_eq!(
+            names(scripts(&cluster("{}"))),
+            ["alive.sh", "boot.sh", "data.sh", "exporter.sh", "ready.sh", "stop.sh"]
+        );
         assert_eq!(names(settings(&cluster("{}"))), ["operator.conf", "redis.conf"]);
     }
 

@@ -5,6 +5,8 @@ pub(super) const DIRECTORY: &str = "/etc/redis";
 
 /// Starts Redis with the password from the Secret.
 pub(super) const BOOT: Script = Script { file: "boot.sh", text: include_str!("scripts/boot.sh") };
+/// Part of the start: sees to it that Redis loads the data that is current.
+pub(super) const DATA: Script = Script { file: "data.sh", text: include_str!("scripts/data.sh") };
 /// The readiness probe.
 pub(super) const READY: Script = Script { file: "ready.sh", text: include_str!("scripts/ready.sh") };
 /// The liveness and start-up probe.

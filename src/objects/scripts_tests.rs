@@ -15,6 +15,9 @@ use super::super::{config_map, fixture::cluster};
 use super::*;
 use crate::password::tests::cases;
 
+#[path = "scripts_data_tests.rs"]
+mod data;
+
 const SHELLS: [&[&str]; 4] = [&["sh"], &["dash"], &["bash", "--posix"], &["busybox", "sh"]];
 
 /// Ends with the test, also when that fails.
@@ -43,9 +46,15 @@ impl Drop for Root {
 impl Root {
     fn new(shell: &'static [&'static str], password: &[u8]) -> Self {
         static COUNT: AtomicU32 = AtomicU32::new(0);
+        static PORTS: AtomicU32 = AtomicU32::new(0);
         let count = COUNT.fetch_add(1, Ordering::Relaxed);
         let directory = env::temp_dir().join(format!("redis-scripts-{}-{count}", std::process::id()));
-        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        // not one that the kernel gives to others while no Redis of ours listens
+        let port = (0..)
+            .map(|_| 10_240 + (std::process::id() * 97 + PORTS.fetch_add(1, Ordering::Relaxed)) % 20_000)
+            .map(|port| u16::try_from(port).unwrap())
+            .find(|port| TcpListener::bind(("127.0.0.1", *port)).is_ok())
+            .unwrap();
         let root = Self { directory, shell, port };
         for part in ["etc/redis", "etc/redis-auth", "run/redis", "data"] {
             fs::create_dir_all(root.directory.join(part)).unwrap();
@@ -65,7 +74,7 @@ impl Root {
         let root = self.directory.to_str().unwrap();
         let mut text = text.replace("\"$cli\"", &format!("\"$cli\" -p {}", self.port));
         text = text.replace("timeout 10", "timeout 2");
-        for path in ["/etc/redis", "/run/redis", "/usr/local/lib/redis"] {
+        for path in ["/etc/redis", "/run/redis", "/data/", "/usr/local/lib/redis"] {
             text = text.replace(path, &format!("{root}{path}"));
         }
         text.replace("dir /data", &format!("dir {root}/data")).replace("port 6379\n", &format!("port {}\n", self.port))

@@ -79,4 +79,5 @@ if ! grep -qi '^#* *loadmodule' /etc/redis/redis.conf; then
 fi
 
 server=$(command -v valkey-server || command -v redis-server) || fail "the image has neither redis-server nor valkey-server"
+. /etc/redis/data.sh
 exec "$server" /run/redis/redis.conf

@@ -1,0 +1,93 @@
+#!/bin/sh
+# Sourced by boot.sh: Redis starts with the data that is current, and without persistence with none.
+#
+# With `appendonly yes` Redis loads the append-only files and nothing else, otherwise dump.rdb and nothing else. After a
+# change of the mode the current data is in the other one. Whenever this is interrupted, the next start does the rest: what
+# is current is removed only after its successor is on the disk.
+dump=/data/dump.rdb
+single=/data/appendonly.aof # the whole log of Redis before 7; Redis 7 takes it over
+logs=/data/appendonlydir
+manifest=$logs/appendonly.aof.manifest
+
+is_set() { grep -qx "$1" /etc/redis/operator.conf; }
+
+# What a killed process left of a snapshot, a full copy or a rewrite.
+rm -f /data/temp-*.rdb /data/temp-*.aof "$logs"/temp-* || echo 'temporary files in /data cannot be removed' >&2
+
+# The log is what the manifest lists; Redis would append to another file of the same name.
+remove_unlisted() {
+    [ ! -e "$manifest" ] || grep -q '^file ' "$manifest" || return 0 # damaged: Redis says so
+    for file in "$logs"/appendonly.aof.*; do
+        [ "$file" = "$manifest" ] || grep -qs "^file ${file##*/} " "$manifest" || rm -f "$file"
+    done
+}
+
+remove_log() {
+    rm -f "$manifest" # first: without it the rest is no log
+    rm -f "$single"
+    remove_unlisted
+}
+
+# Was the snapshot begun after the last write to the log? Its modification time says when it was written down, and does so
+# on the clock of this node; what it contains is of the time inside it, perhaps on the clock of the master that sent it.
+# Within the same second the log counts: it has every write until it was switched off.
+snapshot_is_newer() {
+    begun=$(head -c 400 "$dump" | od -An -v -tx1 | tr -d ' \n' |
+        sed -n 's/.*056374696d65c2\(..\)\(..\)\(..\)\(..\).*/\4\3\2\1/p') # "ctime", and four bytes
+    [ -n "$begun" ] || return 1
+    files=${log##*/}
+    [ "$log" = "$single" ] || files="$files $(sed -n 's/^file \([^ ]*\) seq [0-9]* type [bi].*/\1/p' "$manifest")"
+    for file in $files; do
+        file=${log%/*}/$file
+        [ -e "$file" ] || continue
+        [ "$dump" -nt "$file" ] && [ $((0x$begun)) -gt "$(stat -c %Y "$file")" ] || return 1
+    done
+}
+
+# Makes the snapshot the log's beginning.
+log_from_snapshot() {
+    echo 'dump.rdb has the current data and becomes the beginning of the append-only file' >&2
+    if [ "$old" ]; then
+        cp "$dump" /data/temp-appendonly.aof
+        sync
+        mv /data/temp-appendonly.aof "$single"
+    else
+        mkdir -p "$logs"
+        remove_unlisted
+        n=1
+        while [ -e "$logs/appendonly.aof.$n.base.rdb" ]; do n=$((n + 1)); done
+        base=appendonly.aof.$n.base.rdb
+        ln "$dump" "$logs/$base" 2>/dev/null || cp "$dump" "$logs/$base"
+        printf 'file %s seq %s type b\n' "$base" "$n" >"$logs/temp-manifest"
+        sync
+        mv "$logs/temp-manifest" "$manifest"
+        sync
+        rm -f "$single"
+        remove_unlisted
+    fi
+    rm -f "$dump" # its time may be that of another clock: it must not count as newer again
+}
+
+old='' log=$manifest
+case $("$server" --version) in
+*' v='[0-6].*)
+    [ -e "$single" ] || [ ! -e "$manifest" ] ||
+        fail "the append-only files are those of Redis 7 or later, which this older one does not read: put the image back"
+    old=yes log=$single
+    ;;
+*) [ -e "$manifest" ] || log=$single ;;
+esac
+
+if is_set 'appendonly no' && is_set 'save ""'; then
+    remove_log
+    rm -f "$dump"
+    echo 'rdb-del-sync-files yes' >>/run/redis/redis.conf # a full copy is not kept once it is loaded
+elif [ -e "$dump" ] && { [ ! -e "$log" ] || snapshot_is_newer; }; then
+    if is_set 'appendonly yes'; then log_from_snapshot; else remove_log; fi
+elif [ -e "$log" ]; then
+    [ "$log" = "$single" ] || remove_unlisted
+    if is_set 'appendonly no'; then
+        echo 'the append-only file has the current data and is loaded; it goes on until there is a snapshot' >&2
+        echo 'appendonly yes' >>/run/redis/redis.conf
+    fi
+fi
