@@ -14,6 +14,8 @@ const BOTH: &str = "persistence: {size: 1Gi, mode: RDBAndAOF}";
 enum Make {
     /// A snapshot with this key.
     Snapshot(&'static str),
+    /// What `FLUSHALL` writes.
+    EmptySnapshot,
     /// A log with this key.
     Log(&'static str),
     /// The one file that Redis before 7 wrote.
@@ -25,7 +27,7 @@ enum Make {
     /// What killed processes leave.
     Litter,
 }
-use Make::{FinishSnapshot, Litter, Log, LoseManifest, SingleLog, Snapshot};
+use Make::{EmptySnapshot, FinishSnapshot, Litter, Log, LoseManifest, SingleLog, Snapshot};
 
 /// The disk, the mode, and the only key that Redis is to have.
 const CASES: &[(&[Make], &str, Option<&str>)] = &[
@@ -37,6 +39,8 @@ const CASES: &[(&[Make], &str, Option<&str>)] = &[
     (&[Log("l"), Snapshot("s")], AOF, Some("s")),
     (&[Log("l"), Snapshot("s")], BOTH, Some("s")),
     (&[Snapshot("s"), Log("l"), FinishSnapshot], BOTH, Some("l")),
+    (&[Log("l"), EmptySnapshot], BOTH, Some("l")),
+    (&[Log("l"), EmptySnapshot], RDB, Some("l")),
     (&[Log("l"), LoseManifest, Snapshot("s")], AOF, Some("s")),
     (&[SingleLog("l")], AOF, Some("l")),
     (&[SingleLog("l"), Snapshot("s")], AOF, Some("s")),
@@ -84,6 +88,7 @@ impl Root {
     fn make(&self, make: Make) {
         match make {
             Snapshot(key) => self.write(&["--save", ""], key, "SAVE"),
+            EmptySnapshot => self.write(&["--save", "60 10000"], "gone", "FLUSHALL"),
             Log(key) => self.write(&["--appendonly", "yes", "--save", ""], key, "PING"),
             SingleLog(key) => {
                 self.write(&["--appendonly", "yes", "--save", ""], key, "BGREWRITEAOF");

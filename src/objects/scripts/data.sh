@@ -8,6 +8,7 @@ dump=/data/dump.rdb
 single=/data/appendonly.aof # the whole log of Redis before 7; Redis 7 takes it over
 logs=/data/appendonlydir
 manifest=$logs/appendonly.aof.manifest
+with_log=/data/started-with-log # the last Redis here wrote a log: whatever it left as a snapshot, the log is current
 
 is_set() { grep -qx "$1" /etc/redis/operator.conf; }
 
@@ -16,24 +17,31 @@ rm -f /data/temp-*.rdb /data/temp-*.aof "$logs"/temp-* || echo 'temporary files 
 
 # The log is what the manifest lists; Redis would append to another file of the same name.
 remove_unlisted() {
-    [ ! -e "$manifest" ] || grep -q '^file ' "$manifest" || return 0 # damaged: Redis says so
+    listed=
+    [ ! -e "$manifest" ] || listed=$(cat "$manifest") || fail "$manifest cannot be read"
     for file in "$logs"/appendonly.aof.*; do
-        [ "$file" = "$manifest" ] || grep -qs "^file ${file##*/} " "$manifest" || rm -f "$file"
+        [ "$file" != "$manifest" ] || continue
+        case $listed in *"file ${file##*/} "*) ;; *) rm -f "$file" ;; esac
     done
 }
 
 remove_log() {
     rm -f "$manifest" # first: without it the rest is no log
-    rm -f "$single"
+    rm -f "$single" "$with_log"
     remove_unlisted
 }
 
+# Without that mark (an older start script) times decide, but not for an empty snapshot: a Redis that reads FLUSHALL in its
+# log writes one in the middle of loading.
+#
 # Was the snapshot begun after the last write to the log? Its modification time says when it was written down, and does so
 # on the clock of this node; what it contains is of the time inside it, perhaps on the clock of the master that sent it.
 # Within the same second the log counts: it has every write until it was switched off.
 snapshot_is_newer() {
-    begun=$(head -c 400 "$dump" | od -An -v -tx1 | tr -d ' \n' |
-        sed -n 's/.*056374696d65c2\(..\)\(..\)\(..\)\(..\).*/\4\3\2\1/p') # "ctime", and four bytes
+    [ ! -e "$with_log" ] || return 1
+    bytes=$(head -c 400 "$dump" | od -An -v -tx1 | tr -d ' \n')
+    case $bytes in *c000ff????????????????) return 1 ;; esac # the end follows the beginning
+    begun=$(echo "$bytes" | sed -n 's/.*056374696d65c2\(..\)\(..\)\(..\)\(..\).*/\4\3\2\1/p') # "ctime", four bytes
     [ -n "$begun" ] || return 1
     files=${log##*/}
     [ "$log" = "$single" ] || files="$files $(sed -n 's/^file \([^ ]*\) seq [0-9]* type [bi].*/\1/p' "$manifest")"
@@ -87,7 +95,9 @@ elif [ -e "$dump" ] && { [ ! -e "$log" ] || snapshot_is_newer; }; then
 elif [ -e "$log" ]; then
     [ "$log" = "$single" ] || remove_unlisted
     if is_set 'appendonly no'; then
-        echo 'the append-only file has the current data and is loaded; it goes on until there is a snapshot' >&2
+        echo 'the append-only file has the current data and is loaded and goes on' >&2
         echo 'appendonly yes' >>/run/redis/redis.conf
+        : >"$with_log"
     fi
 fi
+if is_set 'appendonly yes'; then : >"$with_log"; fi
