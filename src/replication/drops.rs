@@ -12,7 +12,9 @@ pub struct Drops {
     run_id: String,
     /// How many connections it has closed because their output buffer was full.
     closed: u64,
-    /// The replicas that it was sending to, by address.
+    /// How many copies it has given.
+    copies: u64,
+    /// The replicas that were connected to it, by address.
     served: BTreeSet<String>,
     /// The members that were dropped, and have not followed since.
     dropped: BTreeSet<String>,
@@ -22,20 +24,25 @@ impl Drops {
     /// What is known after another look.
     pub(super) fn after(&self, o: &Observation, master: &Info) -> Self {
         let slaves = master.master().map(|side| side.slaves.as_slice()).unwrap_or_default();
-        // one that waits for a snapshot begins anew
-        let served: BTreeSet<_> = slaves.iter().filter(|s| s.state != "wait_bgsave").map(|s| s.ip.clone()).collect();
+        let served: BTreeSet<_> = slaves.iter().map(|s| s.ip.clone()).collect();
+        // one that is there again has to begin anew; a copy that is sent without a file counts as waiting from first to last
+        let again = |ip: &String| {
+            master.full_syncs > self.copies && slaves.iter().any(|s| s.ip == *ip && s.state == "wait_bgsave")
+        };
         let same = self.run_id == master.run_id;
         let mut dropped = if same { self.dropped.clone() } else { BTreeSet::new() };
         if same && master.buffer_drops > self.closed {
             let addresses = o.members.iter().filter_map(|(name, m)| Some((m.ip()?.to_string(), name.clone())));
             let names: BTreeMap<_, _> = addresses.collect();
-            dropped.extend(self.served.difference(&served).filter_map(|ip| names.get(ip).cloned()));
+            let lost = self.served.iter().filter(|ip| !served.contains(*ip) || again(ip));
+            dropped.extend(lost.filter_map(|ip| names.get(ip).cloned()));
         }
         let follows = |name: &String| {
             o.members.get(name).and_then(|m| m.server.info.as_ref()).is_some_and(|(_, info)| info.is_online())
         };
         dropped.retain(|name| o.members.contains_key(name) && !follows(name));
-        Self { run_id: master.run_id.clone(), closed: master.buffer_drops, served, dropped }
+        let (closed, copies) = (master.buffer_drops, master.full_syncs);
+        Self { run_id: master.run_id.clone(), closed, copies, served, dropped }
     }
 
     /// Was this member dropped, and has not followed since?
@@ -55,9 +62,13 @@ mod tests {
     #[test]
     fn one_that_the_master_drops_is_told_from_one_that_leaves() {
         let mut o = fixture::healthy(3);
-        let look = |o: &mut Observation, drops: &Drops, closed: u64, states: &[(usize, &str)], syncing: bool| {
+        let look = |o: &mut Observation,
+                    drops: &Drops,
+                    (closed, copies): (u64, u64),
+                    states: &[(usize, &str)],
+                    syncing: bool| {
             let mut master = o.info(0).clone();
-            master.buffer_drops = closed;
+            (master.buffer_drops, master.full_syncs) = (closed, copies);
             if let Role::Master(side) = &mut master.role {
                 side.slaves.retain(|s| states.iter().any(|(i, _)| s.ip == fixture::ip(*i).to_string()));
                 for slave in &mut side.slaves {
@@ -70,18 +81,22 @@ mod tests {
             }
             drops.after(o, &master)
         };
-        let began = look(&mut o, &Drops::default(), 7, &[(1, "send_bulk"), (2, "online")], true);
+        let began = look(&mut o, &Drops::default(), (7, 3), &[(1, "send_bulk"), (2, "online")], true);
         assert!(!began.is_dropped("shop-1"), "what was closed before is not known to be its");
-        let left = look(&mut o, &began, 7, &[(2, "online")], true);
+        let left = look(&mut o, &began, (7, 3), &[(2, "online")], true);
         assert!(!left.is_dropped("shop-1"), "it went by itself");
-        let another = look(&mut o, &began, 8, &[(1, "send_bulk"), (2, "online")], true);
-        assert!(!another.is_dropped("shop-1") && !another.is_dropped("shop-2"), "some client's");
-        for now in [&[(2, "online")][..], &[(1, "wait_bgsave"), (2, "online")]] {
-            let dropped = look(&mut o, &began, 8, now, true);
+        for state in ["send_bulk", "wait_bgsave"] {
+            let another = look(&mut o, &began, (8, 3), &[(1, state), (2, "online")], true);
+            assert!(!another.is_dropped("shop-1") && !another.is_dropped("shop-2"), "some client's: {state}");
+        }
+        let others = look(&mut o, &began, (8, 4), &[(1, "send_bulk"), (2, "online")], true);
+        assert!(!others.is_dropped("shop-1"), "its copy goes on");
+        for (now, copies) in [(&[(2, "online")][..], 3), (&[(1, "wait_bgsave"), (2, "online")], 4)] {
+            let dropped = look(&mut o, &began, (8, copies), now, true);
             assert!(dropped.is_dropped("shop-1") && !dropped.is_dropped("shop-2"));
-            let again = look(&mut o, &dropped, 8, &[(1, "send_bulk"), (2, "online")], true);
+            let again = look(&mut o, &dropped, (8, 4), &[(1, "send_bulk"), (2, "online")], true);
             assert!(again.is_dropped("shop-1"), "it copies again, and is not there yet");
-            let follows = look(&mut o, &again, 8, &[(1, "online"), (2, "online")], false);
+            let follows = look(&mut o, &again, (8, 4), &[(1, "online"), (2, "online")], false);
             assert!(!follows.is_dropped("shop-1"));
         }
     }

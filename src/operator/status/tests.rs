@@ -233,7 +233,7 @@ fn a_replica_that_the_master_drops_is_told_the_directive() {
     let mut o = fixture::healthy(2);
     let syncing = |o: &mut Observation, state: Option<&str>, closed: u64| {
         let master = &mut o.members.get_mut("shop-0").unwrap().server.info.as_mut().unwrap().1;
-        master.buffer_drops = closed;
+        (master.buffer_drops, master.full_syncs) = (closed, closed);
         if let Role::Master(side) = &mut master.role {
             side.slaves.truncate(usize::from(state.is_some()));
             side.slaves.iter_mut().for_each(|s| s.state = state.unwrap_or_default().into());
