@@ -92,7 +92,7 @@ fn command(bytes: &[u8]) -> Option<(String, usize)> {
 async fn hear_all(lines: &str) {
     let infos: Arc<Vec<Vec<u8>>> = Arc::new((0..SECTIONS).map(|section| info(section, lines)).collect());
     let password = watch::Sender::new(Password::read(b"secret").unwrap()).subscribe();
-    let mut links = Vec::new();
+    let mut opened = Vec::new();
     for _ in 0..MEMBERS {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
         let port = listener.local_addr().unwrap().port();
@@ -103,7 +103,7 @@ async fn hear_all(lines: &str) {
             }
         });
         let target = Target { ip: IpAddr::V4(Ipv4Addr::LOCALHOST), port };
-        links.push(Link::open(
+        opened.push(Link::open(
             target,
             password.clone(),
             Duration::from_secs(1),
@@ -112,7 +112,7 @@ async fn hear_all(lines: &str) {
         ));
     }
     let heard = async {
-        while links.iter().any(|link| {
+        while opened.iter().any(|link| {
             let report = link.report();
             report.info.is_none() && report.problem.is_none()
         }) {

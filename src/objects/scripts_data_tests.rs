@@ -182,7 +182,9 @@ fn the_current_data_is_loaded_whatever_the_mode_was() {
     for (index, (disk, mode, expected)) in CASES.iter().enumerate() {
         let root = Root::with_spec(shells[index % shells.len()], mode);
         let what = format!("{:?} {disk:?} {mode}", root.shell);
-        disk.iter().for_each(|make| root.make(*make));
+        for make in *disk {
+            root.make(*make);
+        }
         let (keys, log) = root.boots_with();
         let expected: Vec<_> = expected.iter().map(|key| (*key).to_owned()).collect();
         assert_eq!(keys, expected, "{what}");
@@ -244,7 +246,9 @@ fn redis_6_has_a_single_append_only_file() {
         (&[Snapshot("s"), SingleLog("l")], "l"),
     ] {
         let root = Root::with_spec(SHELLS[0], AOF);
-        disk.iter().for_each(|make| root.make(*make));
+        for make in disk {
+            root.make(*make);
+        }
         old(&root);
         let output = {
             // what the script leaves before the server takes over

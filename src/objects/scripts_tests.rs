@@ -50,7 +50,7 @@ impl Root {
         let count = COUNT.fetch_add(1, Ordering::Relaxed);
         let directory = env::temp_dir().join(format!("redis-scripts-{}-{count}", std::process::id()));
         // not one that the kernel gives to others while no Redis of ours listens
-        let port = (0..)
+        let port = (0..20_000)
             .map(|_| 10_240 + (std::process::id() * 97 + PORTS.fetch_add(1, Ordering::Relaxed)) % 20_000)
             .map(|port| u16::try_from(port).unwrap())
             .find(|port| TcpListener::bind(("127.0.0.1", *port)).is_ok())

@@ -179,7 +179,7 @@ mod tests {
     async fn events_are_listed_by_the_identity_of_their_object() {
         let (service, mut server) = tower_test::mock::pair::<Request<Body>, Response<Body>>();
         let client = Client::new(service, "shop");
-        let served = tokio::spawn(async move {
+        let seen = tokio::spawn(async move {
             let mut asked = Vec::new();
             while let Some((request, send)) = server.next_request().await {
                 asked.push(request.uri().to_string());
@@ -202,7 +202,7 @@ mod tests {
         let questions = [start.clone(), claim.clone(), absent("shop-2"), absent("shop-3")].into();
         let answers = answer(&client, "shop", questions, &before).await;
         drop(client);
-        let asked = served.await.unwrap();
+        let asked = seen.await.unwrap();
         assert_eq!(asked.len(), 3, "{asked:?}");
         assert!(asked.iter().all(|uri| uri.starts_with("/apis/events.k8s.io/v1/namespaces/shop/events?")), "{asked:?}");
         assert!(asked[0].contains("fieldSelector=regarding.uid%3Dpod") && asked[0].contains("limit="), "{asked:?}");

@@ -1,5 +1,5 @@
 //! Against a mock of the API server: with one name taken nothing is made, and nothing of others is ever written to.
-#![allow(clippy::unwrap_used, clippy::expect_used)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::large_futures)]
 
 use rstest::rstest;
 use serde_json::{Value, json};

@@ -154,7 +154,7 @@ fn a_member_out_of_reach_is_named() {
         let cache = scene.ready("cache", "replicas: 2").await?;
         let replica = cache.replicas().await?.remove(0);
         let operator = operators_address(&cache, &replica).await?;
-        cache.isolate(&replica, &[operator.clone()]).await?;
+        cache.isolate(&replica, std::slice::from_ref(&operator)).await?;
         let name = format!("{replica}: its Redis runs");
         let told =
             says(&cache, Reason::MemberUnreachable, &[&name, "NetworkPolicy", "service mesh", "port 6379"]).await;

@@ -106,7 +106,7 @@ fn objects_carry_what_others_read() {
     });
 }
 
-/// Where the platform chooses the user and the group of the volumes, as OpenShift does: nothing rests on the image's user.
+/// Where the platform chooses the user and the group of the volumes, as `OpenShift` does: nothing rests on the image's user.
 #[test]
 fn members_run_as_any_user() {
     scenario("revision-user", async |scene| {
