@@ -171,10 +171,12 @@ fn is_seen_online(o: &Observation, name: &str, truth: &Info) -> bool {
 
 /// The first wanted member because of which `next` must not be replaced yet, and why, in words.
 fn blocker(o: &Observation, master: &str, next: Option<&str>, truth: &Info) -> Option<(String, String)> {
-    let others =
-        (0..o.settings.replicas).map(|i| o.settings.name_of(i)).filter(|n| n != master && Some(n.as_str()) != next);
+    let others = (0..o.settings.replicas).map(|i| o.settings.name_of(i)).filter(|n| Some(n.as_str()) != next);
     let mut others = others.filter_map(|name| {
-        let why = if is_outdated(o, &name) {
+        let why = if name == master {
+            // it took over in the middle of a rollout
+            (!is_outdated(o, master) && well_since(o, master).is_some()).then(|| unsteady(o, master)).flatten()
+        } else if is_outdated(o, &name) {
             (!serves(o, &name, truth)).then(|| missing(o, &name))
         } else {
             unsteady(o, &name)

@@ -102,6 +102,17 @@ fn replicas_are_replaced_one_by_one_and_each_has_to_stay_well() {
     assert!(plan(&o).steps.iter().any(|s| matches!(s, Step::Begin { .. })), "{:?}", plan(&o));
 }
 
+/// It took over in the middle of a rollout.
+#[test]
+fn a_new_master_has_to_stay_well_too() {
+    let mut o = all_outdated(3);
+    o.pod(0).outdated = false;
+    let o = o.goes_on(5);
+    assert_eq!(restarts(&o), [""; 0]);
+    assert!(waits(&o).contains("shop-0 is new: it has to stay well"), "{}", waits(&o));
+    assert_eq!(restarts(&o.goes_on(10)), [name(2)]);
+}
+
 /// A process that ended meanwhile, or a container that has been started again, begins anew.
 #[test]
 fn one_that_has_crashed_has_to_stay_well_for_longer() {

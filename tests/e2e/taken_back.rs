@@ -63,6 +63,7 @@ fn an_upgrade_ends_although_a_member_crashes_in_the_middle() {
         .await?;
         cache.request(RequestKind::Switchover, &first).await?;
         cache.another_master(&former, LONG).await?;
+        // it has not been replaced yet: the new master has to stay well first
         cache.kill(&former).await?;
         cache.agrees().await?;
         cache.holds(1000).await?;
@@ -85,7 +86,8 @@ fn what_keeps_a_pod_from_starting_or_following_is_taken_back() {
         let (master, replica) = (cache.master().await?, cache.replicas().await?.remove(0));
         let volume = json!([{ "name": "more", "configMap": { "name": "no-such-config-map" } }]);
         let mount = json!([{ "name": "redis", "volumeMounts": [{ "name": "more", "mountPath": "/more" }] }]);
-        let init = json!([{ "name": "first", "image": "docker.io/library/redis:no-such-tag", "command": ["true"] }]);
+        let init = json!([{ "name": "first", "image": "docker.io/library/redis:no-such-tag", "command": ["true"],
+            "securityContext": { "allowPrivilegeEscalation": false, "capabilities": { "drop": ["ALL"] } } }]);
         let spec = |spec: Value| json!({ "podOverrides": { "spec": spec } });
         let changes = [
             ("a volume of a missing ConfigMap", spec(json!({ "volumes": volume, "containers": mount }))),
