@@ -28,7 +28,9 @@ fn exchanged(o: &Observation, kind: TransitionKind, to: &str) -> Option<String> 
     }
     let (_, info) = o.members.get(to)?.server.info.as_ref()?;
     let own = o.settings.persistent && o.record.master.as_deref() == Some(to) && info.keys > 0;
-    if election::lineage(o, info) != Lineage::Foreign || own {
+    // another member's volume, after all have restarted from theirs: as many keys as the master had are taken for the same
+    let as_many = o.settings.persistent && info.keys > 0 && o.memory.keys_before == Some(info.keys);
+    if election::lineage(o, info) != Lineage::Foreign || own || as_many {
         return None;
     }
     let before = o.record.master.as_deref().unwrap_or("the master before");

@@ -103,6 +103,20 @@ fn other_cases() {
     assert_eq!(replaced(&emptied(), TransitionKind::Switchover, 2, "shop-1"), None);
 }
 
+/// All have restarted from their volumes, and another than the last master answers first.
+#[test]
+fn as_many_keys_on_a_volume_are_taken_for_the_same() {
+    for (persistent, keys, expected) in [(true, 1000, false), (true, 999, true), (false, 1000, true)] {
+        let mut o = emptied();
+        o.settings.persistent = persistent;
+        if let Some((_, info)) = o.members.get_mut("shop-1").and_then(|m| m.server.info.as_mut()) {
+            info.keys = keys;
+        }
+        let said = replaced(&o, TransitionKind::Election, 9, "shop-1").is_some();
+        assert_eq!(said, expected, "{persistent} {keys}");
+    }
+}
+
 #[test]
 fn the_words() {
     let mut o = emptied();
