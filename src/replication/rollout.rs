@@ -24,6 +24,9 @@ const STAYS_WELL_AGAIN: Duration = Duration::from_secs(60);
 /// A pod of an older template that has not been well for so long will not be. A container that has ended once is back sooner.
 const NOT_WELL: Duration = Duration::from_secs(15);
 
+/// One that was well and has not followed for less than this is well still: the master may have changed.
+const LAPSE: Duration = Duration::from_secs(3);
+
 const OLDER: &str = "it was made from an older spec";
 
 /// Whether a pod is well, and since when without a change.
@@ -37,6 +40,10 @@ pub struct Steady {
     pub well: bool,
     /// Since when this has been so.
     pub since: Moment,
+    /// When it was seen to be well last.
+    seen: Moment,
+    /// The master's process, and since when it has been there for it.
+    master: (Option<String>, Moment),
 }
 
 /// What is to be remembered of each pod after another look, while `serving` is the master.
@@ -44,14 +51,21 @@ pub(super) fn watch(o: &Observation, now: &Memory, serving: Option<(&str, &Info)
     let pods = o.members.iter().filter_map(|(name, member)| Some((name, member, member.pod.as_ref()?)));
     let steady = pods.map(|(name, member, pod)| {
         let serves = serving.is_some_and(|(master, _)| master == name);
-        let well = pod.ready && !pod.leaving && (serves || is_read_from(o, name, pod));
+        let is_well = pod.ready && !pod.leaving && (serves || is_read_from(o, name, pod));
         let run_id = match verdict(o, member) {
             Verdict::Alive(info) => Some(info.run_id.clone()),
             _ => None,
         };
-        let same = |s: &&Steady| s.uid == pod.uid && s.well == well && (!well || s.run_id == run_id);
-        let since = now.steady.get(name).filter(same).map_or(o.now, |s| s.since);
-        (name.clone(), Steady { uid: pod.uid.clone(), run_id, well, since })
+        let master = serving.map(|(_, info)| info.run_id.clone());
+        let before = now.steady.get(name).filter(|s| s.uid == pod.uid);
+        let still = |s: &Steady| s.well && run_id.is_some() && s.run_id == run_id && o.now < s.seen + LAPSE;
+        let well = is_well || (!pod.leaving && before.is_some_and(still));
+        let same = |s: &&Steady| s.well == well && (!well || s.run_id == run_id);
+        let since = before.filter(same).map_or(o.now, |s| s.since);
+        let master_since = before.filter(|s| master.is_some() && s.master.0 == master).map_or(o.now, |s| s.master.1);
+        let master = (master, master_since);
+        let seen = if is_well { o.now } else { before.map_or(Moment::ZERO, |s| s.seen) };
+        (name.clone(), Steady { uid: pod.uid.clone(), run_id, well, since, seen, master })
     });
     steady.collect()
 }
@@ -84,6 +98,12 @@ fn has_run(o: &Observation, name: &str, member: &Member, pod: &Pod) -> bool {
     pod.ran || pod.running || !matches!(member.server.contact, Contact::None) || recorded == Some(&pod.uid)
 }
 
+/// What a replica does not do without a master, or has not done under another one, says nothing about it.
+fn not_following_for(o: &Observation, name: &str) -> Duration {
+    let master_since = o.memory.steady.get(name).map_or(o.now, |s| s.master.1);
+    not_well_for(o, name).min(o.now.saturating_sub(master_since))
+}
+
 fn not_well_for(o: &Observation, name: &str) -> Duration {
     let since = o.memory.steady.get(name).filter(|s| !s.well).map_or(o.now, |s| s.since);
     o.now.saturating_sub(since)
@@ -101,6 +121,9 @@ pub(super) fn replace_replicas(o: &Observation, master: &str, truth: &Info, p: &
     }
     if !lost.is_empty() {
         return;
+    }
+    if o.members.get(master).is_some_and(Member::leaving) {
+        return; // one of them takes over first
     }
     // one that is not well holds up the others, and so it comes before them
     let next = outdated.into_iter().max_by_key(|n| (!serves(o, n, truth), o.ordinal(n)));
@@ -152,7 +175,7 @@ fn why_lost(o: &Observation, name: &str, truth: &Info) -> Option<String> {
         (_, Contact::HostSilent { .. }) => true, // its node may be back, and could not end it now
         _ => false,
     };
-    (!on_its_way && not_well_for(o, name) >= NOT_WELL).then(|| "it does not come to follow the master".into())
+    (!on_its_way && not_following_for(o, name) >= NOT_WELL).then(|| "it does not come to follow the master".into())
 }
 
 /// Would readers miss it?

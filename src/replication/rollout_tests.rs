@@ -206,6 +206,48 @@ fn a_broken_template_is_named_with_its_cause_and_goes_no_further() {
     assert!(words.contains("once that is changed, it is replaced at once"), "{words}");
 }
 
+/// While the master's pod is being deleted its replicas are needed.
+#[test]
+fn a_master_that_leaves_hands_over_first() {
+    let mut o = all_outdated(3);
+    o.pod(0).outdated = false;
+    o.pod(0).leaving = true;
+    assert_eq!(restarts(&o.goes_on(60)), [""; 0]);
+}
+
+/// Those that could not follow for want of a master get their time when there is one.
+#[test]
+fn what_a_replica_did_not_do_without_a_master_is_not_held_against_it() {
+    let mut o = all_outdated(3);
+    for i in [1, 2] {
+        o.cannot_follow(i);
+    }
+    let mut masterless = o.clone();
+    masterless.kill(0);
+    let masterless = masterless.goes_on(100);
+    o.memory = masterless.memory.clone();
+    o.now = masterless.now;
+    let o = o.goes_on(5);
+    assert_eq!(restarts(&o), [""; 0], "{:?}", o.memory.steady);
+    assert_eq!(restarts(&o.goes_on(15)), [name(1), name(2)]);
+}
+
+/// Masters of the older template that crash in turn do not keep the new pod from having been well.
+#[test]
+fn a_change_of_master_is_not_held_against_a_new_pod() {
+    let mut o = all_outdated(3);
+    o.pod(2).outdated = false;
+    let mut o = o.goes_on(8);
+    let since = o.memory.steady[&name(2)].since;
+    o.cannot_follow(2);
+    let mut back = o.clone().goes_on(0);
+    assert!(back.memory.steady[&name(2)].well);
+    back.info(2).role = healthy(3).info(2).role.clone();
+    back.pod(2).ready = true;
+    assert_eq!(back.goes_on(1).memory.steady[&name(2)].since, since);
+    assert!(!o.goes_on(4).memory.steady[&name(2)].well);
+}
+
 /// Without a master a process that has lost nothing may be the last that has everything.
 #[test]
 fn without_a_master_no_process_is_ended() {

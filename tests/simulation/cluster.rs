@@ -11,6 +11,8 @@ use super::{
     world::{Command, MAX_LAG, OPERATOR, PodState, Template, World, moment},
 };
 
+/// How long the kubelet waits after the first crash.
+const FIRST_PAUSE: Time = 10_000;
 /// A process of a template that makes it crash lives so long.
 const CRASHES_AFTER: Time = 8000;
 
@@ -22,6 +24,7 @@ impl World {
         let now = self.fleet.now;
         for p in self.pods.values_mut().filter(|p| p.dies_at.is_some_and(|at| at <= now)) {
             p.dies_at = None;
+            p.starts_at = now + (FIRST_PAUSE << (p.starts - 1).min(5));
             self.fleet.kill(p.host);
         }
     }
@@ -32,7 +35,7 @@ impl World {
         if self.fleet.redis(host).is_some() || self.fleet.hosts[host].dark || self.pods[&member].leaving {
             return;
         }
-        if template == Template::NeverStarts {
+        if template == Template::NeverStarts || self.fleet.now < self.pods[&member].starts_at {
             return;
         }
         self.fleet.start(host);
@@ -142,8 +145,17 @@ impl World {
             let (unbound, old) = (self.template.1 == Template::CannotConnect, self.template.1 == Template::OldVersion);
             self.fleet.hosts.push(Host { disk, unbound, old, ..Host::new(host) });
             let (leaving, leaving_since, template) = (false, Duration::ZERO, self.template);
-            let pod =
-                PodState { host, leaving, leaving_since, kill: false, template, starts: 0, dies_at: None, label: None };
+            let pod = PodState {
+                host,
+                leaving,
+                leaving_since,
+                kill: false,
+                template,
+                starts: 0,
+                dies_at: None,
+                starts_at: 0,
+                label: None,
+            };
             self.pods.insert(i, pod);
             self.stirred_at = self.fleet.now;
         }

@@ -3,7 +3,7 @@
 
 use redis_replication_operator::{
     api::TransitionKind,
-    replication::{Contact, Observation, Recorded, Step},
+    replication::{Contact, Observation, Recorded, Step, serving_master},
 };
 
 use super::{
@@ -127,6 +127,27 @@ fn without_the_recorded_route() {
         }
     }
     breaks("the recorded route", Tampering { steps, ..Tampering::default() }, &["I7"]);
+}
+
+/// A replaced pod counts as well as soon as it is there.
+#[test]
+fn without_the_time_to_stay_well() {
+    fn facts(o: &mut Observation) {
+        o.memory.steady.values_mut().for_each(|s| (s.well, s.since) = (true, std::time::Duration::ZERO));
+    }
+    breaks("the time to stay well", Tampering { facts, ..Tampering::default() }, &["I15"]);
+}
+
+/// An outdated pod is replaced, though it runs and there is no master.
+#[test]
+fn without_the_master_that_has_everything() {
+    fn steps(o: &Observation, steps: &mut Vec<Step>) {
+        if serving_master(o).is_none() {
+            let outdated = o.members.iter().filter(|(_, m)| m.pod.as_ref().is_some_and(|pod| pod.outdated));
+            steps.extend(outdated.map(|(n, _)| Step::Restart { member: n.clone(), reason: String::new() }));
+        }
+    }
+    breaks("the master that has everything", Tampering { steps, ..Tampering::default() }, &["I14"]);
 }
 
 /// An untouched world is the measure of all these.

@@ -44,6 +44,8 @@ pub struct PodState {
     /// How often its process has been started, and when it ends by itself.
     pub starts: u32,
     pub dies_at: Option<Time>,
+    /// After a crash the kubelet starts it again, after growing pauses.
+    pub starts_at: Time,
     pub label: Option<RoleLabel>,
 }
 
