@@ -4,7 +4,10 @@
 
 use std::{
     net::{IpAddr, Ipv4Addr},
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering::Relaxed},
+    },
     time::Duration,
 };
 
@@ -50,9 +53,9 @@ fn info(section: usize, lines: &str) -> Vec<u8> {
     format!("${}\r\n{text}\r\n", text.len()).into_bytes()
 }
 
-/// Plays a Redis that answers everything with as much as it may.
-async fn play(mut socket: TcpStream, infos: Arc<Vec<Vec<u8>>>) -> std::io::Result<()> {
-    let (mut seen, mut asked) = (Vec::new(), 0);
+/// Plays a Redis that answers everything with as much as it may, and counts the sections that it is asked for.
+async fn play(mut socket: TcpStream, infos: Arc<Vec<Vec<u8>>>, asked: Arc<AtomicUsize>) -> std::io::Result<()> {
+    let mut seen = Vec::new();
     loop {
         let mut part = [0; 4096];
         let n = socket.read(&mut part).await?;
@@ -64,8 +67,7 @@ async fn play(mut socket: TcpStream, infos: Arc<Vec<Vec<u8>>>) -> std::io::Resul
             seen.drain(..used);
             match command.as_str() {
                 "INFO" => {
-                    socket.write_all(&infos[asked % SECTIONS]).await?;
-                    asked += 1;
+                    socket.write_all(&infos[asked.fetch_add(1, Relaxed) % SECTIONS]).await?;
                 }
                 "ROLE" => {
                     let items = format!("*4000\r\n{}", ":1\r\n".repeat(4000));
@@ -92,14 +94,15 @@ fn command(bytes: &[u8]) -> Option<(String, usize)> {
 async fn hear_all(lines: &str) {
     let infos: Arc<Vec<Vec<u8>>> = Arc::new((0..SECTIONS).map(|section| info(section, lines)).collect());
     let password = watch::Sender::new(Password::read(b"secret").unwrap()).subscribe();
-    let mut opened = Vec::new();
+    let (mut opened, mut counts) = (Vec::new(), Vec::new());
     for _ in 0..MEMBERS {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
         let port = listener.local_addr().unwrap().port();
-        let infos = Arc::clone(&infos);
+        let (infos, asked) = (Arc::clone(&infos), Arc::new(AtomicUsize::new(0)));
+        counts.push(Arc::clone(&asked));
         tokio::spawn(async move {
             while let Ok((socket, _)) = listener.accept().await {
-                tokio::spawn(play(socket, Arc::clone(&infos)));
+                tokio::spawn(play(socket, Arc::clone(&infos), Arc::clone(&asked)));
             }
         });
         let target = Target { ip: IpAddr::V4(Ipv4Addr::LOCALHOST), port };
@@ -111,16 +114,17 @@ async fn hear_all(lines: &str) {
             Arc::new(|| true),
         ));
     }
+    let silent = |link: &Link| {
+        let report = link.report();
+        report.info.is_none() && report.problem.is_none()
+    };
     let heard = async {
-        while opened.iter().any(|link| {
-            let report = link.report();
-            report.info.is_none() && report.problem.is_none()
-        }) {
+        // a third question means that the answer to the second has been taken in
+        while opened.iter().any(silent) || counts.iter().any(|asked| asked.load(Relaxed) <= 2 * SECTIONS) {
             sleep(Duration::from_millis(20)).await;
         }
     };
-    timeout(Duration::from_secs(60), heard).await.expect("all are heard");
-    sleep(Duration::from_millis(1500)).await; // and asked again
+    timeout(Duration::from_secs(60), heard).await.expect("all are heard, and asked again");
 }
 
 /// A reader of all fields needs 100 MB for these.

@@ -95,8 +95,7 @@ fn group(owner: &OwnerReference) -> &str {
 fn is_orphan(kind: &str, meta: &ObjectMeta, resource: &str) -> bool {
     let labels = meta.labels.clone().unwrap_or_default();
     let applied = meta.annotations.as_ref().is_some_and(|all| all.contains_key(APPLIED));
-    names::labels(resource).iter().all(|(key, value)| labels.get(key) == Some(value))
-        && (applied || matches!(kind, "Secret" | "EndpointSlice"))
+    names::carries(&labels, &names::labels(resource)) && (applied || matches!(kind, "Secret" | "EndpointSlice"))
 }
 
 /// What is under the name of an object that is wanted.

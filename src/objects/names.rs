@@ -59,6 +59,8 @@ pub const RESOURCE_LABEL: &str = "redis.replication.dev/name";
 pub const SAFE_TO_EVICT_ANNOTATION: &str = "cluster-autoscaler.kubernetes.io/safe-to-evict-local-volumes";
 /// Annotation of the `StatefulSet`: when its controller was last reminded of pods that are missing.
 pub const REMINDED_ANNOTATION: &str = "redis.replication.dev/reminded-at";
+/// Label that the `StatefulSet` controller puts on each pod: the revision that the pod was made from.
+pub const REVISION_LABEL: &str = "controller-revision-hash";
 /// Label that the `StatefulSet` controller puts on each pod; the master Service selects by it.
 pub const POD_NAME_LABEL: &str = "statefulset.kubernetes.io/pod-name";
 
@@ -157,8 +159,17 @@ pub fn claim_labels(name: &str) -> BTreeMap<String, String> {
 
 /// Is a claim with these labels one of this replication? An older operator gave it others.
 pub fn is_claim_of(labels: &BTreeMap<String, String>, name: &str) -> bool {
-    let carries = |all: BTreeMap<String, String>| all.iter().all(|(key, value)| labels.get(key) == Some(value));
-    carries(claim_labels(name)) || carries(selector_labels(name))
+    carries(labels, &claim_labels(name)) || carries(labels, &selector_labels(name))
+}
+
+/// Are all of `wanted` among these labels?
+pub fn carries(labels: &BTreeMap<String, String>, wanted: &BTreeMap<String, String>) -> bool {
+    wanted.iter().all(|(key, value)| labels.get(key) == Some(value))
+}
+
+/// Labels as `kubectl` takes them: joined by a space to write them, by a comma to select by them.
+pub fn joined(labels: &BTreeMap<String, String>, separator: &str) -> String {
+    labels.iter().map(|(key, value)| format!("{key}={value}")).collect::<Vec<_>>().join(separator)
 }
 
 /// The labels of every object.
@@ -171,7 +182,7 @@ pub fn labels(name: &str) -> BTreeMap<String, String> {
 
 /// [`selector_labels`] as `status.selector` has it.
 pub fn selector(name: &str) -> String {
-    selector_labels(name).iter().map(|(key, value)| format!("{key}={value}")).collect::<Vec<_>>().join(",")
+    joined(&selector_labels(name), ",")
 }
 
 fn labels_of<const N: usize>(pairs: [(&str, &str); N]) -> BTreeMap<String, String> {

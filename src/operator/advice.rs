@@ -137,8 +137,7 @@ impl Place {
 
     /// By its labels the operator takes it for its own.
     fn labelled(&self) -> String {
-        let labels = names::labels(&self.resource);
-        let labels = labels.iter().map(|(key, value)| format!("{key}={value}")).collect::<Vec<_>>().join(" ");
+        let labels = names::joined(&names::labels(&self.resource), " ");
         format!("kubectl -n {} label secret {} {labels}", self.namespace, self.secret)
     }
 

@@ -57,8 +57,7 @@ impl fmt::Display for Conflict {
         if self.has("PersistentVolumeClaim") {
             let claims = strangers.iter().filter(|s| s.kind == "PersistentVolumeClaim").map(|s| s.name.as_str());
             let claims = claims.collect::<Vec<_>>().join(" ");
-            let labels = names::claim_labels(resource);
-            let labels = labels.iter().map(|(key, value)| format!("{key}={value}")).collect::<Vec<_>>().join(" ");
+            let labels = names::joined(&names::claim_labels(resource), " ");
             write!(
                 f,
                 ". To start with the data on the volume: kubectl -n {namespace} label --overwrite pvc {claims} {labels}"

@@ -3,17 +3,14 @@
 use std::{sync::Arc, time::Duration};
 
 use k8s_openapi::api::core::v1::{ConfigMap, Pod};
-use kube::{
-    Resource, ResourceExt,
-    runtime::{controller::Action, reflector::ObjectRef},
-};
+use kube::{Resource, ResourceExt, runtime::controller::Action};
 use serde_json::json;
 use tokio::time::Instant;
 
 use super::{
     conflict::Conflict,
     context::Context,
-    eviction,
+    eviction, holdings,
     isolation::advice,
     leftovers,
     observe::stateful_set_replicas,
@@ -94,7 +91,7 @@ pub async fn reconcile(resource: Arc<RedisReplication>, ctx: Arc<Context>) -> Re
 #[allow(clippy::needless_pass_by_value)] // the signature is kube's
 pub fn on_error(resource: Arc<RedisReplication>, error: &Error, ctx: Arc<Context>) -> Action {
     let key = Key::of(&*resource);
-    let conflicts = ctx.registry.enter(&key).0.conflicts();
+    let conflicts = ctx.registry.get(&key).map_or(0, |handle| handle.conflicts());
     if conflicts > 1 {
         tracing::debug!(namespace = key.namespace, resource = key.name, %error, "objects still not applied");
     } else {
@@ -139,7 +136,7 @@ async fn converge(
         }
     };
     let mut wanted = objects::build(&cluster, stateful_set_replicas(resource));
-    if let Some(live) = ctx.sources.stateful_sets.get(&ObjectRef::new(&key.name).within(&key.namespace)) {
+    if let Some(live) = holdings::stateful_set(&ctx.sources.stateful_sets, key, &cluster.owner.uid) {
         objects::keep_immutable(&mut wanted.stateful_set, &live);
     }
     let site = if resource.spec.paused {
@@ -173,7 +170,8 @@ async fn converge(
     if !written.is_empty() {
         tracing::info!(namespace = key.namespace, resource = key.name, objects = written.join(", "), "applied");
     }
-    tidy(resource, ctx, key, &wanted.settings.name_any()).await
+    let pods = holdings::pods(&ctx.sources.pods, key, &report.strangers);
+    tidy(resource, ctx, key, &wanted.settings.name_any(), &pods).await
 }
 
 /// Reads the password, or makes one where there is a `maker`.
@@ -185,7 +183,7 @@ async fn learn_password(
     known: Option<Password>,
     report: &mut ObjectsReport,
 ) -> Result<(), password::Error> {
-    let pods = stores::of(&ctx.sources.pods, key);
+    let pods = holdings::pods(&ctx.sources.pods, key, &report.strangers);
     match password::find(resource, maker, &ctx.client, &pods, known).await {
         Ok(Found { password, restored, stranger }) => {
             report.password = Some(password);
@@ -207,17 +205,22 @@ async fn learn_password(
 
 /// What follows from pods that have come or gone: settings that none reads any more are deleted, and the autoscaler learns which
 /// pods it may evict. `present` is the map with the settings of the present revision.
-async fn tidy(resource: &RedisReplication, ctx: &Context, key: &Key, present: &str) -> Result<(), Error> {
+async fn tidy(
+    resource: &RedisReplication,
+    ctx: &Context,
+    key: &Key,
+    present: &str,
+    pods: &[Arc<Pod>],
+) -> Result<(), Error> {
     let (client, known, namespace) = (&ctx.client, &ctx.sources, key.namespace.as_str());
-    let pods = stores::of(&known.pods, key);
-    let set = known.stateful_sets.get(&ObjectRef::new(&key.name).within(namespace));
+    let set = holdings::stateful_set(&known.stateful_sets, key, &resource.uid().unwrap_or_default());
     let maps = stores::of(&known.config_maps, key);
-    for map in leftovers::unused_settings(&maps, present, resource, set.as_deref(), &pods) {
+    for map in leftovers::unused_settings(&maps, present, resource, set.as_deref(), pods) {
         let name = map.name_any();
         apply::delete::<ConfigMap>(client, namespace, &name, map.uid()).await?;
         tracing::info!(namespace, resource = key.name, config_map = name, "deleted settings that no pod reads");
     }
-    for (pod, value) in eviction::changes(resource, &pods) {
+    for (pod, value) in eviction::changes(resource, pods) {
         let annotations = json!({ (names::SAFE_TO_EVICT_ANNOTATION): value });
         let (name, uid) = (pod.name_any(), pod.uid().unwrap_or_default());
         apply::merge::<Pod>(client, namespace, &name, &uid, json!({ "metadata": { "annotations": annotations } }))

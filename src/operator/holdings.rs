@@ -10,7 +10,10 @@ use k8s_openapi::{
     },
     apimachinery::pkg::apis::meta::v1::ObjectMeta,
 };
-use kube::{Resource, ResourceExt, runtime::reflector::Store};
+use kube::{
+    Resource, ResourceExt,
+    runtime::reflector::{ObjectRef, Store},
+};
 
 use crate::{
     kubernetes::{
@@ -35,12 +38,30 @@ pub fn named<K>(store: &Store<K>, key: &Key, owner: &str, name: &str) -> Option<
 where
     K: Resource<DynamicType = ()> + Clone + 'static,
 {
-    of(store, key, owner).into_iter().find(|object| object.name_any() == name)
+    store.get(&ObjectRef::new(name).within(&key.namespace)).filter(|object| is_controlled_by(object.meta(), owner))
 }
 
 /// The `StatefulSet`.
 pub fn stateful_set(store: &Store<StatefulSet>, key: &Key, owner: &str) -> Option<Arc<StatefulSet>> {
     named(store, key, owner, &names::stateful_set(&key.name))
+}
+
+/// The revision that its controller makes pods of, once that has seen the present template.
+pub fn update_revision(set: &StatefulSet) -> Option<String> {
+    let status = set.status.as_ref()?;
+    (status.observed_generation == set.metadata.generation).then(|| status.update_revision.clone()).flatten()
+}
+
+/// The pods of the members. Labels can be copied (`kubectl debug --copy-to` does): a pod of another name is no member, whatever it
+/// says.
+pub fn pods(store: &Store<Pod>, key: &Key, strangers: &[Stranger]) -> Vec<Arc<Pod>> {
+    let mut all = stores::of(store, key);
+    all.retain(|pod| {
+        let name = pod.name_any();
+        let of_this_name = names::ordinal(&name).is_some_and(|ordinal| names::pod(&key.name, ordinal) == name);
+        of_this_name && is_member(pod, key, strangers)
+    });
+    all
 }
 
 /// The endpoint slices of the resource's Services: the operator's own, and those that Kubernetes writes for a Service or for the

@@ -8,7 +8,8 @@ use k8s_openapi::api::{
 };
 use kube::{Resource, ResourceExt};
 
-use crate::{api::RedisReplication, objects::names};
+use super::holdings::update_revision;
+use crate::{api::RedisReplication, kubernetes::ownership::is_controlled_by, objects::names};
 
 /// The maps that may be deleted.
 ///
@@ -22,30 +23,28 @@ pub fn unused_settings(
     pods: &[Arc<Pod>],
 ) -> Vec<Arc<ConfigMap>> {
     let Some(revision) = set.and_then(|set| seen_revision(set, present)) else { return Vec::new() };
-    let is_present = |pod: &Arc<Pod>| pod.labels().get("controller-revision-hash") == Some(&revision);
+    let is_present = |pod: &Arc<Pod>| pod.labels().get(names::REVISION_LABEL) == Some(&revision);
     let there = usize::try_from(resource.spec.replicas).is_ok_and(|replicas| pods.len() >= replicas);
     if !there || !pods.iter().all(is_present) {
         return Vec::new();
     }
     let maps_of_settings = names::settings_maps(&resource.name_any());
+    let owner = resource.uid().unwrap_or_default();
     let is_old = |map: &&Arc<ConfigMap>| {
         let name = map.name_any();
-        let ours = map.owner_references().iter().any(|o| Some(&o.uid) == resource.meta().uid.as_ref());
         let of_settings =
             name.strip_prefix(&maps_of_settings).is_some_and(|rest| rest.is_empty() || rest.starts_with('-'));
-        ours && of_settings && name != present
+        is_controlled_by(map.meta(), &owner) && of_settings && name != present
     };
     maps.iter().filter(is_old).cloned().collect()
 }
 
 /// The revision that a `StatefulSet` makes pods of, if its controller has seen the present template.
 fn seen_revision(set: &StatefulSet, present: &str) -> Option<String> {
-    let status = set.status.as_ref()?;
-    let seen = status.observed_generation == set.metadata.generation;
     let volumes = set.spec.as_ref()?.template.spec.as_ref()?.volumes.as_ref()?;
     let sources = volumes.iter().filter_map(|volume| volume.projected.as_ref()?.sources.as_ref()).flatten();
     let reads = sources.filter_map(|source| source.config_map.as_ref()).any(|map| map.name == present);
-    (seen && reads).then(|| status.update_revision.clone()).flatten()
+    update_revision(set).filter(|_| reads)
 }
 
 #[cfg(test)]
@@ -68,7 +67,7 @@ mod tests {
     }
 
     fn map(name: &str, owner: &str) -> Arc<ConfigMap> {
-        let owner = json!({ "apiVersion": "x/v1", "kind": "RedisReplication", "name": "cache", "uid": owner });
+        let owner = json!({ "apiVersion": "x/v1", "kind": "RedisReplication", "name": "cache", "uid": owner, "controller": true });
         Arc::new(serde_json::from_value(json!({ "metadata": { "name": name, "ownerReferences": [owner] } })).unwrap())
     }
 

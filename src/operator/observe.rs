@@ -171,21 +171,15 @@ impl Observer {
         self.routing = resource.spec.master_routing();
         let settings = settings(resource, removed);
         let record = record(resource);
-        let revision = self.update_revision();
-        let mut pods: BTreeMap<String, Pod> = stores::of(&self.sources.pods, &self.key)
-            .iter()
-            .filter(|pod| holdings::is_member(pod, &self.key, &report.strangers))
-            .map(|pod| (pod.name_any(), pods::facts(pod, revision.as_deref())))
-            // labels can be copied (`kubectl debug --copy-to` does): a pod of another name is no member, whatever it says
-            .filter(|(name, _)| settings.ordinal(name) != usize::MAX)
-            .collect();
+        let revision = self.stateful_set().and_then(|set| holdings::update_revision(&set));
+        let pods = holdings::pods(&self.sources.pods, &self.key, &report.strangers);
+        let facts = |pod: &Arc<KubePod>| (pod.name_any(), pods::facts(pod, revision.as_deref()));
+        let mut pods: BTreeMap<String, Pod> = pods.iter().map(facts).collect();
         let now = self.now();
         for pod in pods.values_mut() {
             pod.leaving |= self.restarted.contains_key(&pod.uid);
             if pod.leaving {
                 pod.failure = None;
-            }
-            if pod.leaving {
                 pod.leaving_since = *self.leaving.entry(pod.uid.clone()).or_insert(now);
             }
             if let Some((_, role)) = self.labelled.get(&pod.uid) {
@@ -305,6 +299,9 @@ impl Observer {
 
     /// What has to be asked for in events.
     pub fn questions(&self, o: &Observation) -> BTreeSet<Question> {
+        if o.members.values().all(|m| m.pod.as_ref().is_some_and(|pod| pod.running)) {
+            return BTreeSet::new(); // as in nearly every round
+        }
         let pods = stores::of(&self.sources.pods, &self.key);
         let claims = stores::of(&self.sources.claims, &self.key);
         let set = self.stateful_set();
@@ -427,12 +424,6 @@ impl Observer {
     /// The master Service's endpoint slice, and the endpoint that it will have when the Service leads to `to`.
     pub fn slice_ahead(&self, to: &str) -> Option<(Arc<EndpointSlice>, Endpoint)> {
         slices::ahead(&self.slices(), &self.key.name, &self.links.get(to)?.pod.uid)
-    }
-
-    fn update_revision(&self) -> Option<String> {
-        let set = self.stateful_set()?;
-        let status = set.status.as_ref()?;
-        (status.observed_generation == set.metadata.generation).then(|| status.update_revision.clone()).flatten()
     }
 
     /// A bound volume that is older than the resource, or that a master has been there to fill.

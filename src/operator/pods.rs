@@ -6,7 +6,7 @@ use kube::ResourceExt;
 use super::containers;
 use crate::{
     api::Reason,
-    objects::names::{REDIS_CONTAINER, ROLE_LABEL, ROLE_MASTER, ROLE_REPLICA, ROLE_STALE},
+    objects::names::{REDIS_CONTAINER, REVISION_LABEL, ROLE_LABEL, ROLE_MASTER, ROLE_REPLICA, ROLE_STALE},
     replication::{Failure, Moment, Pod, RoleLabel},
 };
 
@@ -16,7 +16,7 @@ pub fn facts(pod: &KubePod, update_revision: Option<&str>) -> Pod {
     let redis = statuses(pod).find(|c| c.name == REDIS_CONTAINER);
     let running = redis.and_then(|c| c.state.as_ref()).is_some_and(|s| s.running.is_some());
     let leaving = pod.metadata.deletion_timestamp.is_some();
-    let revision = pod.labels().get("controller-revision-hash").map(String::as_str);
+    let revision = pod.labels().get(REVISION_LABEL).map(String::as_str);
     Pod {
         uid: pod.uid().unwrap_or_default(),
         ip: status.and_then(|s| s.pod_ip.as_deref()).and_then(|ip| ip.parse().ok()),

@@ -78,6 +78,11 @@ impl Registry {
         (handle, true)
     }
 
+    /// The handle of a resource that is looked after.
+    pub fn get(&self, key: &Key) -> Option<Arc<Handle>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).get(key).cloned()
+    }
+
     /// Forgets a resource.
     pub fn leave(&self, key: &Key) {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(key);
@@ -85,7 +90,7 @@ impl Registry {
 
     /// Wakes its supervisor, if it has one.
     pub fn wake(&self, key: &Key) {
-        if let Some(handle) = self.0.lock().unwrap_or_else(PoisonError::into_inner).get(key) {
+        if let Some(handle) = self.get(key) {
             handle.changed.notify_one();
         }
     }

@@ -190,8 +190,7 @@ impl Survey<'_> {
         let found = self.meta::<Pod>(self.known.map(|known| &known.pods), name).await?;
         Ok(found.and_then(|meta| {
             let labels = meta.labels.clone().unwrap_or_default();
-            let adoptable =
-                names::stateful_set_selector(&self.cluster.name).iter().all(|(k, v)| labels.get(k) == Some(v));
+            let adoptable = names::carries(&labels, &names::stateful_set_selector(&self.cluster.name));
             (!adoptable || !holdings::is_of_set(&meta, &names::stateful_set(&self.cluster.name)))
                 .then(|| stranger::<Pod>(&meta))
         }))

@@ -221,6 +221,11 @@ impl Info {
         }
     }
 
+    /// The replicas that it sees as a master; none as a replica.
+    pub fn slaves(&self) -> &[SlaveState] {
+        self.master().map(|side| side.slaves.as_slice()).unwrap_or_default()
+    }
+
     /// Is it a replica of nobody: it takes no writes, follows none, and keeps its data?
     pub fn follows_nobody(&self) -> bool {
         self.replica().is_some_and(|r| (r.master_host.as_str(), r.master_port) == NOBODY)

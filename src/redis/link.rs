@@ -270,9 +270,11 @@ impl Shared {
                 // what it means is in the report
                 let _ =
                     if n == 0 { self.ask(&mut connection).await.map(drop) } else { self.check(&mut connection).await };
-                let present = self.password.borrow().clone();
-                if n == PASSWORD_AT && !self.has_taken(&present) {
-                    self.try_present(&mut connection, &present).await;
+                if n == PASSWORD_AT {
+                    let present = self.password.borrow().clone();
+                    if !self.has_taken(&present) {
+                        self.try_present(&mut connection, &present).await;
+                    }
                 }
             }
         };
@@ -412,8 +414,8 @@ impl Shared {
                     (steady, i.is_master(), i.min_replicas, i.replica().cloned(), slaves)
                 })
             };
-            let login = |r: &Report| (r.problem.clone(), r.accepted.clone(), r.outdated.clone());
-            matters = before.health != r.health || login(&before) != login(r) || facts(&before) != facts(r);
+            let login = (&before.problem, &before.accepted, &before.outdated) != (&r.problem, &r.accepted, &r.outdated);
+            matters = before.health != r.health || login || facts(&before) != facts(r);
         });
         if matters {
             self.changed.notify_one();

@@ -23,7 +23,7 @@ pub struct Drops {
 impl Drops {
     /// What is known after another look.
     pub(super) fn after(&self, o: &Observation, master: &Info) -> Self {
-        let slaves = master.master().map(|side| side.slaves.as_slice()).unwrap_or_default();
+        let slaves = master.slaves();
         let served: BTreeSet<_> = slaves.iter().map(|s| s.ip.clone()).collect();
         // one that is there again has to begin anew; a copy that is sent without a file counts as waiting from first to last
         let again = |ip: &String| {

@@ -8,7 +8,8 @@ use std::{collections::BTreeMap, time::Duration};
 
 use super::{
     memory::Memory,
-    observation::{Member, Moment, Observation},
+    observation::{Moment, Observation},
+    promises,
     steps::{Plan, Step},
     suspicion::{Verdict, verdict},
 };
@@ -212,23 +213,20 @@ fn trouble(
     (!over).then_some(t)
 }
 
-fn is_online(o: &Observation, name: &str) -> bool {
-    o.members
-        .get(name)
-        .is_some_and(|m| matches!(verdict(o, m), Verdict::Alive(info) if !info.loading && info.is_online()))
+pub(super) fn is_online(o: &Observation, name: &str) -> bool {
+    o.members.get(name).is_some_and(|m| matches!(verdict(o, m), Verdict::Alive(info) if promises::online(info)))
 }
 
 /// Does it point at the master?
-fn points_at(o: &Observation, master: &str, info: &Info) -> bool {
-    let address = o.members.get(master).and_then(Member::ip).map(|ip| ip.to_string());
+pub(super) fn points_at(o: &Observation, master: &str, info: &Info) -> bool {
+    let address = o.address(master);
     info.replica().is_some_and(|r| Some(&r.master_host) == address.as_ref() && r.master_port == REDIS_PORT)
 }
 
 /// Has the master heard of it?
 fn is_seen(o: &Observation, name: &str, truth: &Info) -> bool {
-    let address = o.members.get(name).and_then(Member::ip).map(|ip| ip.to_string());
-    let slaves = truth.master().map(|side| side.slaves.as_slice()).unwrap_or_default();
-    slaves.iter().any(|s| Some(&s.ip) == address.as_ref())
+    let address = o.address(name);
+    truth.slaves().iter().any(|s| Some(&s.ip) == address.as_ref())
 }
 
 /// Since when replicas whose link is up have stood still without what the master had.
@@ -294,7 +292,7 @@ pub(super) fn look(o: &Observation, master: &str, p: &mut Plan) {
     for (name, t) in &o.memory.links {
         if rests(o, name) {
             let until = t.at + pause(t.renewals);
-            p.due = Some(p.due.map_or(until, |due| due.min(until)));
+            p.wake_by(until);
         } else if t.renewals > 0 && t.state != State::Following && o.now < t.at + WATCHED_FOR {
             members.push(name.clone());
         }

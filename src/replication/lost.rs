@@ -113,7 +113,7 @@ fn end_of(o: &Observation, hung: &str, words: &str, p: &mut Plan) -> End {
     match o.memory.killed.get(&pod.uid).map(|at| *at + KILL_PATIENCE) {
         None => End::NotBegun,
         Some(until) if o.now < until => {
-            p.due = Some(until);
+            p.wake_by(until);
             p.wait(Topic::Fence, format!("{hung} has hung and is being ended: {words}"));
             End::UnderWay
         }
@@ -156,7 +156,9 @@ fn is_fenced(o: &Observation, lost: &str, words: &str, p: &mut Plan) -> bool {
     if since.is_some_and(|since| o.now >= since + FENCE || forced(o)) {
         return true;
     }
-    p.due = since.map(|since| since + FENCE);
+    if let Some(since) = since {
+        p.wake_by(since + FENCE);
+    }
     let text = format!("{lost} cannot be reached ({words}); waiting until it refuses writes for want of replicas");
     p.wait(Topic::Fence, text);
     false

@@ -334,6 +334,11 @@ impl Observation {
         self.members.get(pod).map(Member::asked_at).unwrap_or_default()
     }
 
+    /// The address of the member's pod, as Redis writes it.
+    pub fn address(&self, pod: &str) -> Option<String> {
+        self.members.get(pod).and_then(Member::ip).map(|ip| ip.to_string())
+    }
+
     /// The member's process when it last had all data.
     pub fn recorded_run_id(&self, pod: &str) -> Option<&str> {
         self.record.members.get(pod).and_then(|m| m.run_id.as_deref())

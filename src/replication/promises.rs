@@ -46,8 +46,7 @@ pub fn good_replicas(master: &Info) -> usize {
 
 /// The same, one by one.
 pub(super) fn good(master: &Info) -> impl Iterator<Item = &SlaveState> {
-    let slaves = master.master().map(|m| m.slaves.as_slice()).unwrap_or_default();
-    slaves.iter().filter(|s| s.state == "online" && s.lag <= MAX_LAG.as_secs())
+    master.slaves().iter().filter(|s| s.state == "online" && s.lag <= MAX_LAG.as_secs())
 }
 
 /// Brings the promises, and the master's fence, to what the spec asks for and the situation allows.
@@ -159,7 +158,7 @@ pub(super) fn mark(o: &Observation, before: Option<&Mark>, serving: Option<(&str
     Some(mark)
 }
 
-fn online(info: &Info) -> bool {
+pub(super) fn online(info: &Info) -> bool {
     !info.loading && info.is_online()
 }
 

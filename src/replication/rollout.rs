@@ -154,7 +154,7 @@ fn wait(o: &Observation, next: &str, name: &str, why: &str, p: &mut Plan) {
     if let Some(until) = o.members.get(name).and_then(|m| Some(well_since(o, name)? + stays_well(m.pod.as_ref()?)))
         && until > o.now
     {
-        p.due = Some(p.due.map_or(until, |due| due.min(until)));
+        p.wake_by(until);
     }
     p.wait(Topic::Rollout, format!("{next} waits to be replaced: {name} {why}"));
 }
@@ -188,7 +188,7 @@ fn serves(o: &Observation, name: &str, truth: &Info) -> bool {
 
 /// Does the master count it as online? The operator may be the only one who does not reach it.
 fn is_seen_online(o: &Observation, name: &str, truth: &Info) -> bool {
-    let address = o.members.get(name).and_then(Member::ip).map(|ip| ip.to_string());
+    let address = o.address(name);
     promises::good(truth).any(|s| Some(&s.ip) == address.as_ref())
 }
 
@@ -258,10 +258,8 @@ fn missing(o: &Observation, name: &str) -> String {
 
 /// Does the member follow a master, with all data?
 pub(super) fn online(o: &Observation, name: &str) -> bool {
-    o.members.get(name).is_some_and(|m| match verdict(o, m) {
-        Verdict::Alive(i) => !i.loading && !m.leaving() && i.is_online() && !following::is_deaf(o, name),
-        _ => false,
-    })
+    let leaving = o.members.get(name).is_some_and(Member::leaving);
+    following::is_online(o, name) && !leaving && !following::is_deaf(o, name)
 }
 
 #[cfg(test)]

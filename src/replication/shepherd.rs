@@ -10,7 +10,7 @@ use super::{
     steps::{Plan, Step, Topic},
     suspicion::{Verdict, verdict},
 };
-use crate::{objects::names::REDIS_PORT, redis::Info};
+use crate::redis::Info;
 
 /// When, after its demotion, the clients of a former master are sent away. They reconnect at once, and until kube-proxy
 /// has heard of the change some of them come back to the same pod.
@@ -71,13 +71,12 @@ pub(super) fn disarm_rivals(o: &Observation, granted: Option<&str>, p: &mut Plan
 }
 
 fn follow(o: &Observation, name: &str, info: &Info, master: &str, truth: &Info, p: &mut Plan) {
-    let Some(address) = o.members.get(master).and_then(super::Member::ip) else { return };
-    if info.loading {
+    if o.address(master).is_none() || info.loading {
         return;
     }
     let reason = match info.replica() {
         None => "it accepted writes, and is not the recorded master",
-        Some(r) if r.master_host == address.to_string() && r.master_port == REDIS_PORT => {
+        Some(_) if following::points_at(o, master, info) => {
             if following::is_deaf(o, name) {
                 label(o, name, RoleLabel::Stale, p);
             } else if o.memory.demoted.get(name).is_none_or(demotion_over) && is_fresh(o, name, info) {

@@ -190,6 +190,11 @@ impl Plan {
         self.waits.push(Wait { topic, text: text.into() });
     }
 
+    /// More may be done then at the latest, although nothing has happened.
+    pub(super) fn wake_by(&mut self, at: Moment) {
+        self.due = Some(self.due.map_or(at, |due| due.min(at)));
+    }
+
     /// What is said about a topic, if it is being waited for.
     pub fn waiting_for(&self, topic: Topic) -> Option<&str> {
         self.waits.iter().find(|w| w.topic == topic).map(|w| w.text.as_str())

@@ -1,6 +1,8 @@
 //! Pods that are not made, do not start or do not last: the status says why, in the words of whoever knows it, and is silent about
 //! it when it is over.
 
+use std::cell::Cell;
+
 use anyhow::{Context, Result};
 use k8s_openapi::api::core::v1::{ConfigMap, ResourceQuota, ServiceAccount};
 use kube::api::{DeleteParams, PostParams};
@@ -195,16 +197,22 @@ async fn is_dropped(cache: &Replication) -> Result<()> {
     let (master, replica) = (cache.master().await?, cache.replicas().await?.remove(0));
     cache.kill(&replica).await?;
     let write = "for i = 1, 10 do redis.call('SET', 'large', string.rep('x', 500000)) end";
+    let (told, words) = (Cell::new(false), [replica.as_str(), "client-output-buffer-limit", "the master drops it"]);
+    // the last write ends before the key is deleted
     let writes = async {
-        loop {
+        while !told.get() {
             cache.try_cli(&master, &["EVAL", write, "0"]).await?;
         }
+        Ok(())
     };
-    let words = [replica.as_str(), "client-output-buffer-limit", "the master drops it"];
-    tokio::select! {
-        failed = writes => return failed,
-        told = says(cache, Reason::OutputBufferTooSmall, &words) => told?,
+    let reads = async {
+        let said = says(cache, Reason::OutputBufferTooSmall, &words).await;
+        told.set(true);
+        said
     };
+    let (written, said) = tokio::join!(writes, reads);
+    written?;
+    said?;
     cache.cli(&master, &["DEL", "large"]).await?;
     cache.agrees().await?;
     cache.holds(1000).await

@@ -122,8 +122,7 @@ fn lag(m: &Member, info: &Info, truth: &Info) -> Option<u64> {
         return None;
     }
     let ip = m.ip().map(|ip| ip.to_string());
-    let slaves = truth.master().map(|side| side.slaves.as_slice()).unwrap_or_default();
-    let seen = slaves.iter().find(|s| Some(&s.ip) == ip.as_ref() && s.state == "online" && s.offset > 0);
+    let seen = truth.slaves().iter().find(|s| Some(&s.ip) == ip.as_ref() && s.state == "online" && s.offset > 0);
     let own = (info.replication_id == truth.replication_id).then_some(info.offset);
     let offset = seen.map(|s| s.offset).max(own)?;
     Some(truth.offset.saturating_sub(offset))
