@@ -72,6 +72,8 @@ pub enum Reason {
     RollingOut,
     /// Pods are being added or removed.
     Scaling,
+    /// Members change what they write to their volumes: `spec.persistence.mode` or `spec.config.save` is another.
+    ChangingPersistence,
     /// Pods, objects and spec agree.
     Stable,
     /// `spec.paused` is set.

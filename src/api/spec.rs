@@ -18,10 +18,13 @@ use super::{config::ConfigValue, status::RedisReplicationStatus};
 /// The CEL rule on `spec.config` repeats this list; a test keeps the two the same.
 pub const RESERVED_DIRECTIVES: &[&str] = &[
     "aclfile",
+    "appenddirname",
+    "appendfilename",
     "appendonly",
     "bind",
     "cluster-enabled",
     "daemonize",
+    "dbfilename",
     "dir",
     "include",
     "logfile",
@@ -43,7 +46,6 @@ pub const RESERVED_DIRECTIVES: &[&str] = &[
     "replica-serve-stale-data",
     "replicaof",
     "requirepass",
-    "save",
     "slave-announce-ip",
     "slave-announce-port",
     "slave-read-only",
@@ -99,6 +101,9 @@ const SIZE: &str = r"^\+?(0*[1-9][0-9]*(\.[0-9]*)?|0*\.0*[1-9][0-9]*)([numkMGTPE
 #[x_kube(validation = Rule::new("!has(self.failover) || self.failover.policy != 'Consistency' || self.replicas > 1")
     .message("spec.failover.policy Consistency needs spec.replicas of 2 or more: without a replica no write can be confirmed")
     .field_path(".failover.policy"))]
+#[x_kube(validation = Rule::new("!has(self.config) || !self.config.exists(k, k.lowerAscii() == 'save') || (has(self.persistence) && self.persistence.mode in ['RDB', 'RDBAndAOF'])")
+    .message("spec.config.save is the times of snapshots, which spec.persistence.mode RDB and RDBAndAOF write and the others do not: change the mode, or remove save")
+    .field_path(".config"))]
 #[x_kube(validation = Rule::new("has(self.persistence) == has(oldSelf.persistence)")
     .message("spec.persistence can't be added or removed later: a StatefulSet's volume claims are fixed; make a second RedisReplication with it and move the data")
     .field_path(".persistence"))]
@@ -126,13 +131,14 @@ pub struct RedisReplicationSpec {
     pub image_pull_secrets: Vec<LocalObjectReference>,
 
     /// Directives of redis.conf, e.g. `maxmemory: 2gb`. Integers may be written plainly; quote fractions, and `"yes"` and `"no"`, which
-    /// YAML takes for booleans. A directive that is given several times has one value on each line. A change restarts
-    /// the pods one by one, replicas first.
+    /// YAML takes for booleans. A directive that is given several times has one value on each line. A change restarts the
+    /// pods one by one, replicas first; one of `save` restarts nothing. `save: "900 1 300 10"` says when snapshots are written
+    /// under `persistence.mode` `RDB` and `RDBAndAOF`.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     #[schemars(extend("maxProperties" = 200))]
     #[x_kube(
-        validation = Rule::new("self.all(k, !(k.lowerAscii() in ['aclfile','appendonly','bind','cluster-enabled','daemonize','dir','include','logfile','masterauth','masteruser','min-replicas-max-lag','min-replicas-to-write','min-slaves-max-lag','min-slaves-to-write','pidfile','port','protected-mode','rename-command','repl-ping-replica-period','repl-ping-slave-period','replica-announce-ip','replica-announce-port','replica-read-only','replica-serve-stale-data','replicaof','requirepass','save','slave-announce-ip','slave-announce-port','slave-read-only','slave-serve-stale-data','slaveof','supervised','unixsocket','user']))")
-            .message("these directives are the operator's and can't be set here: aclfile, appendonly, bind, cluster-enabled, daemonize, dir, include, logfile, masterauth, masteruser, min-replicas-max-lag, min-replicas-to-write, min-slaves-max-lag, min-slaves-to-write, pidfile, port, protected-mode, rename-command, repl-ping-replica-period, repl-ping-slave-period, replica-announce-ip, replica-announce-port, replica-read-only, replica-serve-stale-data, replicaof, requirepass, save, slave-announce-ip, slave-announce-port, slave-read-only, slave-serve-stale-data, slaveof, supervised, unixsocket, user; for passwords use spec.auth, for appendonly and save spec.persistence, for ports spec.services"),
+        validation = Rule::new("self.all(k, !(k.lowerAscii() in ['aclfile','appenddirname','appendfilename','appendonly','bind','cluster-enabled','daemonize','dbfilename','dir','include','logfile','masterauth','masteruser','min-replicas-max-lag','min-replicas-to-write','min-slaves-max-lag','min-slaves-to-write','pidfile','port','protected-mode','rename-command','repl-ping-replica-period','repl-ping-slave-period','replica-announce-ip','replica-announce-port','replica-read-only','replica-serve-stale-data','replicaof','requirepass','slave-announce-ip','slave-announce-port','slave-read-only','slave-serve-stale-data','slaveof','supervised','unixsocket','user']))")
+            .message("these directives are the operator's and can't be set here: aclfile, appenddirname, appendfilename, appendonly, bind, cluster-enabled, daemonize, dbfilename, dir, include, logfile, masterauth, masteruser, min-replicas-max-lag, min-replicas-to-write, min-slaves-max-lag, min-slaves-to-write, pidfile, port, protected-mode, rename-command, repl-ping-replica-period, repl-ping-slave-period, replica-announce-ip, replica-announce-port, replica-read-only, replica-serve-stale-data, replicaof, requirepass, slave-announce-ip, slave-announce-port, slave-read-only, slave-serve-stale-data, slaveof, supervised, unixsocket, user; for passwords use spec.auth, for appendonly spec.persistence, for ports spec.services"),
         validation = Rule::new("self.all(k, k.matches('^[a-zA-Z][a-zA-Z0-9._-]*$'))")
             .message("the keys of spec.config are names of redis.conf directives, such as maxmemory-policy: letters, digits, '-', '_' and '.'")
     )]
@@ -315,7 +321,7 @@ pub struct Persistence {
     pub storage_class_name: Option<String>,
     /// `AOF` (default): every write is logged and synced each second. `RDB`: snapshots from time to time; a member
     /// that restarts from one can rejoin without a full copy, but after a crash of all members the newest minutes are
-    /// gone. `RDBAndAOF`: both. A change restarts the pods one by one.
+    /// gone. `RDBAndAOF`: both. A change restarts nothing.
     #[serde(default)]
     pub mode: PersistenceMode,
     /// What happens to the claims when the resource is deleted: `Retain` (default) or `Delete`. A change restarts nothing.

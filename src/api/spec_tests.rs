@@ -68,8 +68,18 @@ fn config_takes_any_directive_but_the_operators() {
     for spec in ["config: {maxmemory: 2gb, hz: 20}", "config: {portable: x}", "config: {search.threads: 4}"] {
         assert_eq!(refusal(&parse(spec), None), None, "{spec}");
     }
-    for directive in RESERVED_DIRECTIVES.iter().copied().chain(["SAVE", "ReplicaOf"]) {
+    for directive in RESERVED_DIRECTIVES.iter().copied().chain(["DbFilename", "ReplicaOf"]) {
         assert_refused(directive, refusal(&parse(&format!("config: {{{directive}: x}}")), None), "operator's");
+    }
+    for (config, persistence, refused) in [
+        ("save: 900 1", "", true),
+        ("Save: 900 1", "persistence: {size: 1Gi}", true),
+        ("save: 900 1", "persistence: {size: 1Gi, mode: AOF}", true),
+        ("save: 900 1", "persistence: {size: 1Gi, mode: RDB}", false),
+        ("SAVE: 900 1", "persistence: {size: 1Gi, mode: RDBAndAOF}", false),
+    ] {
+        let refusal = refusal(&parse(&format!("{{config: {{{config}}}, {persistence}}}")), None);
+        assert_eq!(refusal.is_some(), refused, "{config} {persistence}: {refusal:?}");
     }
     for key in ["", "two words", "a\\nport", "#port", "-x"] {
         assert_refused(key, refusal(&parse(&format!("config: {{\"{key}\": x}}")), None), "names of redis.conf");

@@ -3,15 +3,20 @@
 //! The settings are immutable and named after their content, so that a container which restarts in an older pod reads the
 //! settings that the pod was made with, whatever the spec says by now. The scripts are those of the operator, changed in place:
 //! a newer operator's scripts are read the next time that they run, and are no reason to restart every Redis that there is.
+//! `persistence.conf` is beside the scripts: the operator changes what a running Redis writes to its disk, and `data.sh` starts
+//! from any disk in any mode, so that a change of `spec.persistence.mode` restarts no pod.
 //!
-//! `boot.sh` includes `redis.conf`, then `operator.conf`, then what is known only in the container: of a directive given
-//! twice Redis takes the last.
+//! `boot.sh` includes `redis.conf`, `operator.conf` and `persistence.conf`, then what is known only in the container: of a
+//! directive given twice Redis takes the last.
 
 use k8s_openapi::api::core::v1::ConfigMap;
 use sha2::{Digest, Sha256};
 
 use super::{Cluster, metadata::object_meta, names, scripts, syntax};
-use crate::api::{ConfigValue, PersistenceMode, RedisReplicationSpec};
+use crate::{
+    api::{ConfigValue, PersistenceMode, RedisReplicationSpec},
+    replication::PersistenceSettings,
+};
 
 /// What a person may override with `spec.config`.
 ///
@@ -61,23 +66,24 @@ replica-serve-stale-data yes
 repl-ping-replica-period 1
 ";
 
-/// Redis' own defaults for snapshots.
-const SNAPSHOTS: &str = "save 3600 1 300 100 60 10000";
+/// Redis' own defaults for snapshots: after so many seconds, if so many keys were written.
+const SNAPSHOTS: &str = "3600 1 300 100 60 10000";
 
-/// The scripts.
+/// The scripts, and what Redis writes to its disk.
 pub(super) fn scripts(cluster: &Cluster) -> ConfigMap {
     let all = [scripts::BOOT, scripts::DATA, scripts::READY, scripts::ALIVE, scripts::STOP, scripts::EXPORTER];
-    let data = all.map(|script| (script.file.to_owned(), script.text.to_owned()));
+    let scripts = all.map(|script| (script.file, script.text.to_owned()));
+    let files = scripts.into_iter().chain([("persistence.conf", persistence_conf(&cluster.spec))]);
     ConfigMap {
         metadata: object_meta(cluster, names::scripts_map(&cluster.name)),
-        data: Some(data.into()),
+        data: Some(files.map(|(file, text)| (file.to_owned(), text)).collect()),
         ..ConfigMap::default()
     }
 }
 
 /// The settings of the pods that are made of this spec.
 pub(super) fn settings(cluster: &Cluster) -> ConfigMap {
-    let files = [("redis.conf", redis_conf(&cluster.spec)), ("operator.conf", operator_conf(&cluster.spec))];
+    let files = [("redis.conf", redis_conf(&cluster.spec)), ("operator.conf", operator_conf())];
     ConfigMap {
         metadata: object_meta(cluster, names::settings_map(&cluster.name, &digest(&cluster.spec))),
         data: Some(files.map(|(file, text)| (file.to_owned(), text)).into()),
@@ -90,7 +96,7 @@ pub(super) fn settings(cluster: &Cluster) -> ConfigMap {
 fn redis_conf(spec: &RedisReplicationSpec) -> String {
     let buffer = output_buffer(spec);
     let mut conf = format!("# Defaults, which spec.config below overrides.\n{DEFAULTS}{buffer}\n# spec.config\n");
-    for (directive, value) in &spec.config {
+    for (directive, value) in spec.config.iter().filter(|(directive, _)| !is_save(directive)) {
         if directive.eq_ignore_ascii_case("loadmodule") && lines(value) == ["\"\""] {
             conf += "# loadmodule: none\n"; // what boot.sh looks for
             continue;
@@ -121,15 +127,43 @@ fn lines(value: &ConfigValue) -> Vec<String> {
     if lines.is_empty() { vec!["\"\"".into()] } else { lines }
 }
 
+/// What a member writes to its disk.
+pub fn persistence(spec: &RedisReplicationSpec) -> PersistenceSettings {
+    let mode = spec.persistence.as_ref().map(|persistence| persistence.mode);
+    let snapshots = matches!(mode, Some(PersistenceMode::Rdb | PersistenceMode::RdbAndAof));
+    let own = spec.config.iter().find(|(directive, _)| is_save(directive));
+    let schedule = own.map_or_else(|| SNAPSHOTS.to_owned(), |(_, value)| schedule(&lines(value).join(" ")));
+    PersistenceSettings {
+        append_only: matches!(mode, Some(PersistenceMode::Aof | PersistenceMode::RdbAndAof)),
+        schedule: if snapshots { schedule } else { String::new() },
+    }
+}
+
+/// As Redis says it: numbers without leading zeros, one space between them.
+fn schedule(text: &str) -> String {
+    let numbers = text.split_whitespace().filter_map(|number| number.parse::<u32>().ok());
+    numbers.map(|number| number.to_string()).collect::<Vec<_>>().join(" ")
+}
+
+/// The directive that says when snapshots are written.
+pub(super) fn is_save(directive: &str) -> bool {
+    directive.eq_ignore_ascii_case("save")
+}
+
+/// What a Redis starts with; a running one is changed by the operator.
+pub(super) fn persistence_conf(spec: &RedisReplicationSpec) -> String {
+    let PersistenceSettings { append_only, schedule } = persistence(spec);
+    let times: Vec<_> = schedule.split(' ').filter(|time| !time.is_empty()).collect();
+    // one pair on a line: Redis before 7 takes no more
+    let pairs = times.chunks(2).map(|time| format!("save {}\n", time.join(" ")));
+    let save = if times.is_empty() { "save \"\"\n".to_owned() } else { pairs.collect() };
+    let append_only = if append_only { "yes" } else { "no" };
+    format!("# Of spec.persistence.mode and spec.config.save.\nappendonly {append_only}\n{save}")
+}
+
 /// What the operator decides.
-pub(super) fn operator_conf(spec: &RedisReplicationSpec) -> String {
-    let (append_only, save) = match spec.persistence.as_ref().map(|persistence| persistence.mode) {
-        None => ("no", "save \"\""),
-        Some(PersistenceMode::Aof) => ("yes", "save \"\""),
-        Some(PersistenceMode::Rdb) => ("no", SNAPSHOTS),
-        Some(PersistenceMode::RdbAndAof) => ("yes", SNAPSHOTS),
-    };
-    format!("# The operator's; see spec.config and spec.persistence.\n{OPERATED}appendonly {append_only}\n{save}\n")
+fn operator_conf() -> String {
+    format!("# The operator's; see spec.config.\n{OPERATED}")
 }
 
 /// Of the settings: another one is another `ConfigMap`, and so another revision of the pods.
@@ -137,7 +171,7 @@ pub(super) fn digest(spec: &RedisReplicationSpec) -> String {
     let mut digest = Sha256::new();
     digest.update(redis_conf(spec));
     digest.update([0]);
-    digest.update(operator_conf(spec));
+    digest.update(operator_conf());
     let first = digest.finalize().iter().take(8).fold(0, |hash: u64, byte| hash << 8 | u64::from(*byte));
     format!("{first:016x}")
 }
@@ -178,18 +212,28 @@ mod tests {
     }
 
     #[test]
-    fn persistence_decides_what_is_written() {
+    fn the_mode_decides_what_is_written() {
+        const DEFAULT: &str = "save 3600 1\nsave 300 100\nsave 60 10000";
+        const OWN: &str = "save 900 1\nsave 300 10";
+        let plain = digest(&cluster("{}").spec);
         for (yaml, append_only, save) in [
-            ("{}", "appendonly no", "save \"\""),
-            ("persistence: {size: 1Gi}", "appendonly yes", "save \"\""),
-            ("persistence: {size: 1Gi, mode: AOF}", "appendonly yes", "save \"\""),
-            ("persistence: {size: 1Gi, mode: RDB}", "appendonly no", SNAPSHOTS),
-            ("persistence: {size: 1Gi, mode: RDBAndAOF}", "appendonly yes", SNAPSHOTS),
+            ("{}", "no", "save \"\""),
+            ("persistence: {size: 1Gi}", "yes", "save \"\""),
+            ("persistence: {size: 1Gi, mode: AOF}", "yes", "save \"\""),
+            ("persistence: {size: 1Gi, mode: RDB}", "no", DEFAULT),
+            ("persistence: {size: 1Gi, mode: RDBAndAOF}", "yes", DEFAULT),
+            ("{persistence: {size: 1Gi, mode: RDB}, config: {save: 900 1 300 10}}", "no", OWN),
+            ("{persistence: {size: 1Gi, mode: RDB}, config: {Save: \"0900 1\\n 300  10\"}}", "no", OWN),
         ] {
-            let conf = operator_conf(&cluster(yaml).spec);
-            assert!(conf.lines().any(|line| line == append_only), "{yaml}: {conf}");
-            assert!(conf.lines().any(|line| line == save), "{yaml}: {conf}");
+            let cluster = cluster(yaml);
+            let conf = scripts(&cluster).data.unwrap().remove("persistence.conf").unwrap();
+            let (_, lines) = conf.split_once('\n').unwrap();
+            assert_eq!(lines, format!("appendonly {append_only}\n{save}\n"), "{yaml}");
+            assert!(!redis_conf(&cluster.spec).contains("ave"), "{yaml}: it is said once");
+            assert_eq!(digest(&cluster.spec), plain, "{yaml}: no pod is replaced");
         }
+        let both = cluster("{persistence: {size: 1Gi, mode: RDB}, config: {Save: \"0900 1\\n 300  10\"}}");
+        assert_eq!(persistence(&both.spec).schedule, "900 1 300 10", "as CONFIG GET says it");
     }
 
     #[test]
@@ -214,12 +258,12 @@ mod tests {
 
     #[test]
     fn every_member_boots_as_a_replica_of_nobody() {
-        assert!(operator_conf(&cluster("{}").spec).lines().any(|line| line == "replicaof 127.0.0.1 1"));
+        assert!(operator_conf().lines().any(|line| line == "replicaof 127.0.0.1 1"));
     }
 
     #[test]
     fn nothing_that_a_person_may_set_is_silently_overruled() {
-        for line in operator_conf(&cluster("{}").spec).lines().filter(|line| !line.starts_with('#')) {
+        for line in operator_conf().lines().filter(|line| !line.starts_with('#')) {
             let directive = line.split(' ').next().unwrap();
             assert!(RESERVED_DIRECTIVES.contains(&directive), "{directive} is not reserved");
         }
@@ -234,7 +278,7 @@ mod tests {
         let names = |map: ConfigMap| map.data.unwrap().into_keys().collect::<Vec<_>>();
         assert_eq!(
             names(scripts(&cluster("{}"))),
-            ["alive.sh", "boot.sh", "data.sh", "exporter.sh", "ready.sh", "stop.sh"]
+            ["alive.sh", "boot.sh", "data.sh", "exporter.sh", "persistence.conf", "ready.sh", "stop.sh"]
         );
         assert_eq!(names(settings(&cluster("{}"))), ["operator.conf", "redis.conf"]);
     }
@@ -254,7 +298,7 @@ mod tests {
             ("replicas: 5", true),
             ("image: redis:7.4", true),
             ("config: {maxmemory: 1gb}", false),
-            ("persistence: {size: 1Gi}", false),
+            ("persistence: {size: 1Gi}", true),
         ] {
             assert_eq!(digest(&cluster(yaml).spec) == plain, same, "{yaml}");
         }

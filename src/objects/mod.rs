@@ -24,6 +24,7 @@ use k8s_openapi::api::{
     policy::v1::PodDisruptionBudget,
 };
 
+pub use config_map::persistence;
 pub use names::expected_members;
 pub use secret::generated_secret;
 pub use stateful_set::keep_immutable;

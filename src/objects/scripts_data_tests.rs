@@ -79,9 +79,24 @@ impl Root {
 
     fn with_spec(shell: &'static [&'static str], yaml: &str) -> Self {
         let root = Self::new(shell, b"secret");
-        let conf = root.moved(&config_map::operator_conf(&cluster(yaml).spec));
-        fs::write(root.directory.join("etc/redis/operator.conf"), conf).unwrap();
+        root.set_mode(yaml);
         root
+    }
+
+    fn set_mode(&self, yaml: &str) {
+        let conf = config_map::persistence_conf(&cluster(yaml).spec);
+        fs::write(self.directory.join("etc/redis/persistence.conf"), conf).unwrap();
+    }
+
+    /// A container that starts in a file system that is there already.
+    fn starts(&self) -> Server {
+        let _ = fs::remove_file(self.directory.join("run/redis/redis.conf"));
+        let server = self.boot();
+        until("it has loaded", || {
+            self.answer(&["INFO", "persistence"]).is_some_and(|text| text.contains("\nloading:0"))
+        });
+        self.answer(&["REPLICAOF", "NO", "ONE"]).unwrap();
+        server
     }
 
     /// Brings the disk into a state; what is there already is a minute old.
@@ -274,4 +289,89 @@ fn redis_6_has_a_single_append_only_file() {
     let words = String::from_utf8_lossy(&output.stderr).into_owned();
     assert_eq!(output.status.code(), Some(1), "{words}");
     assert!(words.contains("those of Redis 7 or later"), "{words}");
+}
+
+/// What happens to a running member between two starts.
+#[derive(Clone, Copy, Debug)]
+enum Live {
+    /// As the operator does it: a snapshot, then no log and no snapshots for a moment.
+    EndLog,
+    /// As the operator does it: a log, and snapshots until it is complete.
+    BeginLog,
+    /// The readiness probe.
+    Probe,
+    /// A write.
+    Set(&'static str),
+    /// A snapshot, in a later second than what was written before.
+    Save,
+    /// Redis empties itself while it reads a log that says so, with snapshots scheduled.
+    Flush,
+}
+
+impl Root {
+    fn lives(&self, what: Live) {
+        let set = |directive, value| assert_eq!(self.answer(&["CONFIG", "SET", directive, value]).unwrap(), "OK");
+        match what {
+            Live::EndLog => {
+                self.lives(Live::Save);
+                set("save", "");
+                set("appendonly", "no");
+            }
+            Live::BeginLog => {
+                set("appendonly", "yes");
+                until("the log is complete", || {
+                    let info = self.answer(&["INFO", "persistence"]).unwrap();
+                    info.contains("aof_rewrite_in_progress:0") && info.contains("aof_rewrite_scheduled:0")
+                });
+                set("save", "");
+            }
+            Live::Probe => assert!(self.passes(&READY)),
+            Live::Set(key) => assert_eq!(self.answer(&["SET", key, "value"]).unwrap(), "OK"),
+            Live::Save => {
+                thread::sleep(Duration::from_millis(1100));
+                assert_eq!(self.answer(&["SAVE"]).unwrap(), "OK");
+            }
+            Live::Flush => assert_eq!(self.answer(&["FLUSHALL"]).unwrap(), "OK"),
+        }
+    }
+}
+
+/// The mode of the first start, what happens, the mode of the next start, and the keys that it has.
+const LIVES: &[(&str, &[Live], &str, &[&str])] = &[
+    (AOF, &[Live::Set("a"), Live::EndLog], RDB, &["a"]),
+    (AOF, &[Live::Set("a"), Live::EndLog, Live::Probe], RDB, &["a"]),
+    (AOF, &[Live::Set("a"), Live::EndLog, Live::Probe, Live::Set("b"), Live::Save], RDB, &["a", "b"]),
+    // the kubelet has not brought the new mode yet
+    (AOF, &[Live::Set("a"), Live::EndLog, Live::Probe, Live::Set("b"), Live::Save], AOF, &["a", "b"]),
+    // no snapshot since: the log is the newest
+    (AOF, &[Live::Set("a"), Live::EndLog, Live::Probe, Live::Set("b")], RDB, &["a"]),
+    (AOF, &[Live::Set("a"), Live::EndLog, Live::Set("b")], AOF, &["a"]),
+    (BOTH, &[Live::Set("a"), Live::EndLog, Live::Probe, Live::Set("b"), Live::Save], RDB, &["a", "b"]),
+    // taken back
+    (AOF, &[Live::Set("a"), Live::EndLog, Live::Probe, Live::BeginLog, Live::Set("b")], AOF, &["a", "b"]),
+    (AOF, &[Live::Set("a"), Live::EndLog, Live::BeginLog, Live::Probe, Live::Set("b")], AOF, &["a", "b"]),
+    (RDB, &[Live::Set("a"), Live::Save, Live::BeginLog, Live::Set("b")], AOF, &["a", "b"]),
+    (RDB, &[Live::Set("a"), Live::Save, Live::BeginLog, Live::Probe, Live::Set("b")], RDB, &["a", "b"]),
+    (RDB, &[Live::Set("a"), Live::BeginLog, Live::EndLog, Live::Probe, Live::Set("b"), Live::Save], RDB, &["a", "b"]),
+    // what was emptied stays empty
+    (AOF, &[Live::Set("a"), Live::Flush, Live::EndLog, Live::Probe], RDB, &[]),
+    (BOTH, &[Live::Set("a"), Live::Save, Live::Flush, Live::Set("b")], BOTH, &["b"]),
+];
+
+/// Killed after each of them, whatever the mode of the next start is.
+#[test]
+fn a_mode_that_is_changed_live_loses_nothing() {
+    for (index, (first, lives, next, expected)) in LIVES.iter().enumerate() {
+        let root = Root::with_spec(SHELLS[index % 2], first);
+        let server = root.starts();
+        lives.iter().for_each(|live| root.lives(*live));
+        drop(server);
+        root.set_mode(next);
+        let (mut keys, _) = root.boots_with();
+        keys.sort();
+        assert_eq!(keys, *expected, "{first} {lives:?} {next}");
+        let (mut again, _) = root.boots_with();
+        again.sort();
+        assert_eq!(again, keys, "{first} {lives:?} {next}: once more");
+    }
 }

@@ -10,8 +10,8 @@ use k8s_openapi::{
 };
 use kube::Resource;
 
-use super::{overrides, pod_template, syntax};
-use crate::api::{BUSY_MARGIN, ConfigValue, RedisReplication, RedisReplicationSpec};
+use super::{config_map, overrides, pod_template, syntax};
+use crate::api::{BUSY_MARGIN, ConfigValue, PersistenceMode, RedisReplication, RedisReplicationSpec};
 
 /// A resource of which objects can be made: everything in it has been checked.
 #[derive(Clone, Debug, PartialEq)]
@@ -120,6 +120,21 @@ pub enum InvalidSpec {
         /// What it must be below.
         unresponsive_ms: u64,
     },
+    /// Snapshots that the mode does not write.
+    #[error(
+        "spec.config.save is the times of snapshots, which spec.persistence.mode RDB and RDBAndAOF write and the others do \
+         not: change the mode, or remove save"
+    )]
+    SaveMode,
+    /// The times of snapshots.
+    #[error(
+        "spec.config.save is {value:?}: it must be pairs of seconds and changes, such as \"900 1 300 10\"; for no snapshots set \
+         spec.persistence.mode: AOF"
+    )]
+    SaveTimes {
+        /// What is there.
+        value: String,
+    },
     /// The size of the volumes.
     #[error("spec.persistence.size is {}: it must be a quantity above zero, such as 10Gi", quoted(.value))]
     Size {
@@ -197,6 +212,7 @@ pub fn validate(resource: &RedisReplication) -> Result<Cluster, InvalidSpec> {
     }
     check_config(&spec.config)?;
     check_busy_threshold(&spec)?;
+    check_save(&spec)?;
     check_references(&spec)?;
     check_labels("spec.podLabels", &spec.pod_labels)?;
     check_labels("spec.nodeSelector", &spec.node_selector)?;
@@ -254,6 +270,27 @@ fn check_busy_threshold(spec: &RedisReplicationSpec) -> Result<(), InvalidSpec> 
         }),
         None => Ok(()),
     }
+}
+
+/// Snapshots are the mode's; only when they are written may be said.
+fn check_save(spec: &RedisReplicationSpec) -> Result<(), InvalidSpec> {
+    let Some((_, value)) = spec.config.iter().find(|(directive, _)| config_map::is_save(directive)) else {
+        return Ok(());
+    };
+    let mode = spec.persistence.as_ref().map(|persistence| persistence.mode);
+    if !matches!(mode, Some(PersistenceMode::Rdb | PersistenceMode::RdbAndAof)) {
+        return Err(InvalidSpec::SaveMode);
+    }
+    let text = value.text().unwrap_or_default();
+    let pairs = |line: &str| {
+        let numbers: Vec<_> = line.split_whitespace().map(str::parse::<u32>).collect();
+        let seconds = numbers.iter().step_by(2).all(|n| n.as_ref().is_ok_and(|n| *n > 0));
+        numbers.len().is_multiple_of(2) && seconds && numbers.iter().all(Result::is_ok)
+    };
+    if text.trim().is_empty() || !text.lines().all(pairs) {
+        return Err(InvalidSpec::SaveTimes { value: text });
+    }
+    Ok(())
 }
 
 /// Names of other objects.
@@ -366,6 +403,16 @@ mod tests {
                 "spec.config.maxmemory is the number 0.5, which is not kept exactly; write it in quotes",
             ),
             ("config: {maxmemory: 18446744073709551616}", "spec.config.maxmemory is the number 1.8446744073709552e+19"),
+            ("config: {save: '900 1'}", "spec.config.save is the times of snapshots, which"),
+            (
+                "{config: {SAVE: '900 1'}, persistence: {size: 1Gi}}",
+                "spec.config.save is the times of snapshots, which",
+            ),
+            ("{config: {save: ''}, persistence: {size: 1Gi, mode: RDB}}", "spec.config.save is \"\": it must be pairs"),
+            ("{config: {save: 900}, persistence: {size: 1Gi, mode: RDB}}", "spec.config.save is \"900\": it must"),
+            ("{config: {save: '900 1 300'}, persistence: {size: 1Gi, mode: RDB}}", "spec.config.save is \"900 1 300\""),
+            ("{config: {save: '0 1'}, persistence: {size: 1Gi, mode: RDB}}", "spec.config.save is \"0 1\""),
+            ("{config: {save: '60 few'}, persistence: {size: 1Gi, mode: RDB}}", "spec.config.save is \"60 few\""),
             ("podLabels: {'a b': c}", "spec.podLabels has the key \"a b\""),
             ("podLabels: {a: 'b c'}", "spec.podLabels.a is \"b c\""),
             ("nodeSelector: {a: 'b c'}", "spec.nodeSelector.a is \"b c\""),
@@ -419,6 +466,8 @@ mod tests {
             "{}",
             "config: {client-output-buffer-limit: \"normal 0 0 0\\n\\tpubsub 0 0 0\"}",
             "config: {busy-reply-threshold: 4500}",
+            "{config: {save: '900 1 300 10'}, persistence: {size: 1Gi, mode: RDB}}",
+            "{config: {Save: \"900 1\\n300 10\\n\"}, persistence: {size: 1Gi, mode: RDBAndAOF}}",
             "{config: {busy-reply-threshold: 9000}, failover: {unresponsiveAfter: 10s}}",
             "failover: {unresponsiveAfter: 3s}",
             "podAnnotations: {note: 'any text, even ünicode'}",

@@ -27,7 +27,8 @@ use crate::{
     objects::names,
     redis::{CommandError, Link, Target},
     replication::{
-        Answer, Demotion, HOLD, Hold, Memory, Observation, Pending, Plan, Promises, Recorded, RoleLabel, Step, replaced,
+        Act, Answer, Attempt, Demotion, HOLD, Hold, Memory, Observation, Pending, Plan, Promises, Recorded, RoleLabel,
+        Step, replaced,
     },
 };
 
@@ -45,6 +46,7 @@ enum Effect {
     Labelled(String, RoleLabel),
     Restarted(String),
     Killed(String),
+    Persisted(String, Attempt),
     Written(Box<RedisReplication>),
     Begun { resource: Box<RedisReplication>, at: Instant },
     Ended { resource: Box<RedisReplication>, abandoned: bool },
@@ -109,6 +111,7 @@ impl Actor<'_> {
             Effect::Labelled(uid, role) => self.observer.note_label(&uid, role),
             Effect::Restarted(uid) => self.observer.note_restart(&uid),
             Effect::Killed(uid) => drop(self.memory.killed.insert(uid, self.observer.now())),
+            Effect::Persisted(member, attempt) => drop(self.memory.files.insert(member, attempt)),
             Effect::Written(resource) => *self.resource = *resource,
             Effect::Begun { resource, at } => {
                 *self.resource = *resource;
@@ -310,6 +313,7 @@ impl Actor<'_> {
                 apply::merge::<KubePod>(&self.ctx.client, &namespace, member, uid, body).await?;
                 Ok(Effect::Labelled(uid.clone(), *role))
             }
+            Step::Persist { member, act } => self.persist(o, member, act).await,
             Step::Restart { member, reason } => {
                 let Some(uid) = self.delete_pod(o, member, None).await? else { return Ok(Effect::None) };
                 tracing::info!(resource = %name, %namespace, member, reason, "pod is replaced");
@@ -317,6 +321,33 @@ impl Actor<'_> {
                 Ok(Effect::Restarted(uid))
             }
         }
+    }
+
+    /// Changes what a running Redis writes to its disk. What it refuses is remembered, and tried again after a while.
+    async fn persist(&self, o: &Observation, member: &str, act: &Act) -> Result<Effect, Error> {
+        let Some((_, info)) = o.members.get(member).and_then(|m| m.server.info.as_ref()) else {
+            return Ok(Effect::None);
+        };
+        let link = self.link(member)?;
+        let at = self.observer.now();
+        let done = match act {
+            Act::BeginLog => link.begin_log().await,
+            Act::Snapshot => link.snapshot().await,
+            Act::EndLog => link.end_log().await,
+            Act::Schedule(times) => link.schedule_snapshots(times).await,
+        };
+        let name = self.resource.name_any();
+        match &done {
+            Ok(_) => {
+                tracing::info!(resource = %name, member, ?act, "persistence changed");
+                let (event, note) = persisted(member, act);
+                self.say(Severity::Normal, event, "Persist", &note);
+            }
+            Err(error) => tracing::warn!(resource = %name, member, ?act, %error, "persistence not changed"),
+        }
+        let refused = done.err().map(|error| error.to_string());
+        let (run_id, saved) = (info.run_id.clone(), info.files.saved);
+        Ok(Effect::Persisted(member.to_owned(), Attempt { run_id, act: act.clone(), at, saved, refused }))
     }
 
     async fn close(&self, o: &Observation, p: &Plan, outcome: Outcome, note: &str) -> Result<Effect, Error> {
@@ -407,6 +438,23 @@ impl Actor<'_> {
 
     fn say(&self, severity: Severity, reason: &str, action: &str, note: &str) {
         self.ctx.events.publish(severity, reason, action, note, self.resource.object_ref(&()));
+    }
+}
+
+/// The event that tells of a change of what a member writes to its disk.
+fn persisted(member: &str, act: &Act) -> (&'static str, String) {
+    match act {
+        Act::BeginLog => ("AppendOnlyFileBegun", format!("{member} begins to write an append-only file")),
+        Act::Snapshot => {
+            ("SnapshotBegun", format!("{member} writes a snapshot, after which its append-only file ends"))
+        }
+        Act::EndLog => {
+            ("AppendOnlyFileEnded", format!("{member} has a complete snapshot and writes no append-only file"))
+        }
+        Act::Schedule(times) if times.is_empty() => {
+            ("SnapshotsScheduled", format!("{member} writes no snapshots by itself"))
+        }
+        Act::Schedule(times) => ("SnapshotsScheduled", format!("{member} writes snapshots by the times {times}")),
     }
 }
 

@@ -31,7 +31,7 @@ use crate::{
         ownership::Stranger,
         stores::{self, Key},
     },
-    objects::names,
+    objects::{self, names},
     password::Password,
     redis::{Authority, Health, Link, Loss, Target},
     replication::{
@@ -446,6 +446,7 @@ fn settings(resource: &RedisReplication, removed: bool) -> Settings {
         name: resource.name_any(),
         replicas: usize::try_from(resource.spec.replicas).unwrap_or(0),
         persistent: resource.spec.persistence.is_some(),
+        persistence: resource.spec.persistence.is_some().then(|| objects::persistence(&resource.spec)),
         paused: resource.spec.paused,
         removed,
         policy: resource.spec.failover_policy(),

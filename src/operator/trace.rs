@@ -54,6 +54,7 @@ pub fn step(step: &Step) -> Span {
         Step::Look { .. } => return Span::none(), // many times a second
         Step::Route { to } => ("route", to.as_str()),
         Step::Label { member, .. } => ("label", member.as_str()),
+        Step::Persist { member, .. } => ("persist", member.as_str()),
         Step::Restart { member, .. } => ("restart", member.as_str()),
         Step::Dismiss { .. } => ("answer the request", ""),
     };

@@ -89,6 +89,31 @@ impl Link {
         Ok(())
     }
 
+    /// Begins an append-only file: Redis writes all that it has into one, in the background.
+    pub async fn begin_log(&self) -> Result<Info, CommandError> {
+        self.run(redis::cmd("CONFIG").arg("SET").arg("appendonly").arg("yes")).await?;
+        self.refresh().await
+    }
+
+    /// Writes a snapshot in the background; after the rewrite of an append-only file if one is under way.
+    pub async fn snapshot(&self) -> Result<Info, CommandError> {
+        self.run(redis::cmd("BGSAVE").arg("SCHEDULE")).await?;
+        self.refresh().await
+    }
+
+    /// Ends the append-only file, and the snapshots with it until they are scheduled.
+    pub async fn end_log(&self) -> Result<Info, CommandError> {
+        self.run(redis::cmd("CONFIG").arg("SET").arg("save").arg("")).await?;
+        self.run(redis::cmd("CONFIG").arg("SET").arg("appendonly").arg("no")).await?;
+        self.refresh().await
+    }
+
+    /// Writes snapshots at these times: pairs of seconds and changed keys.
+    pub async fn schedule_snapshots(&self, schedule: &str) -> Result<Info, CommandError> {
+        self.run(redis::cmd("CONFIG").arg("SET").arg("save").arg(schedule)).await?;
+        self.refresh().await
+    }
+
     /// Closes the clients' connections to a former master, so that they connect anew and find the present one; then
     /// lets go of what was held back (held commands of the new master's stream among it).
     pub async fn drop_clients(&self) -> Result<(), CommandError> {

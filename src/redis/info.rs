@@ -46,12 +46,41 @@ pub struct Info {
     /// Connections that it has closed because their output buffer was full; since Redis 7.0
     /// (`client_output_buffer_limit_disconnections`).
     pub buffer_drops: u64,
+    /// What it writes to its disk.
+    pub files: Files,
     /// The memory that it uses and may use.
     pub memory: MemoryUse,
     /// With fewer replicas than this that acknowledge in time it refuses writes, as a master (`min-replicas-to-write`).
     pub min_replicas: usize,
     /// Which side of replication it is on.
     pub role: Role,
+}
+
+/// What a server writes to its disk.
+#[allow(clippy::struct_excessive_bools)] // as many things that Redis says yes or no to
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Files {
+    /// It writes an append-only file, or prepares to (`aof_enabled`).
+    pub append_only: bool,
+    /// It writes its data into an append-only file, or is about to (`aof_rewrite_in_progress`, `aof_rewrite_scheduled`).
+    pub rewriting: bool,
+    /// The last time that failed (`aof_last_bgrewrite_status`).
+    pub rewrite_failed: bool,
+    /// It writes a snapshot (`rdb_bgsave_in_progress`).
+    pub saving: bool,
+    /// When its newest complete snapshot was written, or it started; Unix time in seconds (`rdb_last_save_time`).
+    pub saved: u64,
+    /// The last snapshot failed (`rdb_last_bgsave_status`).
+    pub save_failed: bool,
+    /// When snapshots are written (`CONFIG GET save`); `None` where it was not said.
+    pub schedule: Option<String>,
+}
+
+impl Files {
+    /// Does the append-only file have everything? After `CONFIG SET appendonly yes` it has nothing until it is rewritten.
+    pub fn log_is_complete(&self) -> bool {
+        self.append_only && !self.rewriting && !self.rewrite_failed
+    }
 }
 
 /// The memory of a server, in bytes.
@@ -181,6 +210,7 @@ impl Info {
             keys: fields.keys,
             full_syncs: fields.number("sync_full").unwrap_or(0),
             buffer_drops: fields.number("client_output_buffer_limit_disconnections").unwrap_or(0),
+            files: fields.files(),
             memory: MemoryUse {
                 used: fields.number("used_memory").ok(),
                 limit: fields.number("maxmemory").ok().filter(|limit| *limit > 0),
@@ -250,7 +280,11 @@ impl Info {
 }
 
 /// The fields that are read. A test sees to it that none is missing.
-const WANTED: [&str; 23] = [
+const WANTED: [&str; 29] = [
+    "aof_enabled",
+    "aof_last_bgrewrite_status",
+    "aof_rewrite_in_progress",
+    "aof_rewrite_scheduled",
     "client_output_buffer_limit_disconnections",
     "current_save_keys_processed",
     "current_save_keys_total",
@@ -267,6 +301,8 @@ const WANTED: [&str; 23] = [
     "master_sync_total_bytes",
     "maxmemory",
     "rdb_bgsave_in_progress",
+    "rdb_last_bgsave_status",
+    "rdb_last_save_time",
     "redis_version",
     "role",
     "run_id",
@@ -336,6 +372,19 @@ impl<'a> Fields<'a> {
 
     fn flag(&self, field: &'static str) -> Option<bool> {
         self.text(field).ok().map(|v| v == "1")
+    }
+
+    fn files(&self) -> Files {
+        let failed = |field| self.text(field).is_ok_and(|status| status != "ok");
+        Files {
+            append_only: self.flag("aof_enabled").unwrap_or(false),
+            rewriting: ["aof_rewrite_in_progress", "aof_rewrite_scheduled"].iter().any(|f| self.flag(f) == Some(true)),
+            rewrite_failed: failed("aof_last_bgrewrite_status"),
+            saving: self.flag("rdb_bgsave_in_progress").unwrap_or(false),
+            saved: self.number("rdb_last_save_time").unwrap_or(0),
+            save_failed: failed("rdb_last_bgsave_status"),
+            schedule: None,
+        }
     }
 
     fn percent(&self, field: &'static str) -> Option<u8> {

@@ -356,10 +356,11 @@ impl Shared {
     async fn ask(&self, connection: &mut MultiplexedConnection) -> Result<Info, CommandError> {
         let asked = Instant::now(); // what is answered was true at this time or later
         match self.answered(asked, query(connection)).await? {
-            Ok((texts, role, min_replicas)) => {
+            Ok((texts, role, configured)) => {
                 let texts = texts.iter().map(String::as_str);
-                match Info::parse(texts, state(&role).as_deref(), min_replicas) {
-                    Ok(info) => {
+                match Info::parse(texts, state(&role).as_deref(), configured.min_replicas) {
+                    Ok(mut info) => {
+                        info.files.schedule = configured.schedule;
                         self.update(|r| {
                             r.problem.take_if(|p| !matches!(p, Problem::Writes(_))); // of that only a PING tells the end
                             r.silent_since = None;
@@ -411,7 +412,7 @@ impl Shared {
                     let slaves: Vec<(String, String)> = slaves.unwrap_or_default();
                     let steady =
                         (i.run_id.clone(), i.replication_id.clone(), i.loading, i.loading_percent, i.snapshot_percent);
-                    (steady, i.is_master(), i.min_replicas, i.replica().cloned(), slaves)
+                    (steady, i.is_master(), i.min_replicas, i.files.clone(), i.replica().cloned(), slaves)
                 })
             };
             let login = (&before.problem, &before.accepted, &before.outdated) != (&r.problem, &r.accepted, &r.outdated);
@@ -431,21 +432,30 @@ fn operators_user(password: &Password) -> Cmd {
     cmd
 }
 
-/// The sections one by one: Redis 6.2 takes a single one in each `INFO`. Returns them, the answer to `ROLE`, and
-/// `min-replicas-to-write`.
-async fn query(connection: &mut MultiplexedConnection) -> RedisResult<(Vec<String>, Value, usize)> {
+/// What `CONFIG GET` says. A `CONFIG GET` takes a single directive before Redis 7.
+struct Configured {
+    min_replicas: usize,
+    schedule: Option<String>,
+}
+
+/// The sections one by one: Redis 6.2 takes a single one in each `INFO`. Returns them, the answer to `ROLE`, and what is
+/// configured.
+async fn query(connection: &mut MultiplexedConnection) -> RedisResult<(Vec<String>, Value, Configured)> {
     let mut pipe = Pipeline::new();
     for section in ["server", "memory", "replication", "persistence", "stats", "keyspace"] {
         pipe.cmd("INFO").arg(section);
     }
     pipe.cmd("ROLE");
     pipe.cmd("CONFIG").arg("GET").arg("min-replicas-to-write");
+    pipe.cmd("CONFIG").arg("GET").arg("save");
     let mut answers: Vec<Value> = pipe.query_async(connection).await?;
-    // ["min-replicas-to-write", "1"]
+    // ["save", "3600 1"], before that ["min-replicas-to-write", "1"]
+    let schedule = answers.pop().and_then(|v| redis::from_redis_value::<(String, String)>(v).ok());
     let min_replicas = answers.pop().and_then(|v| redis::from_redis_value::<(String, usize)>(v).ok());
     let role = answers.pop().unwrap_or(Value::Nil);
     let texts = answers.into_iter().map(redis::from_redis_value::<String>).collect::<Result<Vec<_>, _>>()?;
-    Ok((texts, role, min_replicas.map_or(0, |(_, n)| n)))
+    let min_replicas = min_replicas.map_or(0, |(_, n)| n);
+    Ok((texts, role, Configured { min_replicas, schedule: schedule.map(|(_, times)| times) }))
 }
 
 /// The state in a replica's answer to `ROLE`: ["slave", host, port, state, offset].

@@ -11,6 +11,6 @@ mod stream;
 
 pub use commands::{CommandError, MAX_LAG};
 pub use guard::LONGEST as LONGEST_ANSWER;
-pub use info::{FollowState, Info, MasterSide, MemoryUse, NOBODY, ParseError, ReplicaSide, Role, SlaveState};
+pub use info::{Files, FollowState, Info, MasterSide, MemoryUse, NOBODY, ParseError, ReplicaSide, Role, SlaveState};
 pub use link::{Authority, Link, NOTICEABLE};
 pub use report::{Health, Loss, Problem, Report, Standstill, Target};

@@ -9,7 +9,7 @@ use super::{
 };
 use crate::{
     api::{FailoverPolicy, TransitionKind, TransitionPhase},
-    redis::{FollowState, Info, MasterSide, MemoryUse, NOBODY, ReplicaSide, Role, SlaveState},
+    redis::{Files, FollowState, Info, MasterSide, MemoryUse, NOBODY, ReplicaSide, Role, SlaveState},
 };
 
 /// The present of all fixtures.
@@ -95,6 +95,7 @@ fn info(i: usize, role: Role) -> Info {
         keys: 10,
         full_syncs: 0,
         buffer_drops: 0,
+        files: Files::default(),
         memory: MemoryUse::default(),
         min_replicas: usize::from(i == 0),
         role,

@@ -7,6 +7,7 @@ use super::{
     drops::Drops,
     following::{self, LinkTrouble},
     observation::{Moment, Observation},
+    persistence::Attempt,
     promises,
     rollout::{self, Steady},
     shepherd,
@@ -41,6 +42,8 @@ pub struct Memory {
     pub keys_before: Option<u64>,
     /// Replicas that the master drops.
     pub drops: Drops,
+    /// What was last done about the files of each member.
+    pub files: BTreeMap<String, Attempt>,
     /// Pods that were deleted because their process hung, by their identity.
     pub killed: BTreeMap<String, Moment>,
     /// Since when the master has had a replica that acknowledges in time.
@@ -152,6 +155,7 @@ impl Memory {
                 o.members.get(name).and_then(|m| m.server.info.as_ref()).is_some_and(|(_, i)| i.run_id == d.run_id);
             same && !shepherd::demotion_over(d) && serving.is_none_or(|(master, _)| master != name)
         });
+        m.files.retain(|name, _| o.members.contains_key(name));
         m.killed.retain(|uid, _| o.members.values().any(|m| m.pod.as_ref().is_some_and(|p| p.uid == *uid)));
         if let Some((_, info)) = serving {
             m.keys_before = Some(info.keys);

@@ -12,6 +12,7 @@ mod following;
 mod lost;
 mod memory;
 mod observation;
+mod persistence;
 mod plan;
 mod promises;
 mod rollout;
@@ -30,6 +31,7 @@ pub use observation::{
     Contact, Failure, Former, Member, Moment, Observation, Pending, Pod, Record, Recorded, Replaced, Request,
     RoleLabel, Server, Settings, Standstill,
 };
+pub use persistence::{Act, Attempt, PersistenceSettings};
 pub use plan::{plan, stateful_set_replicas};
 pub use promises::{Promises, good_replicas};
 pub use rollout::Steady;

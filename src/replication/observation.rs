@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, net::IpAddr, time::Duration};
 
-use super::memory::Memory;
+use super::{memory::Memory, persistence::PersistenceSettings};
 use crate::{
     api::{FailoverPolicy, Reason, RequestKind, TransitionKind, TransitionPhase},
     redis::Info,
@@ -40,6 +40,8 @@ pub struct Settings {
     pub replicas: usize,
     /// Data is on volumes, and so survives a restart.
     pub persistent: bool,
+    /// What members write to their disks; `None` where that is not to be changed: without volumes.
+    pub persistence: Option<PersistenceSettings>,
     /// A person asked to leave everything alone.
     pub paused: bool,
     /// The resource is gone or going: all there is left to do is not to stand in the pods' way.
@@ -279,6 +281,7 @@ impl Default for Settings {
             name: String::new(),
             replicas: 0,
             persistent: false,
+            persistence: None,
             paused: false,
             removed: false,
             policy: FailoverPolicy::Availability,

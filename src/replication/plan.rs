@@ -3,7 +3,7 @@
 use super::{
     lost,
     observation::{Observation, Record, Settings},
-    rollout, shepherd,
+    persistence, rollout, shepherd,
     steps::{Plan, Step, Topic},
     suspicion::{Verdict, verdict},
     switchover, transition,
@@ -40,6 +40,7 @@ fn with_master(o: &Observation, master: &str, p: &mut Plan) {
                 switchover::consider(o, master, info, p);
                 if !p.steps.iter().any(|s| matches!(s, Step::Begin { .. })) {
                     rollout::replace_replicas(o, master, info, p); // the target is no pod to be replaced now
+                    persistence::converge(o, master, p);
                 }
             } else if member.leaving() {
                 p.wait(Topic::Switchover, format!("{master} is being deleted and has been let go"));

@@ -2,6 +2,7 @@
 
 use super::{
     observation::{Moment, RoleLabel},
+    persistence::Act,
     promises::Promises,
 };
 use crate::api::{Outcome, RequestKind, TransitionKind, TransitionPhase};
@@ -133,6 +134,13 @@ pub enum Step {
         /// In words.
         note: String,
     },
+    /// Change what a running Redis writes to its disk.
+    Persist {
+        /// Which.
+        member: String,
+        /// How.
+        act: Act,
+    },
     /// Delete a pod so that the StatefulSet makes it anew from the present template.
     Restart {
         /// Which.
@@ -181,6 +189,8 @@ pub enum Topic {
     Switchover,
     /// Pods wait to be replaced.
     Rollout,
+    /// Members are brought into another persistence mode.
+    Persistence,
     /// A member has data of another history, and the master has none.
     Kinship,
 }

@@ -213,7 +213,7 @@ fn force_delete_all(title: &str, spec: &str) {
 }
 
 /// It is said that the data was exchanged; acknowledged, it is not said any more.
-async fn data_is_replaced(cache: &Replication) -> Result<()> {
+pub async fn data_is_replaced(cache: &Replication) -> Result<()> {
     let told = says(cache, Reason::DataReplaced, &["became the master without data", "acknowledged-epoch"]).await?;
     println!("{}: {told}", cache.namespace);
     cache.event("DataReplaced", "without data").await?;

@@ -8,6 +8,7 @@ mod authentication;
 mod causes;
 mod create;
 mod damage;
+mod data;
 mod deaf;
 mod decoding;
 mod delete;

@@ -30,7 +30,10 @@ const REFUSED: &[(&str, &str, &str)] = &[
     ("cache", "imagePullPolicy: Sometimes", "supported values"),
     ("cache", "config: {requirepass: x}", "for passwords use spec.auth"),
     ("cache", "config: {ReplicaOf: 'a 1'}", "the operator's and can't be set here"),
-    ("cache", "config: {appendonly: 'yes'}", "for appendonly and save spec.persistence"),
+    ("cache", "config: {appendonly: 'yes'}", "for appendonly spec.persistence"),
+    ("cache", "config: {dbfilename: x.rdb}", "the operator's and can't be set here"),
+    ("cache", "config: {save: '900 1'}", "change the mode, or remove save"),
+    ("cache", "{persistence: {size: 1Gi}, config: {Save: '900 1'}}", "change the mode, or remove save"),
     ("cache", "config: {port: 6380}", "for ports spec.services"),
     ("cache", "config: {'maxmemory 1gb': ''}", "names of redis.conf directives"),
     (

@@ -8,10 +8,10 @@ use redis_replication_operator::{
         FailoverPolicy, Outcome, RequestKind, TransitionKind,
         TransitionPhase::{Ending, Promoting},
     },
-    redis::{FollowState, Info, MasterSide, MemoryUse, NOBODY, ReplicaSide, Role, SlaveState},
+    redis::{Files, FollowState, Info, MasterSide, MemoryUse, NOBODY, ReplicaSide, Role, SlaveState},
     replication::{
-        Contact, Former, HOLD, Hold, Member, Memory, Moment, Observation, Pending, Pod, Record, Recorded, Request,
-        RoleLabel, Server, Settings, Standstill, Step, plan, stateful_set_replicas,
+        Contact, Former, HOLD, Hold, Member, Memory, Moment, Observation, Pending, PersistenceSettings, Pod, Record,
+        Recorded, Request, RoleLabel, Server, Settings, Standstill, Step, plan, stateful_set_replicas,
     },
 };
 
@@ -69,6 +69,7 @@ fn info() -> impl Strategy<Value = Info> {
             memory: MemoryUse { used: Some(u64::MAX), limit: Some(0) },
             full_syncs: u64::MAX,
             buffer_drops: u64::MAX,
+            files: Files { append_only: loading, ..Files::default() },
             min_replicas: min,
             role,
         },
@@ -143,6 +144,7 @@ fn settings() -> impl Strategy<Value = Settings> {
             name: "shop".into(),
             replicas,
             persistent,
+            persistence: persistent.then(|| PersistenceSettings { append_only: consistent, schedule: String::new() }),
             paused: rest == 0,
             removed: rest == 1,
             policy: if consistent { FailoverPolicy::Consistency } else { FailoverPolicy::Availability },
@@ -198,6 +200,7 @@ fn named(step: &Step) -> Vec<&str> {
         Step::Promote { member, .. } | Step::Fence { member, .. } | Step::Detach { member, .. } => vec![member],
         Step::Kill { member, .. } | Step::Freeze { member, .. } | Step::HoldWrites { member } => vec![member],
         Step::DropClients { member } | Step::Label { member, .. } | Step::Restart { member, .. } => vec![member],
+        Step::Persist { member, .. } => vec![member],
         Step::ReleaseWrites { .. } | Step::Promise(_) | Step::Close { .. } | Step::Dismiss { .. } => vec![],
     }
 }
@@ -219,6 +222,8 @@ fn check(o: &Observation) -> Vec<Step> {
         Some(t) => t.to == name,
         None => r.master.as_deref() == Some(name),
     };
+    let persists = p.steps.iter().filter(|s| matches!(s, Step::Persist { .. })).count();
+    assert!(persists <= 1 && (persists == 0 || o.settings.persistence.is_some()), "{p:?}");
     let begins = p.steps.iter().filter(|s| matches!(s, Step::Begin { .. })).count();
     assert!(begins <= 1, "{:?}", p.steps);
     assert!(p.steps.len() <= 8 * (o.members.len() + 2), "{} steps", p.steps.len());

@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, net::IpAddr};
 
 use redis_replication_operator::{
-    redis::{FollowState, Info, MasterSide, MemoryUse, ReplicaSide, Role as InfoRole, SlaveState},
+    redis::{Files, FollowState, Info, MasterSide, MemoryUse, ReplicaSide, Role as InfoRole, SlaveState},
     replication::{Contact, Former, Member, Moment, Observation, Pod, Server, Standstill},
 };
 
@@ -60,6 +60,7 @@ impl World {
             keys: r.data.count_ones().into(),
             full_syncs: r.full_syncs,
             buffer_drops: 0,
+            files: Files::default(),
             memory: MemoryUse::default(),
             min_replicas: r.min_replicas,
             role,

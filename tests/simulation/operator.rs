@@ -228,7 +228,7 @@ impl World {
                 }
             }
             Step::Dismiss { .. } if !self.api_down => self.settings.request = None,
-            Step::Route { .. } | Step::Label { .. } | Step::Dismiss { .. } => {}
+            Step::Route { .. } | Step::Label { .. } | Step::Dismiss { .. } | Step::Persist { .. } => {}
         }
     }
 

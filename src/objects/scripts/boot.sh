@@ -60,13 +60,16 @@ mv "$own.new" "$own" # what this Redis is started with, whatever becomes of the 
 # master. Refused connections are better than answers from a Redis that has lost its data.
 [ ! -e /run/redis/redis.conf ] || sleep 2
 
+cat /etc/redis/persistence.conf >/run/redis/persistence.conf # the kubelet may exchange the file meanwhile
+
 # redis.conf and redis-cli quote alike: in double quotes, with a backslash before \ and ".
 quoted=$(printf '%s\n' "$password" | LC_ALL=C sed 's/[\\"]/\\&/g')
 printf 'requirepass "%s"\nmasterauth "%s"\n' "$quoted" "$quoted" >/run/redis/auth.conf
-printf 'AUTH "%s"\nINFO replication\n' "$quoted" >/run/redis/ask-role
+printf 'AUTH "%s"\nINFO replication\nINFO persistence\n' "$quoted" >/run/redis/ask-role
 printf '%s\n' \
     'include /etc/redis/redis.conf' \
     'include /etc/redis/operator.conf' \
+    'include /run/redis/persistence.conf' \
     'include /run/redis/auth.conf' \
     "replica-announce-ip ${POD_IP:?}" >/run/redis/redis.conf
 

@@ -8,9 +8,10 @@ dump=/data/dump.rdb
 single=/data/appendonly.aof # the whole log of Redis before 7; Redis 7 takes it over
 logs=/data/appendonlydir
 manifest=$logs/appendonly.aof.manifest
-with_log=/data/started-with-log # the last Redis here wrote a log: whatever it left as a snapshot, the log is current
+with_log=/data/started-with-log # the last Redis here wrote a log: whatever it left as a snapshot, the log is current. ready.sh
+# removes it when the log has been switched off
 
-is_set() { grep -qx "$1" /etc/redis/operator.conf; }
+is_set() { grep -qx "$1" /run/redis/persistence.conf; }
 
 # What a killed process left of a snapshot, a full copy or a rewrite.
 rm -f /data/temp-*.rdb /data/temp-*.aof "$logs"/temp-* || echo 'temporary files in /data cannot be removed' >&2
@@ -31,7 +32,7 @@ remove_log() {
     remove_unlisted
 }
 
-# Without that mark (an older start script) times decide, but not for an empty snapshot: a Redis that reads FLUSHALL in its
+# Without that mark (the log was switched off or on while Redis ran) times decide, but not for an empty snapshot: a Redis that reads FLUSHALL in its
 # log writes one in the middle of loading.
 #
 # Was the snapshot begun after the last write to the log? Its modification time says when it was written down, and does so

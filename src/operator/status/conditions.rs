@@ -172,7 +172,7 @@ fn ready(
     if let Some(words) = p.waiting_for(Topic::Kinship) {
         return no(Reason::MembersMissing, words.to_owned());
     }
-    if lagging.is_empty() && progress == Reason::Stable {
+    if lagging.is_empty() && matches!(progress, Reason::Stable | Reason::ChangingPersistence) {
         let replicas = o.settings.replicas.saturating_sub(1);
         let words = match replicas {
             0 => format!("{master} is the master, and the only member"),
@@ -187,8 +187,8 @@ fn ready(
         };
     }
     let reason = match progress {
-        Reason::Stable if lagging.iter().any(|m| copying(m)) => Reason::Syncing,
-        Reason::Stable => Reason::MembersMissing,
+        Reason::Stable | Reason::ChangingPersistence if lagging.iter().any(|m| copying(m)) => Reason::Syncing,
+        Reason::Stable | Reason::ChangingPersistence => Reason::MembersMissing,
         other => other,
     };
     no(
@@ -279,6 +279,9 @@ fn progress(o: &Observation, p: &Plan, lagging: &[&MemberStatus]) -> (bool, Stri
         lagging.iter().filter(|m| o.recorded_run_id(&m.name).is_none()).map(|m| m.name.as_str()).collect();
     if o.record.master.is_some() && !absent.is_empty() {
         return (true, format!("being added: {}", absent.join(", ")), Reason::Scaling);
+    }
+    if let Some(words) = p.waiting_for(Topic::Persistence) {
+        return (true, words.to_owned(), Reason::ChangingPersistence);
     }
     (false, "all pods are of the present spec".into(), Reason::Stable)
 }

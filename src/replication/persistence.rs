@@ -1,0 +1,145 @@
+//! Bringing a running Redis into the persistence mode of the spec: the mode was changed, or Redis started from the file that was
+//! current in another mode (`data.sh`), or somebody changed it by hand. No pod is restarted for it, and at each moment the disk
+//! has a file that a restart would load and that is as current as the mode before promised.
+//!
+//! - An append-only file begins with a rewrite of all that Redis has; snapshots go on until it is complete.
+//! - It ends after a complete snapshot, which proves that snapshots can be written here. The file stays on the disk, and a
+//!   restart loads it as long as no newer snapshot is there.
+
+use std::time::Duration;
+
+use super::{
+    observation::{Moment, Observation},
+    steps::{Plan, Step, Topic},
+    suspicion::{Verdict, verdict},
+};
+use crate::redis::Info;
+
+/// When an act is tried again that has not had its effect.
+const RETRY: Duration = Duration::from_secs(5);
+/// How often Redis is asked whether a file is complete.
+const LOOK: Duration = Duration::from_secs(1);
+/// From the end of an append-only file to the first snapshot that may supersede it: the readiness probe, which runs every 5 s,
+/// has removed the mark by then that makes the next start prefer that file.
+const SETTLED_AFTER: Duration = Duration::from_secs(15);
+
+/// What a member writes to its disk.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct PersistenceSettings {
+    /// An append-only file (`appendonly`).
+    pub append_only: bool,
+    /// When snapshots are written, as `CONFIG GET save` answers: pairs of seconds and changed keys. Empty: never.
+    pub schedule: String,
+}
+
+/// A change of what a running Redis writes to its disk.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Act {
+    /// Begin an append-only file.
+    BeginLog,
+    /// Write a snapshot now, while there still is an append-only file.
+    Snapshot,
+    /// Write no append-only file any more, and no snapshots for a moment.
+    EndLog,
+    /// Write snapshots at these times.
+    Schedule(String),
+}
+
+/// The last act on a member.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Attempt {
+    /// In which process.
+    pub run_id: String,
+    /// What.
+    pub act: Act,
+    /// When.
+    pub at: Moment,
+    /// When the newest complete snapshot was written, as Redis said before (`rdb_last_save_time`).
+    pub saved: u64,
+    /// Why Redis refused, in its words.
+    pub refused: Option<String>,
+}
+
+/// What is left to do about a member.
+enum Next {
+    Nothing,
+    Act(Act),
+    Wait(Moment),
+}
+
+/// One member at a time, the master last: a rewrite and a snapshot each cost a fork, and what one member cannot write the
+/// others are not asked for.
+pub(super) fn converge(o: &Observation, master: &str, p: &mut Plan) {
+    let Some(wanted) = &o.settings.persistence else { return };
+    let replicas = o.members.keys().map(String::as_str).filter(|name| *name != master);
+    for name in replicas.chain([master]) {
+        let Some(info) = settled(o, name) else { continue };
+        let attempt = o.memory.files.get(name).filter(|a| a.run_id == info.run_id);
+        match next(o.now, attempt, info, wanted) {
+            Next::Nothing => continue,
+            Next::Act(act) => p.steps.push(Step::Persist { member: name.to_owned(), act }),
+            Next::Wait(until) => p.wake_by(until),
+        }
+        p.wait(Topic::Persistence, words(name, info, attempt, wanted));
+        return;
+    }
+}
+
+/// A member that runs by the present spec and does nothing else to its files. One that is to be replaced ends as what it was
+/// made to be, and a replica that loads a copy has no append-only file for a while.
+fn settled<'a>(o: &'a Observation, name: &str) -> Option<&'a Info> {
+    let member = o.members.get(name)?;
+    let stays = member.pod.as_ref().is_some_and(|pod| !pod.outdated && !pod.leaving);
+    match verdict(o, member) {
+        Verdict::Alive(info) if stays && !info.loading && (info.is_master() || info.is_online()) => Some(info),
+        _ => None,
+    }
+}
+
+fn next(now: Moment, attempt: Option<&Attempt>, info: &Info, wanted: &PersistenceSettings) -> Next {
+    let files = &info.files;
+    let last = |wanted: &Act| attempt.filter(|a| a.act == *wanted);
+    let again = |act: Act| match last(&act) {
+        Some(a) if now < a.at + RETRY => Next::Wait(now + LOOK),
+        _ => Next::Act(act),
+    };
+    let differs = files.schedule.as_ref().is_some_and(|schedule| *schedule != wanted.schedule);
+    match (wanted.append_only, files.append_only) {
+        (true, false) => again(Act::BeginLog),
+        (true, true) if !files.log_is_complete() => Next::Wait(now + LOOK),
+        (false, true) => match last(&Act::Snapshot).or(last(&Act::EndLog)) {
+            Some(a) if files.saved != a.saved => again(Act::EndLog),
+            _ if files.saving => Next::Wait(now + LOOK),
+            _ => again(Act::Snapshot),
+        },
+        (false, false) if differs => match last(&Act::EndLog) {
+            Some(a) if now < a.at + SETTLED_AFTER => Next::Wait(a.at + SETTLED_AFTER),
+            _ => again(Act::Schedule(wanted.schedule.clone())),
+        },
+        (true, true) if differs => again(Act::Schedule(wanted.schedule.clone())),
+        _ => Next::Nothing,
+    }
+}
+
+/// What is being done, and what is in the way.
+fn words(name: &str, info: &Info, attempt: Option<&Attempt>, wanted: &PersistenceSettings) -> String {
+    let files = &info.files;
+    let what = match (wanted.append_only, files.append_only) {
+        (true, false) => "begins to write an append-only file",
+        (true, true) if !files.log_is_complete() => "writes its data into an append-only file",
+        (false, true) => "writes a snapshot, after which its append-only file ends",
+        _ => "changes the times of its snapshots",
+    };
+    let failed = wanted.append_only && files.rewrite_failed || !wanted.append_only && files.save_failed;
+    match attempt.and_then(|a| a.refused.as_ref()) {
+        Some(refused) => format!("{name} {what}, which it refuses: {refused}"),
+        None if failed => {
+            format!("{name} {what}, which failed the last time: its log says why; is there room on its volume?")
+        }
+        None => format!("{name} {what}"),
+    }
+}
+
+#[cfg(test)]
+#[path = "persistence_tests.rs"]
+mod tests;
