@@ -10,8 +10,11 @@ PROFILE ?= release# of the operator; PROFILE=dev builds faster
 E2E_THREADS ?= 4
 E2E ?=# only the scenarios whose names contain this
 
-# Outside the checkout, so that a fresh clone starts with what is there already.
-export CARGO_TARGET_DIR ?= $(HOME)/.cache/redis-replication-operator/target
+# Outside the checkout, one for each; a fresh clone starts with the dependencies that another one compiled.
+ifndef CARGO_TARGET_DIR
+CARGO_TARGET_DIR := $(or $(shell tests/target.sh),$(error tests/target.sh failed))
+endif
+export CARGO_TARGET_DIR
 TOOLS := $(HOME)/.cache/redis-replication-operator/tools
 BIN := $(or $(CLUSTER_CACHE),$(HOME)/.cache/redis-replication-cluster)/bin
 export PATH := $(BIN):$(TOOLS)/bin:$(PATH)
