@@ -141,8 +141,8 @@ test-e2e: install build ## the end-to-end tests
 
 test: tools lint unit cluster-up chart test-e2e ## everything, from a machine with nothing but Rust, Go and Debian
 
-demo: install ## watch a failover
-	tests/demo/demo.sh
+demo: ## watch a failover
+	@tests/demo/demo.sh make --no-print-directory
 
 .PHONY: clients
 CLIENTS ?=# only these, by the names of their folders in tests/clients
