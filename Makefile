@@ -10,8 +10,11 @@ PROFILE ?= release# of the operator; PROFILE=dev builds faster
 E2E_THREADS ?= 4
 E2E ?=# only the scenarios whose names contain this
 
-# Outside the checkout, so that a fresh clone starts with what is there already.
-export CARGO_TARGET_DIR ?= $(HOME)/.cache/redis-replication-operator/target
+# Outside the checkout, one for each; a fresh clone starts with the dependencies that another one compiled.
+ifndef CARGO_TARGET_DIR
+CARGO_TARGET_DIR := $(or $(shell tests/target.sh),$(error tests/target.sh failed))
+endif
+export CARGO_TARGET_DIR
 TOOLS := $(HOME)/.cache/redis-replication-operator/tools
 BIN := $(or $(CLUSTER_CACHE),$(HOME)/.cache/redis-replication-cluster)/bin
 export PATH := $(BIN):$(TOOLS)/bin:$(PATH)
@@ -138,8 +141,8 @@ test-e2e: install build ## the end-to-end tests
 
 test: tools lint unit cluster-up chart test-e2e ## everything, from a machine with nothing but Rust, Go and Debian
 
-demo: install ## watch a failover
-	tests/demo/demo.sh
+demo: ## watch a failover
+	@tests/demo/demo.sh make --no-print-directory
 
 .PHONY: clients
 CLIENTS ?=# only these, by the names of their folders in tests/clients

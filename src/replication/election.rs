@@ -133,7 +133,7 @@ pub fn elect(o: &Observation, lost: Option<&str>) -> Election {
     let elected =
         |note: String| Election::Elected { to: name.to_owned(), fence: promises::fence_at_promotion(o, name), note };
     if forced {
-        return elected("a person decided so".into());
+        return elected("forced by a user".into());
     }
     if !unsettled.is_empty() && o.now < ended + SURVIVORS_PATIENCE {
         return Election::Wait(format!("waiting for the last word of {}", list(&unsettled)));

@@ -65,7 +65,7 @@ fn requested(o: &Observation, master: &str, truth: &Info, request: &Request, p: 
             refuse_request(o, &format!("{to} is not a member; there are {names}"), p);
         }
         None if o.settings.replicas < 2 => refuse_request(o, "there is no other member", p),
-        to => begin(o, master, truth, "a person asked for it", to, p),
+        to => begin(o, master, truth, "requested by a user", to, p),
     }
 }
 
