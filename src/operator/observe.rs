@@ -28,7 +28,7 @@ use super::{
 use crate::{
     api::{ANY_MEMBER, RedisReplication, RequestKind, Routing},
     kubernetes::{
-        ownership::Stranger,
+        ownership::{Stranger, controller},
         stores::{self, Key},
     },
     objects::{self, names},
@@ -133,6 +133,13 @@ impl Observer {
     /// The present.
     pub fn now(&self) -> Moment {
         self.at(Instant::now())
+    }
+
+    /// Is there a pod of a `StatefulSet` that is not the one of the resource with the identity `owner`?
+    pub fn has_pods_of_another_set(&self, owner: &str) -> bool {
+        let own = holdings::stateful_set(&self.sources.stateful_sets, &self.key, owner).and_then(|set| set.uid());
+        let others = |pod: &Arc<KubePod>| controller(pod.meta()).is_some_and(|by| Some(&by.uid) != own.as_ref());
+        holdings::pods(&self.sources.pods, &self.key, &[]).iter().any(others)
     }
 
     /// The connection to a member.

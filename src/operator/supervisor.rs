@@ -62,6 +62,7 @@ pub async fn supervise(key: Key, handle: Arc<Handle>, ctx: Context) {
         trace: Trace::default(),
         written_at: None,
         gone_since: None,
+        predecessor_since: None,
         namespace_seen: None,
         namespace_ends: false,
         absence: Absence::default(),
@@ -90,6 +91,8 @@ struct Supervisor {
     trace: Trace,
     written_at: Option<Instant>,
     gone_since: Option<Instant>,
+    /// Since when the resource has been another one of the same name, whose predecessor still has pods.
+    predecessor_since: Option<Instant>,
     namespace_seen: Option<Instant>,
     namespace_ends: bool,
     absence: Absence,
@@ -102,7 +105,8 @@ struct Supervisor {
 impl Supervisor {
     /// One look at the situation, and what follows from it. Returns whether there is a reason for another.
     async fn round(&mut self) -> bool {
-        let removed = self.take_in_resource() || self.namespace_ends;
+        let gone = self.take_in_resource() || self.namespace_ends;
+        let removed = gone || self.predecessor_leaves();
         let report = self.handle.report.borrow().clone();
         let o = self.observer.observe(&self.resource, removed, &report, &self.memory);
         self.note_accepted(&o);
@@ -110,7 +114,7 @@ impl Supervisor {
         let mut o = Observation { memory: self.memory.clone(), ..o };
         let questions = if removed { BTreeSet::new() } else { self.observer.questions(&o) };
         self.causes.explain(&mut o);
-        if removed && self.farewell(&o) {
+        if gone && self.farewell(&o) {
             return false;
         }
         if removed {
@@ -237,11 +241,21 @@ impl Supervisor {
             self.resource = (*stored).clone(); // deleted and made anew
             self.memory = Memory::default();
             self.gone_since = None;
+            self.predecessor_since = Some(Instant::now());
         } else if version(&stored) >= version(&self.resource) {
             self.resource = (*stored).clone();
         }
         let orphaning = self.resource.finalizers().iter().any(|f| f == "orphan");
         self.resource.meta().deletion_timestamp.is_some() && !orphaning
+    }
+
+    /// Are there pods of the resource that had this name before? They end, are released as those of a deleted resource are, and
+    /// are no members of this one.
+    fn predecessor_leaves(&mut self) -> bool {
+        let owner = self.resource.uid().unwrap_or_default();
+        let over = |since: &mut Instant| since.elapsed() > FAREWELL || !self.observer.has_pods_of_another_set(&owner);
+        self.predecessor_since.take_if(over);
+        self.predecessor_since.is_some()
     }
 
     /// The pods of a resource that is gone: are they gone too, or has it been long enough?

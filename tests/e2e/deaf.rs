@@ -29,9 +29,9 @@ fn a_deaf_replica_is_not_read_from_and_comes_back_with_the_network() {
     });
 }
 
-/// Both replicas at once, and the operator is another process when the network is well again.
+/// Both replicas at once.
 #[test]
-fn replicas_stay_out_of_the_service_across_operators() {
+fn all_replicas_can_be_out_of_the_service() {
     scenario("deaf-all", async |scene| {
         let cache = scene.ready("cache", "replicas: 3").await?;
         let master = cache.master().await?;

@@ -39,6 +39,29 @@ fn claims_go_if_asked() {
     });
 }
 
+/// The pods of the one before end; the new one elects none of them.
+#[test]
+fn created_again_at_once_it_has_pods_of_its_own() {
+    scenario("delete-create", async |scene| {
+        for (name, spec, keys) in
+            [("memory", "replicas: 3", 0), ("volume", "{replicas: 2, persistence: {size: 64Mi}}", 100)]
+        {
+            let before = scene.ready(name, spec).await?;
+            before.populate(100).await?;
+            let pods = before.pods().await?;
+            before.delete().await?;
+            let after = scene.ready(name, spec).await?;
+            for pod in pods {
+                ensure(Some(after.uid(&pod.name_any()).await?) != pod.uid(), || format!("{} stayed", pod.name_any()))?;
+            }
+            after.holds(keys).await?;
+            let epoch = after.status().await?.epoch;
+            ensure(epoch == 1, || format!("there were {epoch} changes of master"))?;
+        }
+        Ok(())
+    });
+}
+
 #[test]
 fn what_never_became_ready_goes_too() {
     scenario("delete-broken", async |scene| {
