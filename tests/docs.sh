@@ -17,6 +17,23 @@ with_kubectl() { # CODE WORDS... : of each call of it but those that the runner 
 }
 says() { ! with_kubectl "${@:2}" && grep "readme: .*$1" "$tmp/ran"; } # WORDS CODE WORDS...
 
+# Two checkouts and a shared folder with a dependency and a package of the workspace, each compiled once.
+folder_of() { HOME=$tmp/home "$tmp/$1/tests/target.sh" 2>/dev/null; }
+only_dependencies_are_shared() {
+  local shared=$tmp/home/.cache/redis-replication-operator/target/debug one=0123456789abcdef two=fedcba9876543210 first
+  mkdir -p "$shared"/{.fingerprint/{serde-$one,kubectl-rr-$two},build,deps} "$tmp"/{a,b}/tests
+  touch "$shared"/deps/lib{serde-$one,kubectl_rr-$two}.rlib
+  for checkout in a b; do cp Cargo.lock "$tmp/$checkout"; cp tests/target.sh "$tmp/$checkout/tests"; done
+  first=$(folder_of a)
+  diff <(cd "$first/debug" && find . -name '*-*' | sort) <(printf './%s\n' .fingerprint/serde-$one deps/libserde-$one.rlib) &&
+    [ "$first" != "$(folder_of b)" ] && [ "$first" = "$(folder_of a)" ] &&
+    rm -r "$tmp/a" && folder_of b && [ ! -e "$first" ]
+}
+nothing_to_share() { # on a fresh machine, and beside a build that has just begun
+  rm -rf "${tmp:?}/home" && folder_of b &&
+    mkdir -p "$tmp"/home/.cache/redis-replication-operator/target/debug/.fingerprint && folder_of b
+}
+
 check "what is wrong is noticed" python3 tests/docs/check.py --self-test
 check "the documents say what is there" python3 tests/docs/check.py
 check "the README marks commands to be run" marked README.md
@@ -26,4 +43,6 @@ check "their runner takes them when all goes well" with_kubectl 0 Healthy OK wor
 check "their runner notices a command that fails" says "that ended with 7" 7 Healthy OK world SwitchoverCompleted
 check "their runner notices a value that is lost" says "did not print 'world'" 0 Healthy OK nothing SwitchoverCompleted
 check "a release is made of its tag" tests/release.sh --self-test
+check "checkouts share compiled dependencies, and nothing else" only_dependencies_are_shared
+check "a checkout has a build folder where there is nothing to share" nothing_to_share
 summary

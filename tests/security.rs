@@ -55,7 +55,7 @@ fn granted(manifests: &str, roles: usize) -> Rights {
 
 #[test]
 fn every_right_of_the_operator_is_explained_and_no_other() {
-    let explained = explained(include_str!("../docs/security.md"), "What the operator may do");
+    let explained = explained(include_str!("../docs/security.md"), "Permissions of the operator");
     // a role for the resources and one for the Lease
     let granted = granted(include_str!("../manifests/install.yaml"), 2);
     assert!(granted.len() > 30, "{granted:?}");

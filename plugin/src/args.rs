@@ -9,12 +9,12 @@ use clap_complete::Shell;
 const EXIT_CODES: &str = "\
 Exit codes:
   0  done; of `status`: healthy
-  1  it did not work; one line on the standard error says why and what to do
-  2  the command line makes no sense
+  1  failed; one line on the standard error has the reason and the action
+  2  invalid command line
   3  `status`: something is not healthy; `rehearse`: acknowledged writes were lost
-  4  the operator refused or abandoned what was asked for; nothing has changed
-  5  what was asked for has not happened in time; the request stays
-`cli` ends with the exit code of redis-cli.";
+  4  the operator refused or abandoned the request; nothing has changed
+  5  the request was not completed in time; it stays
+`cli` exits with the exit code of redis-cli.";
 
 /// The whole command line.
 #[derive(Parser, Debug)]
@@ -22,15 +22,15 @@ Exit codes:
     name = "kubectl-rr",
     bin_name = "kubectl rr",
     version,
-    about = "Redis and Valkey replications: how they are, and what a person can ask of them",
+    about = "Show and control Redis and Valkey replications",
     after_help = EXIT_CODES,
     infer_subcommands = false
 )]
 pub struct Cli {
-    /// Which cluster.
+    /// The cluster.
     #[command(flatten)]
     pub connection: Connection,
-    /// What to do.
+    /// The command.
     #[command(subcommand)]
     pub command: Command,
 }
@@ -38,50 +38,50 @@ pub struct Cli {
 /// How to reach the cluster.
 #[derive(Args, Debug, Clone, Default)]
 pub struct Connection {
-    /// The namespace. Absent: the context's.
+    /// The namespace. Default: the context's.
     #[arg(short, long, global = true)]
     pub namespace: Option<String>,
-    /// The context in the kubeconfig. Absent: the current one.
+    /// The context in the kubeconfig. Default: the current one.
     #[arg(long, global = true)]
     pub context: Option<String>,
-    /// The kubeconfig file. Absent: KUBECONFIG, ~/.kube/config, or the pod's own service account.
+    /// The kubeconfig file. Default: KUBECONFIG, ~/.kube/config, or the pod's own service account.
     #[arg(long, global = true, value_name = "FILE")]
     pub kubeconfig: Option<PathBuf>,
 }
 
-/// What to do.
+/// The commands.
 #[derive(Subcommand, Debug)]
 pub enum Command {
     /// Show members with their lag, what the operator waits for, and the last change of master.
     Status(Status),
-    /// Ask the healthy master to hand over: writes pause for milliseconds, nothing is lost.
+    /// Request a switchover from the healthy master: writes pause for milliseconds, no write is lost.
     Switchover(Switchover),
-    /// Decide a failover that the operator may not decide: acknowledged writes may be lost.
+    /// Force a failover that the operator refuses: acknowledged writes may be lost.
     Failover(Failover),
-    /// Have the operator leave a replication alone. No failover meanwhile.
+    /// Pause the operator for a replication. There is no failover meanwhile.
     Pause(Name),
     /// End a pause.
     Resume(Name),
-    /// Open redis-cli on the master or another member, logged in.
+    /// Open redis-cli on the master or another member, authenticated.
     Cli(RedisCli),
     /// Show the logs of all members, merged.
     Logs(Logs),
-    /// Show the events of the resource and of all that belongs to it.
+    /// Show the events of the resource and of the objects that belong to it.
     Events(Name),
-    /// Collect what a bug report needs into a tar.gz, without Secrets and passwords.
+    /// Collect the data for a bug report into a tar.gz, without Secrets and passwords.
     Report(Report),
-    /// Rehearse the loss of the master while a writer writes, and measure the gap.
+    /// Rehearse the loss of the master under writes, and measure the interruption.
     Rehearse(Rehearse),
     /// Print a completion script for a shell.
     Completion {
-        /// Which.
+        /// The shell.
         #[arg(value_enum)]
         shell: Shell,
     },
     /// Answers kubectl's own completion.
     #[command(name = "__complete", hide = true)]
     Complete {
-        /// The line until now.
+        /// The words of the line so far.
         #[arg(last = true)]
         words: Vec<String>,
     },
@@ -97,7 +97,7 @@ pub struct Name {
 /// `status`.
 #[derive(Args, Debug)]
 pub struct Status {
-    /// Name of the RedisReplication. Absent: all of the namespace, one a line.
+    /// Name of the RedisReplication. Default: all of the namespace, one per line.
     pub name: Option<String>,
     /// All namespaces.
     #[arg(short = 'A', long, conflicts_with = "name")]
@@ -105,12 +105,12 @@ pub struct Status {
     /// Redraw every second, until Ctrl-C.
     #[arg(short, long, conflicts_with = "output")]
     pub watch: bool,
-    /// Print for machines.
+    /// Print in a machine-readable format.
     #[arg(short, long, value_enum)]
     pub output: Option<Format>,
 }
 
-/// For machines.
+/// A machine-readable format.
 #[derive(ValueEnum, Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Format {
     /// JSON.
@@ -124,7 +124,7 @@ pub enum Format {
 pub struct Switchover {
     /// Name of the RedisReplication.
     pub name: String,
-    /// The pod that is to be the master. Absent: the operator chooses.
+    /// The pod that becomes master. Default: the operator chooses.
     #[arg(long, value_name = "POD")]
     pub to: Option<String>,
     /// Whether and how long to wait.
@@ -137,13 +137,13 @@ pub struct Switchover {
 pub struct Failover {
     /// Name of the RedisReplication.
     pub name: String,
-    /// You have understood that acknowledged writes may be lost.
+    /// Confirm that acknowledged writes may be lost.
     #[arg(long)]
     pub force: bool,
-    /// The pod that is to be the master. Absent: the one with the newest data among those that answer.
+    /// The pod that becomes master. Default: the one with the newest data among those that answer.
     #[arg(long, value_name = "POD")]
     pub to: Option<String>,
-    /// Do not ask.
+    /// Do not ask for confirmation.
     #[arg(short, long)]
     pub yes: bool,
     /// Whether and how long to wait.
@@ -154,10 +154,10 @@ pub struct Failover {
 /// Whether and how long to wait.
 #[derive(Args, Debug, Clone)]
 pub struct Patience {
-    /// Wait until it is done (the default).
+    /// Wait for the result (the default).
     #[arg(long, overrides_with = "no_wait")]
     pub wait: bool,
-    /// Only ask for it.
+    /// Only make the request.
     #[arg(long)]
     pub no_wait: bool,
     /// How long to wait, e.g. `90s` or `5m`.
@@ -170,9 +170,9 @@ pub struct Patience {
 pub struct RedisCli {
     /// Name of the RedisReplication.
     pub name: String,
-    /// The member. Absent: the master.
+    /// The member. Default: the master.
     pub pod: Option<String>,
-    /// A Redis command, or options of redis-cli. Absent: a prompt, or the commands on the standard input.
+    /// A Redis command, or options of redis-cli. Default: a prompt, or the commands on the standard input.
     #[arg(last = true)]
     pub arguments: Vec<String>,
 }
@@ -182,16 +182,16 @@ pub struct RedisCli {
 pub struct Logs {
     /// Name of the RedisReplication.
     pub name: String,
-    /// Go on as new lines come, also after a member restarts.
+    /// Print new lines as they are written, also after a member restarts.
     #[arg(short, long)]
     pub follow: bool,
-    /// So many of the last lines of each member.
+    /// The number of last lines of each member.
     #[arg(long, value_name = "LINES")]
     pub tail: Option<i64>,
-    /// Lines of so long ago at most, e.g. `10m`.
+    /// Only lines that are not older than this, e.g. `10m`.
     #[arg(long, value_parser = duration)]
     pub since: Option<Duration>,
-    /// The containers before their last restart.
+    /// The logs of the containers before their last restart.
     #[arg(short, long, conflicts_with = "follow")]
     pub previous: bool,
 }
@@ -201,10 +201,10 @@ pub struct Logs {
 pub struct Report {
     /// Name of the RedisReplication.
     pub name: String,
-    /// The file to write. Absent: `<name>-report-<time>.tar.gz` here.
+    /// The file to write. Default: `<name>-report-<time>.tar.gz` in the current directory.
     #[arg(short, long, value_name = "FILE")]
     pub output: Option<PathBuf>,
-    /// So many of the last lines of each log.
+    /// The number of last lines of each log.
     #[arg(long, value_name = "LINES", default_value_t = 5000)]
     pub tail: i64,
 }
@@ -214,16 +214,16 @@ pub struct Report {
 pub struct Rehearse {
     /// Name of the RedisReplication.
     pub name: String,
-    /// End the master's process without a hand-over: a failover. Absent: delete its pod, which is a switchover.
+    /// Terminate the master's process without a hand-over: a failover. Default: delete its pod, which is a switchover.
     #[arg(long)]
     pub crash: bool,
-    /// Writes a second.
+    /// Writes per second.
     #[arg(long, default_value_t = 200, value_parser = clap::value_parser!(u32).range(1..=10_000))]
     pub rate: u32,
-    /// Image of the writer. Absent: the operator's own.
+    /// Image of the writer. Default: the operator's image.
     #[arg(long)]
     pub image: Option<String>,
-    /// Do not ask.
+    /// Do not ask for confirmation.
     #[arg(short, long)]
     pub yes: bool,
 }

@@ -30,7 +30,7 @@ impl Cluster {
     /// The cluster that the command line, the environment and the kubeconfig name. Nothing is sent yet.
     pub async fn connect(connection: &Connection) -> Result<Self, Error> {
         let mut config = config(connection).await?;
-        // a person is waiting: no hidden retries
+        // a user is waiting: no hidden retries
         config.default_retry = false;
         config.connect_timeout = Some(std::time::Duration::from_secs(5));
         let namespace = connection.namespace.clone().unwrap_or_else(|| config.default_namespace.clone());
@@ -141,7 +141,7 @@ pub fn members(resource: &RedisReplication) -> Vec<String> {
     all.into_iter().map(|(_, pod)| pod).collect()
 }
 
-/// The member that a person means: the pod's name, or the number at its end.
+/// The member that a user names: the pod's name, or the number at its end.
 pub fn member(resource: &RedisReplication, given: &str) -> Result<String, Error> {
     let (name, members) = (resource.name_any(), members(resource));
     let numbered = format!("{name}-{given}");

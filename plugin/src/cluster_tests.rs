@@ -88,7 +88,7 @@ async fn a_name_of_another_namespace_is_found_there() {
 #[case::no_definition(
     404,
     "404 page not found",
-    "this cluster knows no RedisReplication: install redis-replication-operator first"
+    "this cluster has no resource type RedisReplication: install redis-replication-operator first"
 )]
 #[case::no_right(
     403,
@@ -153,6 +153,6 @@ fn a_member_is_meant_by_its_name_or_number() {
 async fn without_a_kubeconfig_it_says_how_to_give_one() {
     let nowhere = Connection { kubeconfig: Some("/nonexistent/config".into()), ..Connection::default() };
     let error = Cluster::connect(&nowhere).await.err().expect("there is none").to_string();
-    assert!(error.starts_with("no cluster to speak to: "), "{error}");
+    assert!(error.starts_with("no cluster is configured: "), "{error}");
     assert!(error.ends_with("set KUBECONFIG, or give --kubeconfig and --context"), "{error}");
 }

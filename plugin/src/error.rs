@@ -4,19 +4,19 @@ use std::fmt::Write as _;
 
 use redis_replication_operator::kubernetes::undecodable::Fault;
 
-/// What the exit code of the process says.
+/// The exit codes of the process.
 pub mod exit {
     /// Done; of `status`: healthy.
     pub const OK: u8 = 0;
-    /// It did not work; the line on the standard error says why.
+    /// Failed; the line on the standard error has the reason.
     pub const FAILED: u8 = 1;
-    /// The command line makes no sense.
+    /// The command line is invalid.
     pub const USAGE: u8 = 2;
     /// `status`: something is not healthy. `rehearse`: acknowledged writes were lost.
     pub const NOT_HEALTHY: u8 = 3;
-    /// The operator refused or abandoned what was asked for; nothing has changed.
+    /// The operator refused or abandoned the request; nothing has changed.
     pub const REFUSED: u8 = 4;
-    /// What was asked for has not happened in time; the request stays.
+    /// The request was not completed in time; it stays.
     pub const NOT_IN_TIME: u8 = 5;
 }
 
@@ -24,7 +24,7 @@ pub mod exit {
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// No configuration of a cluster.
-    #[error("no cluster to speak to: {0}; set KUBECONFIG, or give --kubeconfig and --context")]
+    #[error("no cluster is configured: {0}; set KUBECONFIG, or give --kubeconfig and --context")]
     NoKubeconfig(String),
     /// The API server does not answer.
     #[error("no answer from the API server {server}: {cause}; is the cluster up, and is the context the right one?")]
@@ -42,7 +42,7 @@ pub enum Error {
     Forbidden(String),
     /// The cluster has no such resource at all.
     #[error(
-        "this cluster knows no RedisReplication: install redis-replication-operator first, or choose another --context"
+        "this cluster has no resource type RedisReplication: install redis-replication-operator first, or choose another --context"
     )]
     NotInstalled,
     /// There is none of this name.
@@ -80,7 +80,7 @@ pub enum Error {
     /// It makes no sense as things are.
     #[error("{0}")]
     Pointless(String),
-    /// The command line makes no sense.
+    /// The command line is invalid.
     #[error("{0}")]
     Usage(String),
     /// The operator refused or abandoned it.
@@ -167,7 +167,7 @@ pub fn is_forbidden(error: &kube::Error) -> bool {
     matches!(error, kube::Error::Api(status) if status.code == 403)
 }
 
-/// The innermost cause of an error: what a person can do something about.
+/// The innermost cause of an error, which a user can act on.
 fn chain(error: &dyn std::error::Error) -> String {
     let mut innermost = error;
     while let Some(source) = innermost.source() {

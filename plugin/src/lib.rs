@@ -1,4 +1,4 @@
-//! kubectl-rr: what a person asks about `RedisReplications`, and of them, from the command line.
+//! kubectl-rr: shows and controls `RedisReplications` from the command line.
 //!
 //! [`view`], [`render`], [`redact`] and [`archive`] are pure; [`cluster`], [`exec`] and [`live`] read; [`commands`] put them
 //! together.

@@ -1,4 +1,4 @@
-//! The terminal: whether there is one, its colours, and asking a person.
+//! The terminal: whether there is one, its colours, and confirmations.
 
 use std::io::{IsTerminal, Write, stderr, stdin, stdout};
 
@@ -29,7 +29,7 @@ pub fn print(text: &str) -> Result<(), Error> {
     }
 }
 
-/// Has a person type a word before something is done that can cost data or writes.
+/// Asks the user to type a word before an action that can lose data or writes.
 pub fn confirm(warning: &str, word: &str, yes: bool) -> Result<(), Error> {
     let mut err = stderr().lock();
     let told = writeln!(err, "{warning}");
@@ -37,10 +37,10 @@ pub fn confirm(warning: &str, word: &str, yes: bool) -> Result<(), Error> {
         return told.map_err(Error::io("standard error"));
     }
     if !stdin().is_terminal() {
-        return Err(Error::Usage("there is no terminal to ask on; give --yes if you are sure".into()));
+        return Err(Error::Usage("there is no terminal for the confirmation; use --yes if you are sure".into()));
     }
     let mut line = String::new();
-    told.and_then(|()| write!(err, "Type {word} to go on: "))
+    told.and_then(|()| write!(err, "Type {word} to continue: "))
         .and_then(|()| err.flush())
         .and_then(|()| stdin().read_line(&mut line).map(drop))
         .map_err(Error::io("the terminal"))?;

@@ -101,7 +101,7 @@ fn the_plugin_shows_and_explains() {
 
         contains(&plugin.fails(&["status", "cahce"], 1)?, &["no RedisReplication cahce", "did you mean cache?"])?;
         contains(&plugin.fails(&["cli", "cache", "cache-7", "--", "PING"], 1)?, &["no member cache-7"])?;
-        contains(&plugin.fails(&["--context", "nowhere", "status"], 1)?, &["no cluster to speak to", "nowhere"])?;
+        contains(&plugin.fails(&["--context", "nowhere", "status"], 1)?, &["no cluster is configured", "nowhere"])?;
         contains(&plugin.fails(&["failover", "cache"], 2)?, &["--force"])?;
         contains(&plugin.fails(&["failover", "cache", "--force", "--yes"], 1)?, &["switchover"])
     });

@@ -1,4 +1,4 @@
-//! `switchover` and `failover`: a person asks, by an annotation; the operator acts, and removes it.
+//! `switchover` and `failover`: a user makes a request by an annotation; the operator acts on it, and removes it.
 
 use std::fmt::Write as _;
 
@@ -30,13 +30,13 @@ pub async fn switchover(cluster: &Cluster, args: &Switchover) -> Result<u8, Erro
     ask(cluster, &resource, RequestKind::Switchover, to, &args.patience).await
 }
 
-/// What would make the request pointless is told before it is made.
+/// Reports what would make the request pointless before the request is made.
 fn can_hand_over(resource: &RedisReplication, to: Option<&str>) -> Result<(), Error> {
     let name = resource.name_any();
     not_paused(resource)?;
     master(resource)?;
     if members(resource).len() < 2 {
-        return Err(Error::Pointless(format!("{name} has one member: there is nobody to hand over to")));
+        return Err(Error::Pointless(format!("{name} has one member: there is no replica to hand over to")));
     }
     let phase = |pod: &str| {
         let said = resource.status.iter().flat_map(|status| &status.members).find(|member| member.name == pod);
@@ -65,12 +65,12 @@ pub fn is_meant(args: &Failover) -> Result<(), Error> {
         return Ok(());
     }
     Err(Error::Usage(format!(
-        "a failover by hand can lose acknowledged writes: add --force, or, while the master is healthy, use `kubectl rr switchover {}`",
+        "a forced failover can lose acknowledged writes: add --force, or, while the master is healthy, use `kubectl rr switchover {}`",
         args.name
     )))
 }
 
-/// Takes the decision that the operator may not take.
+/// Forces a failover that the operator refuses.
 pub async fn failover(cluster: &Cluster, args: &Failover) -> Result<u8, Error> {
     let resource = cluster.get(&args.name).await?;
     let name = &args.name;
@@ -102,18 +102,18 @@ fn warning(view: &View, why: &str, to: Option<&str>) -> String {
     let _ = match &view.master {
         Some(master) => writeln!(
             text,
-            "{name}: {heir} is to take the place of {master}.\n\
-             Lost is every acknowledged write that the new master has not received, and, if {master} still runs\n\
-             somewhere, whatever it acknowledges until the operator can reach and demote it."
+            "{name}: {heir} will replace {master} as master.\n\
+             Every acknowledged write that the new master has not received is lost. If {master} still runs,\n\
+             the writes that it acknowledges until the operator can reach and demote it are lost too."
         ),
         None => writeln!(
             text,
-            "{name}: {heir} is to be the master.\n\
-             Lost is every write that only a member has that is not there now: it will copy the new master's data."
+            "{name}: {heir} will become master.\n\
+             Every write that only an absent member has is lost: when it returns, it copies the new master's data."
         ),
     };
     if !why.is_empty() {
-        let _ = writeln!(text, "The operator does not decide this itself: {why}.");
+        let _ = writeln!(text, "The operator leaves this decision to an administrator: {why}.");
     }
     for member in &view.members {
         let says = match member.offset {
@@ -138,7 +138,7 @@ async fn ask(
     let told = wait::answers(cluster, &name).await;
     let asked = cluster.patch(&name, json!({ "metadata": { "annotations": { (annotation): value } } })).await?;
     if patience.no_wait {
-        println!("asked for; `kubectl rr status {name}` shows what becomes of it");
+        println!("requested; `kubectl rr status {name}` shows the progress");
         return Ok(exit::OK);
     }
     let request = Request { annotation, to, asked, told };

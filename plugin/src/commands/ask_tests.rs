@@ -19,7 +19,10 @@ fn resource(replicas: i32, paused: bool, master: Option<&str>, phase: &str) -> R
 #[case(resource(3, false, Some("cache-0"), "Online"), None)]
 #[case(resource(3, true, Some("cache-0"), "Online"), Some("cache is paused: first `kubectl rr resume cache`"))]
 #[case(resource(3, false, None, "Online"), Some("cache has no master at present; see `kubectl rr status cache`"))]
-#[case(resource(1, false, Some("cache-0"), "Online"), Some("cache has one member: there is nobody to hand over to"))]
+#[case(
+    resource(1, false, Some("cache-0"), "Online"),
+    Some("cache has one member: there is no replica to hand over to")
+)]
 #[case(
     resource(3, false, Some("cache-0"), "Receiving"),
     Some("cache-1 is Receiving, so it cannot take over now; see `kubectl rr status cache`")
@@ -44,9 +47,9 @@ fn the_warning_says_what_may_be_lost_and_who_has_what() {
     view.members[1].offset = Some(2048);
     let text = warning(&view, "cache-0 does not answer", Some("cache-1"));
     for part in [
-        "cache: cache-1 is to take the place of cache-0",
-        "every acknowledged write that the new master has not received",
-        "The operator does not decide this itself: cache-0 does not answer.",
+        "cache: cache-1 will replace cache-0 as master",
+        "Every acknowledged write that the new master has not received",
+        "The operator leaves this decision to an administrator: cache-0 does not answer.",
         "  cache-0 does not answer",
         "  cache-1 has 2.0 KiB of the history (offset 2048)",
     ] {

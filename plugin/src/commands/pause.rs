@@ -21,7 +21,7 @@ pub async fn run(cluster: &Cluster, name: &str, paused: bool) -> Result<u8, Erro
             "{name} is paused: the operator only observes, and there is no failover until `kubectl rr resume {name}`"
         );
     } else {
-        println!("{name} is looked after again");
+        println!("{name} is no longer paused");
     }
     Ok(exit::OK)
 }

@@ -61,7 +61,7 @@ pub async fn run(cluster: &Cluster, args: &Rehearse) -> Result<u8, Error> {
 }
 
 fn no_image(why: &Error) -> Error {
-    Error::Pointless(format!("the operator's image, which the writer uses, is not known ({why}); give --image"))
+    Error::Pointless(format!("the operator's image, which the writer uses, is unknown ({why}); set --image"))
 }
 
 /// The master, if this is a moment for a rehearsal.
@@ -75,11 +75,11 @@ fn is_fit(resource: &RedisReplication) -> Result<String, Error> {
             Err(Error::Pointless(format!("{name} is paused: first `kubectl rr resume {name}`")))
         }
         Some(ready) if ready.status != "True" => Err(Error::Pointless(format!(
-            "{name} is not healthy ({}: {}); rehearse when it is",
+            "{name} is not healthy ({}: {}); rehearse when it is healthy",
             ready.reason, ready.message
         ))),
         _ if resource.spec.replicas < 2 => {
-            Err(Error::Pointless(format!("{name} has one member: nobody can take over")))
+            Err(Error::Pointless(format!("{name} has one member: there is no replica to take over")))
         }
         _ => Ok(master),
     }
@@ -88,13 +88,13 @@ fn is_fit(resource: &RedisReplication) -> Result<String, Error> {
 fn warning(args: &Rehearse, master: &str, prefix: &str) -> String {
     let fault = if args.crash {
         format!(
-            "the Redis process in {master} is ended without a hand-over: a failover, which may cost the last writes"
+            "the Redis process in {master} is terminated without a hand-over: a failover, which may lose the last writes"
         )
     } else {
         format!("the pod {master} is deleted: the operator hands its role over first")
     };
     format!(
-        "{}: a writer pod writes {} keys a second (named {prefix}:*, removed afterwards), and then\n{fault}.\n\
+        "{}: a writer pod writes {} keys per second (named {prefix}:*, removed afterwards), and then\n{fault}.\n\
          All clients of the master lose their connection once.",
         args.name, args.rate
     )
@@ -110,7 +110,7 @@ async fn rehearse(
     eprintln!("starting the writer");
     writer.writes().await?;
     tokio::time::sleep(CALM).await;
-    eprintln!("{} {master}", if args.crash { "ending the Redis process in" } else { "deleting the pod" });
+    eprintln!("{} {master}", if args.crash { "terminating the Redis process in" } else { "deleting the pod" });
     if args.crash {
         // the command's connection ends with the container: only a missing right is an error
         let end = shell(cluster, master, exec::WITH_COMMANDS, &[END], CRASH, Duration::from_secs(10)).await;
@@ -123,7 +123,7 @@ async fn rehearse(
     }
     let last = change(cluster, before).await?;
     tokio::time::sleep(CALM).await;
-    eprintln!("verifying what was written");
+    eprintln!("verifying the written keys");
     let account = writer.stop(ACCOUNT).await?;
     Ok((last, account))
 }
@@ -169,7 +169,7 @@ async fn remove(cluster: &Cluster, name: &str, prefix: &str, written: u64) {
         output.ok(&pod)
     };
     if let Err(error) = removed.await {
-        eprintln!("the keys {prefix}:* stay: {error}");
+        eprintln!("the keys {prefix}:* could not be removed: {error}");
     }
 }
 

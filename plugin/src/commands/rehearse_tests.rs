@@ -24,8 +24,8 @@ fn resource(replicas: i32, paused: bool, ready: &str) -> RedisReplication {
 #[rstest]
 #[case(resource(3, false, "True"), Ok("cache-0"))]
 #[case(resource(3, true, "True"), Err("cache is paused: first `kubectl rr resume cache`"))]
-#[case(resource(3, false, "False"), Err("cache is not healthy (Syncing: cache-1 loads); rehearse when it is"))]
-#[case(resource(1, false, "True"), Err("cache has one member: nobody can take over"))]
+#[case(resource(3, false, "False"), Err("cache is not healthy (Syncing: cache-1 loads); rehearse when it is healthy"))]
+#[case(resource(1, false, "True"), Err("cache has one member: there is no replica to take over"))]
 fn only_a_healthy_replication_is_put_to_the_test(
     #[case] resource: RedisReplication,
     #[case] expected: Result<&str, &str>,

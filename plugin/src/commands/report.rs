@@ -50,7 +50,7 @@ pub async fn run(cluster: &Cluster, args: &Report) -> Result<u8, Error> {
     let head = format!(
         "Report of RedisReplication {} in namespace {}, {now:.0}.\nkubectl-rr {}, Kubernetes {server}.\n\
          Secrets are not collected; passwords, and what looks like one, are replaced. Keys and values are not in it.\n\
-         Look through it all the same before you give it away.",
+         Review it before you share it.",
         args.name,
         cluster.namespace,
         env!("CARGO_PKG_VERSION"),

@@ -92,7 +92,7 @@ pub async fn until_done(cluster: &Cluster, request: &Request, within: Duration) 
 
 fn unmet(name: &str, last: &CompletedTransition) -> String {
     match last.outcome {
-        Outcome::Abandoned => format!("the operator abandoned it: {}; the old master of {name} goes on", last.reason),
+        Outcome::Abandoned => format!("the operator abandoned it: {}; the old master of {name} stays", last.reason),
         Outcome::Completed => format!("{} became the master of {name} instead: {}", last.to, last.reason),
     }
 }
