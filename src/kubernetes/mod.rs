@@ -8,6 +8,7 @@ pub mod fake;
 mod fault;
 pub mod isolation;
 pub mod lease;
+pub mod owned;
 pub mod ownership;
 pub mod stores;
 pub mod undecodable;

@@ -4,15 +4,13 @@
 use std::{fmt, fmt::Debug, sync::Arc};
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference};
-use kube::{
-    Api, Client, Resource,
-    api::ListParams,
-    core::NamespaceResourceScope,
-    runtime::reflector::{ObjectRef, Store},
-};
+use kube::{Api, Client, Resource, api::ListParams, core::NamespaceResourceScope, runtime::reflector::ObjectRef};
 use serde::de::DeserializeOwned;
 
-use super::apply::{APPLIED, Error, limited};
+use super::{
+    apply::{APPLIED, Error, limited},
+    owned::Owned,
+};
 use crate::objects::names;
 
 /// An object that has a name of ours and is not ours.
@@ -128,7 +126,7 @@ impl<K> Place<K> {
 /// object of others carries no label by which the watch would show it.
 pub async fn look_up<K>(
     client: &Client,
-    known: Option<&Store<K>>,
+    known: Option<&Owned<K>>,
     namespace: &str,
     name: &str,
     owner: &OwnerReference,

@@ -1,6 +1,6 @@
 //! What is known of the cluster: one watch for each kind, one store, and a wake-up for whoever is concerned.
 
-use std::{fmt::Debug, sync::Arc};
+use std::fmt::Debug;
 
 use futures::{
     FutureExt, Stream, StreamExt,
@@ -10,16 +10,13 @@ use futures::{
 use kube::{
     Api, Client, Resource, ResourceExt,
     core::NamespaceResourceScope,
-    runtime::{
-        WatchStreamExt,
-        reflector::{self, Store},
-        watcher,
-    },
+    runtime::{WatchStreamExt, watcher},
 };
 use serde::de::DeserializeOwned;
 
 use super::{
     isolation::Isolated,
+    owned::{Owned, owned},
     undecodable::{Faults, Reporter, decoded, without_faults},
 };
 use crate::objects::names::{COMPONENT, COMPONENT_LABEL, INSTANCE_LABEL, NAME, NAME_LABEL, RESOURCE_LABEL};
@@ -68,7 +65,7 @@ pub fn watch_managed<K>(
     namespace: Option<&str>,
     (faults, report): (Faults, Reporter),
     wake: impl Fn(Key) + Send + 'static,
-) -> (Store<K>, Changes<K>, BoxFuture<'static, ()>)
+) -> (Owned<K>, Changes<K>, BoxFuture<'static, ()>)
 where
     K: Resource<Scope = NamespaceResourceScope, DynamicType = ()>
         + DeserializeOwned
@@ -78,12 +75,16 @@ where
         + Sync
         + 'static,
 {
-    let (store, writer) = reflector::store::<K>();
+    let (store, mut writer) = owned::<K>();
     let (seen, changes) = unbounded();
     let selector = format!("{NAME_LABEL}={NAME},{COMPONENT_LABEL}={COMPONENT}");
     let config = watcher::Config::default().labels(&selector);
     let events = watcher(api::<Isolated<K>>(client, namespace), config).default_backoff();
-    let events = decoded(events, store.clone(), without_faults, faults, report).reflect(writer);
+    let events = decoded(events, store.store(), without_faults, faults, report).inspect(move |event| {
+        if let Ok(event) = event {
+            writer.apply(event);
+        }
+    });
     (store, changes, drive(events, seen, wake).boxed())
 }
 
@@ -107,12 +108,4 @@ async fn drive<K>(
             Err(error) => tracing::warn!(kind = %K::kind(&()), %error, "watch interrupted"),
         }
     }
-}
-
-/// The objects in a store that belong to a resource.
-pub fn of<K>(store: &Store<K>, key: &Key) -> Vec<Arc<K>>
-where
-    K: Resource<DynamicType = ()> + Clone + 'static,
-{
-    store.state().into_iter().filter(|o| Key::of_owner(&**o).as_ref() == Some(key)).collect()
 }

@@ -96,6 +96,7 @@ impl Root {
             self.answer(&["INFO", "persistence"]).is_some_and(|text| text.contains("\nloading:0"))
         });
         self.answer(&["REPLICAOF", "NO", "ONE"]).unwrap();
+        self.answer(&["CONFIG", "SET", "appendfsync", "always"]).unwrap(); // as in `write`
         server
     }
 
@@ -132,6 +133,7 @@ impl Root {
         }
         let mut command = Command::new("redis-server");
         command.args(["--port", &self.port.to_string(), "--dir", self.data().to_str().unwrap()]).args(options);
+        command.args(["--appendfsync", "always"]); // a busy disk puts a write off by up to two seconds otherwise
         let server = Server(command.stdout(Stdio::null()).spawn().unwrap());
         until("it answers", || self.redis("", &["PING"]) == "PONG");
         assert_eq!(self.redis("", &["FLUSHALL"]), "OK");

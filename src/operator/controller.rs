@@ -21,11 +21,7 @@ use super::{
 };
 use crate::{
     api::{Reason, RedisReplication},
-    kubernetes::{
-        apply,
-        events::Severity,
-        stores::{self, Key},
-    },
+    kubernetes::{apply, events::Severity, stores::Key},
     objects::{self, Cluster, names},
     password::Password,
 };
@@ -214,7 +210,7 @@ async fn tidy(
 ) -> Result<(), Error> {
     let (client, known, namespace) = (&ctx.client, &ctx.sources, key.namespace.as_str());
     let set = holdings::stateful_set(&known.stateful_sets, key, &resource.uid().unwrap_or_default());
-    let maps = stores::of(&known.config_maps, key);
+    let maps = known.config_maps.of(key);
     for map in leftovers::unused_settings(&maps, present, resource, set.as_deref(), pods) {
         let name = map.name_any();
         apply::delete::<ConfigMap>(client, namespace, &name, map.uid()).await?;

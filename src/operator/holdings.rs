@@ -10,31 +10,29 @@ use k8s_openapi::{
     },
     apimachinery::pkg::apis::meta::v1::ObjectMeta,
 };
-use kube::{
-    Resource, ResourceExt,
-    runtime::reflector::{ObjectRef, Store},
-};
+use kube::{Resource, ResourceExt, runtime::reflector::ObjectRef};
 
 use crate::{
     kubernetes::{
+        owned::Owned,
         ownership::{Stranger, controller, is_controlled_by},
-        stores::{self, Key},
+        stores::Key,
     },
     objects::names,
 };
 
 /// Those of the resource with the identity `owner`.
-pub fn of<K>(store: &Store<K>, key: &Key, owner: &str) -> Vec<Arc<K>>
+pub fn of<K>(store: &Owned<K>, key: &Key, owner: &str) -> Vec<Arc<K>>
 where
     K: Resource<DynamicType = ()> + Clone + 'static,
 {
-    let mut all = stores::of(store, key);
+    let mut all = store.of(key);
     all.retain(|object| is_controlled_by(object.meta(), owner));
     all
 }
 
 /// The resource's own object of this name.
-pub fn named<K>(store: &Store<K>, key: &Key, owner: &str, name: &str) -> Option<Arc<K>>
+pub fn named<K>(store: &Owned<K>, key: &Key, owner: &str, name: &str) -> Option<Arc<K>>
 where
     K: Resource<DynamicType = ()> + Clone + 'static,
 {
@@ -42,7 +40,7 @@ where
 }
 
 /// The `StatefulSet`.
-pub fn stateful_set(store: &Store<StatefulSet>, key: &Key, owner: &str) -> Option<Arc<StatefulSet>> {
+pub fn stateful_set(store: &Owned<StatefulSet>, key: &Key, owner: &str) -> Option<Arc<StatefulSet>> {
     named(store, key, owner, &names::stateful_set(&key.name))
 }
 
@@ -54,8 +52,8 @@ pub fn update_revision(set: &StatefulSet) -> Option<String> {
 
 /// The pods of the members. Labels can be copied (`kubectl debug --copy-to` does): a pod of another name is no member, whatever it
 /// says.
-pub fn pods(store: &Store<Pod>, key: &Key, strangers: &[Stranger]) -> Vec<Arc<Pod>> {
-    let mut all = stores::of(store, key);
+pub fn pods(store: &Owned<Pod>, key: &Key, strangers: &[Stranger]) -> Vec<Arc<Pod>> {
+    let mut all = store.of(key);
     all.retain(|pod| {
         let name = pod.name_any();
         let of_this_name = names::ordinal(&name).is_some_and(|ordinal| names::pod(&key.name, ordinal) == name);
@@ -67,14 +65,14 @@ pub fn pods(store: &Store<Pod>, key: &Key, strangers: &[Stranger]) -> Vec<Arc<Po
 /// The endpoint slices of the resource's Services: the operator's own, and those that Kubernetes writes for a Service or for the
 /// Endpoints of its name.
 pub fn slices(
-    slices: &Store<EndpointSlice>,
-    services: &Store<Service>,
+    slices: &Owned<EndpointSlice>,
+    services: &Owned<Service>,
     key: &Key,
     owner: &str,
 ) -> Vec<Arc<EndpointSlice>> {
     let services = of(services, key, owner);
     let (uids, names): (BTreeSet<_>, BTreeSet<_>) = services.iter().map(|s| (s.uid(), s.name_any())).unzip();
-    let mut all = stores::of(slices, key);
+    let mut all = slices.of(key);
     all.retain(|slice| {
         controller(slice.meta()).is_some_and(|by| match by.kind.as_str() {
             "Service" => uids.contains(&Some(by.uid.clone())),

@@ -1,11 +1,11 @@
 #![allow(clippy::unwrap_used)]
 
-use kube::runtime::{reflector, watcher};
+use kube::runtime::watcher;
 use rstest::rstest;
 use serde_json::{Value, json};
 
 use super::*;
-use crate::kubernetes::ownership::Holder;
+use crate::kubernetes::{owned::owned, ownership::Holder};
 
 fn key() -> Key {
     Key { namespace: "web".into(), name: "shop".into() }
@@ -24,13 +24,13 @@ fn ours() -> Value {
     by("redis.replication.dev/v1alpha1", "RedisReplication", "shop", "u1")
 }
 
-fn store<K>(objects: &[Value]) -> Store<K>
+fn store<K>(objects: &[Value]) -> Owned<K>
 where
-    K: Resource<DynamicType = ()> + Clone + serde::de::DeserializeOwned + 'static,
+    K: Resource<DynamicType = ()> + Clone + std::fmt::Debug + serde::de::DeserializeOwned + 'static,
 {
-    let (store, mut writer) = reflector::store();
+    let (store, mut writer) = owned();
     for object in objects {
-        writer.apply_watcher_event(&watcher::Event::Apply(serde_json::from_value(object.clone()).unwrap()));
+        writer.apply(&watcher::Event::Apply(serde_json::from_value(object.clone()).unwrap()));
     }
     store
 }
@@ -42,22 +42,22 @@ fn an_object_with_our_labels_and_another_controller_is_not_there() {
     let mut beside = ours();
     beside["controller"] = json!(false);
     for (by, found) in [(ours(), true), (other, false), (earlier, false), (beside, false)] {
-        let services: Store<Service> = store(&[json!({"metadata": meta("shop-master", "s", &by)})]);
+        let services: Owned<Service> = store(&[json!({"metadata": meta("shop-master", "s", &by)})]);
         assert_eq!(named(&services, &key(), "u1", "shop-master").is_some(), found, "{by}");
-        let sets: Store<StatefulSet> = store(&[json!({"metadata": meta("shop", "s", &by)})]);
+        let sets: Owned<StatefulSet> = store(&[json!({"metadata": meta("shop", "s", &by)})]);
         assert_eq!(stateful_set(&sets, &key(), "u1").is_some(), found, "{by}");
     }
 }
 
 #[test]
 fn slices_are_ours_where_their_service_is() {
-    let services: Store<Service> = store(&[
+    let services: Owned<Service> = store(&[
         json!({"metadata": meta("shop-master", "s1", &ours())}),
         json!({"metadata": meta("shop-replicas", "s2", &by("apps/v1", "Deployment", "web", "u2"))}),
     ]);
     let slice =
         |name: &str, by: Value| json!({"metadata": meta(name, name, &by), "addressType": "IPv4", "endpoints": []});
-    let all: Store<EndpointSlice> = store(&[
+    let all: Owned<EndpointSlice> = store(&[
         slice("of-ours", by("v1", "Service", "shop-master", "s1")),
         slice("of-one-before-it", by("v1", "Service", "shop-master", "s0")),
         slice("of-anothers", by("v1", "Service", "shop-replicas", "s2")),
@@ -89,4 +89,34 @@ fn a_pod_that_another_controller_keeps_is_no_member(#[case] by: Option<Value>, #
         |uid: &str, holder| Stranger { kind: "StatefulSet".into(), name: "shop".into(), uid: uid.into(), holder };
     let removed = stranger("removed", Holder::Predecessor("RedisReplication shop".into()));
     assert_eq!(is_member(&pod, &key(), &[stranger("stranger", Holder::Nobody), removed]), member);
+}
+
+/// Of three hundred, each with a StatefulSet, two Services and three pods.
+#[test]
+fn a_look_visits_the_objects_of_one_resource() {
+    let mut by = ours();
+    let (mut sets, mut services, mut pods) = (Vec::new(), Vec::new(), Vec::new());
+    for i in 0..300 {
+        let resource = format!("r{i}");
+        (by["name"], by["uid"]) = (json!(resource), json!(resource));
+        let object = |name: &str, by: &Value| {
+            let mut meta = meta(name, name, by);
+            meta["labels"] = json!(names::labels(&resource));
+            json!({ "metadata": meta })
+        };
+        sets.push(object(&resource, &by));
+        services.extend(["master", "replicas"].map(|which| object(&format!("{resource}-{which}"), &by)));
+        let set = self::by("apps/v1", "StatefulSet", &resource, &resource);
+        pods.extend((0..3).map(|ordinal| object(&format!("{resource}-{ordinal}"), &set)));
+    }
+    let (sets, services, all): (Owned<StatefulSet>, Owned<Service>, Owned<Pod>) =
+        (store(&sets), store(&services), store(&pods));
+    let key = Key { namespace: "web".into(), name: "r7".into() };
+    assert_eq!((pods_of(&all, &key), all.visited()), (3, 3));
+    assert_eq!((stateful_set(&sets, &key, "r7").is_some(), sets.visited()), (true, 1));
+    assert_eq!((of(&services, &key, "r7").len(), services.visited()), (2, 2));
+}
+
+fn pods_of(all: &Owned<Pod>, key: &Key) -> usize {
+    super::pods(all, key, &[]).len()
 }

@@ -28,8 +28,9 @@ use super::{
 use crate::{
     api::{ANY_MEMBER, RedisReplication, RequestKind, Routing},
     kubernetes::{
+        owned::Owned,
         ownership::{Stranger, controller},
-        stores::{self, Key},
+        stores::Key,
     },
     objects::{self, names},
     password::Password,
@@ -52,19 +53,19 @@ pub struct Sources {
     /// The resources.
     pub resources: Store<RedisReplication>,
     /// Their pods.
-    pub pods: Store<KubePod>,
+    pub pods: Owned<KubePod>,
     /// Their volume claims.
-    pub claims: Store<PersistentVolumeClaim>,
+    pub claims: Owned<PersistentVolumeClaim>,
     /// Their `StatefulSet`s.
-    pub stateful_sets: Store<StatefulSet>,
+    pub stateful_sets: Owned<StatefulSet>,
     /// Their Services.
-    pub services: Store<Service>,
+    pub services: Owned<Service>,
     /// Where the Services lead: what kube-proxy acts on.
-    pub slices: Store<EndpointSlice>,
+    pub slices: Owned<EndpointSlice>,
     /// Their `ConfigMap`s.
-    pub config_maps: Store<ConfigMap>,
+    pub config_maps: Owned<ConfigMap>,
     /// Their `PodDisruptionBudget`s.
-    pub budgets: Store<PodDisruptionBudget>,
+    pub budgets: Owned<PodDisruptionBudget>,
 }
 
 /// Watches the members of one resource.
@@ -193,7 +194,7 @@ impl Observer {
                 pod.role = Some(*role);
             }
         }
-        let slices = stores::of(&self.sources.slices, &self.key);
+        let slices = self.sources.slices.of(&self.key);
         let mut versions: Vec<_> = slices
             .iter()
             .filter(|slice| slices::is_looked_at(slice))
@@ -309,8 +310,8 @@ impl Observer {
         if o.members.values().all(|m| m.pod.as_ref().is_some_and(|pod| pod.running)) {
             return BTreeSet::new(); // as in nearly every round
         }
-        let pods = stores::of(&self.sources.pods, &self.key);
-        let claims = stores::of(&self.sources.claims, &self.key);
+        let pods = self.sources.pods.of(&self.key);
+        let claims = self.sources.claims.of(&self.key);
         let set = self.stateful_set();
         questions(o, &pods, &claims, set.as_deref())
     }
@@ -397,7 +398,7 @@ impl Observer {
         if let Some((name, _)) = self.links.iter().find(|(_, w)| is_it(&w.pod)) {
             return Some(name.clone());
         }
-        let pods = stores::of(&self.sources.pods, &self.key);
+        let pods = self.sources.pods.of(&self.key);
         let unlinked = pods.iter().filter(|pod| !self.links.contains_key(&pod.name_any()));
         unlinked.map(|pod| (pod.name_any(), pods::facts(pod, None))).find(|(_, pod)| is_it(pod)).map(|(name, _)| name)
     }
@@ -415,7 +416,7 @@ impl Observer {
     /// The pod that a member is connected to, as Kubernetes has it.
     pub fn pod(&self, member: &str) -> Option<Arc<KubePod>> {
         let uid = &self.links.get(member)?.pod.uid;
-        stores::of(&self.sources.pods, &self.key).into_iter().find(|pod| pod.uid().as_ref() == Some(uid))
+        self.sources.pods.of(&self.key).into_iter().find(|pod| pod.uid().as_ref() == Some(uid))
     }
 
     /// The master Service's slice that the operator wrote.
@@ -436,7 +437,7 @@ impl Observer {
     /// A bound volume that is older than the resource, or that a master has been there to fill.
     fn claim_may_hold_data(&self, pod: &str, resource: &RedisReplication, record: &Record) -> bool {
         let name = format!("{}-{pod}", names::DATA_VOLUME);
-        let claims = stores::of(&self.sources.claims, &self.key);
+        let claims = self.sources.claims.of(&self.key);
         claims.iter().find(|c| c.name_any() == name).is_some_and(|claim| {
             let bound = claim.status.as_ref().and_then(|s| s.phase.as_deref()) == Some("Bound");
             let older = match (claim.creation_timestamp(), resource.creation_timestamp()) {

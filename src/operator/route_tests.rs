@@ -9,16 +9,14 @@ use k8s_openapi::{
     },
     serde::de::DeserializeOwned,
 };
-use kube::runtime::{
-    reflector::{self, Store},
-    watcher,
-};
+use kube::runtime::{reflector, watcher};
 use rstest::rstest;
 
 use super::*;
 use crate::{
     kubernetes::{
         fake::{Memory, server},
+        owned::{Owned, owned},
         stores::Key,
     },
     operator::{observe::Sources, registry::ObjectsReport},
@@ -43,13 +41,13 @@ fn service(by: &str) -> Value {
     json!({"metadata": meta("shop-master", "s1", by), "spec": {"selector": {"app": "web"}}})
 }
 
-fn store<K>(objects: &[Value]) -> Store<K>
+fn store<K>(objects: &[Value]) -> Owned<K>
 where
-    K: Resource<DynamicType = ()> + Clone + DeserializeOwned + 'static,
+    K: Resource<DynamicType = ()> + Clone + std::fmt::Debug + DeserializeOwned + 'static,
 {
-    let (store, mut writer) = reflector::store();
+    let (store, mut writer) = owned();
     for object in objects {
-        writer.apply_watcher_event(&watcher::Event::Apply(serde_json::from_value(object.clone()).unwrap()));
+        writer.apply(&watcher::Event::Apply(serde_json::from_value(object.clone()).unwrap()));
     }
     store
 }
@@ -67,7 +65,7 @@ async fn outcome(
         }
     }
     let sources = Sources {
-        resources: store(&[]),
+        resources: reflector::store().0,
         pods: store::<Pod>(&[]),
         claims: store::<PersistentVolumeClaim>(&[]),
         stateful_sets: store::<StatefulSet>(&[]),

@@ -12,11 +12,7 @@ use k8s_openapi::{
     },
     apimachinery::pkg::apis::meta::v1::ObjectMeta,
 };
-use kube::{
-    Client, Resource, ResourceExt,
-    core::NamespaceResourceScope,
-    runtime::reflector::{ObjectRef, Store},
-};
+use kube::{Client, Resource, ResourceExt, core::NamespaceResourceScope, runtime::reflector::ObjectRef};
 use serde::de::DeserializeOwned;
 
 use super::{holdings, observe::Sources};
@@ -24,6 +20,7 @@ use crate::{
     api::Routing,
     kubernetes::{
         apply::{Error, ensure},
+        owned::Owned,
         ownership::{Holder, Place, Stranger, controller, is_controlled_by, look_up, metadata},
     },
     objects::{Cluster, Objects, names},
@@ -154,7 +151,7 @@ struct Survey<'a> {
 }
 
 impl Survey<'_> {
-    async fn place<K>(&self, known: Option<&Store<K>>, wanted: &K) -> Result<Place<K>, Error>
+    async fn place<K>(&self, known: Option<&Owned<K>>, wanted: &K) -> Result<Place<K>, Error>
     where
         K: Resource<Scope = NamespaceResourceScope, DynamicType = ()> + DeserializeOwned + Clone + Debug,
     {
@@ -174,7 +171,7 @@ impl Survey<'_> {
         Ok(place.stranger().cloned())
     }
 
-    async fn meta<K>(&self, known: Option<&Store<K>>, name: &str) -> Result<Option<ObjectMeta>, Error>
+    async fn meta<K>(&self, known: Option<&Owned<K>>, name: &str) -> Result<Option<ObjectMeta>, Error>
     where
         K: Resource<Scope = NamespaceResourceScope, DynamicType = ()> + DeserializeOwned + Clone + Debug,
     {
