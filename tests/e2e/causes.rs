@@ -203,7 +203,7 @@ async fn is_dropped(cache: &Replication) -> Result<()> {
         while !told.get() {
             cache.try_cli(&master, &["EVAL", write, "0"]).await?;
         }
-        Ok(())
+        anyhow::Ok(())
     };
     let reads = async {
         let said = says(cache, Reason::OutputBufferTooSmall, &words).await;
