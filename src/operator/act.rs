@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use futures::future::join_all;
-use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Pod as KubePod;
 use kube::{
     Api, Resource, ResourceExt,
@@ -13,22 +12,16 @@ use serde_json::json;
 use tokio::time::{Instant, timeout};
 use tracing::Instrument;
 
-use super::{
-    announce::announce, context::Context, error::Error, observe::Observer, registry::ObjectsReport,
-    route::MasterService, status, trace,
-};
+use super::{context::Context, error::Error, observe::Observer, registry::ObjectsReport, route::MasterService, trace};
 use crate::{
-    api::{CompletedTransition, Outcome, RedisReplication, TransitionKind},
+    api::{Outcome, Reason, RedisReplication, TransitionKind},
     kubernetes::{
         apply::{self, limited},
         events::Severity,
-        stores::Key,
     },
     objects::names,
     redis::{CommandError, Link, Target},
-    replication::{
-        Answer, Demotion, HOLD, Hold, Memory, Observation, Pending, Plan, Promises, Recorded, RoleLabel, Step, replaced,
-    },
+    replication::{Answer, Change, Demotion, HOLD, Hold, Memory, Observation, Plan, RoleLabel, Step},
 };
 
 /// How long a look at others may take.
@@ -46,8 +39,7 @@ enum Effect {
     Restarted(String),
     Killed(String),
     Written(Box<RedisReplication>),
-    Begun { resource: Box<RedisReplication>, at: Instant },
-    Ended { resource: Box<RedisReplication>, abandoned: bool },
+    Recorded { resource: Box<RedisReplication>, changes: Vec<Change>, began: Instant },
 }
 
 /// All that a step needs to know.
@@ -59,6 +51,8 @@ pub struct Actor<'a> {
     pub report: &'a ObjectsReport,
     /// When this process began the present transition.
     pub begun: &'a mut Option<Instant>,
+    /// The plan is another than that of the last round: what fails now has not been told yet.
+    pub is_new: bool,
 }
 
 impl Actor<'_> {
@@ -76,6 +70,11 @@ impl Actor<'_> {
                 }
                 Err(error) => {
                     tracing::warn!(resource = %self.resource.name_any(), ?step, %error, "step failed; it is planned again");
+                    if let Error::Api(apply::Error::Pruned(_)) = error
+                        && self.is_new
+                    {
+                        self.say(Severity::Warning, &Reason::ApplyFailed.to_string(), "Observe", &error.to_string());
+                    }
                     well = false;
                 }
             }
@@ -110,16 +109,20 @@ impl Actor<'_> {
             Effect::Restarted(uid) => self.observer.note_restart(&uid),
             Effect::Killed(uid) => drop(self.memory.killed.insert(uid, self.observer.now())),
             Effect::Written(resource) => *self.resource = *resource,
-            Effect::Begun { resource, at } => {
+            Effect::Recorded { resource, changes, began } => {
                 *self.resource = *resource;
-                *self.begun = Some(at);
-            }
-            Effect::Ended { resource, abandoned } => {
-                *self.resource = *resource;
-                *self.begun = None;
-                self.memory.hold = None;
-                if abandoned {
-                    self.memory.abandoned_at = Some(self.observer.now());
+                for change in changes {
+                    match change {
+                        Change::Begin { .. } => *self.begun = Some(began),
+                        Change::Complete { outcome, .. } => {
+                            *self.begun = None;
+                            self.memory.hold = None;
+                            if outcome == Outcome::Abandoned {
+                                self.memory.abandoned_at = Some(self.observer.now());
+                            }
+                        }
+                        Change::Commit(_) | Change::Enrol { .. } | Change::History { .. } => {}
+                    }
                 }
             }
         }
@@ -138,59 +141,10 @@ impl Actor<'_> {
                 let _ = timeout(LOOK_PATIENCE, join_all(links.map(Link::refresh))).await;
                 Ok(Effect::None)
             }
-            Step::Begin { epoch, kind, from, to, phase, reason, fence } => {
+            Step::Record(changes) => {
                 let began = Instant::now();
-                self.ctx.metrics.transition_begins(&Key::of(self.resource), o, *kind);
-                let replaced = replaced(o, *kind, *epoch, to);
-                let mut o = o.clone();
-                o.record.epoch = *epoch;
-                o.record.transition = Some(Pending {
-                    epoch: *epoch,
-                    kind: *kind,
-                    from: from.clone(),
-                    to: to.clone(),
-                    phase: *phase,
-                    reason: reason.clone(),
-                });
-                o.record.replaced = replaced;
-                o.record.fence = *fence;
-                for (name, _) in o.members.iter().filter(|(_, m)| m.pod.is_some()) {
-                    o.record.members.entry(name.clone()).or_default();
-                }
-                if let Some(member) = o.members.get(to)
-                    && let Some((_, info)) = &member.server.info
-                {
-                    let uid = member.pod.as_ref().map(|p| p.uid.clone());
-                    o.record.members.insert(to.clone(), Recorded { run_id: Some(info.run_id.clone()), uid });
-                }
-                let resource = self.write(&o, p, None).await?;
-                tracing::info!(resource = %name, %namespace, epoch, ?kind, ?from, to, reason, ms = ms(began), "transition begins");
-                let (severity, event) = match kind {
-                    TransitionKind::Election => (Severity::Normal, "ElectionStarted"),
-                    TransitionKind::Failover => (Severity::Warning, "FailoverStarted"),
-                    TransitionKind::Switchover => (Severity::Normal, "SwitchoverStarted"),
-                };
-                self.say(
-                    severity,
-                    event,
-                    "ChangeMaster",
-                    &format!("{to} is to be the master (epoch {epoch}): {reason}"),
-                );
-                Ok(Effect::Begun { resource: Box::new(resource), at: began })
-            }
-            Step::Close { outcome, note } => self.close(o, p, *outcome, note).await,
-            Step::Promise(promises) => {
-                let Promises { fence, wait_replicas, members } = promises;
-                let mut o = o.clone();
-                (o.record.fence, o.record.wait_replicas) = (*fence, *wait_replicas);
-                o.record.members.retain(|name, _| members.contains(name));
-                for name in members {
-                    o.record.members.entry(name.clone()).or_default();
-                }
-                let resource = self.write(&o, p, None).await?;
-                let members = members.iter().map(String::as_str).collect::<Vec<_>>().join(",");
-                tracing::info!(resource = %name, %namespace, fence, wait_replicas, members, "promises recorded");
-                Ok(Effect::Written(Box::new(resource)))
+                let resource = Box::new(self.record(o, p, changes).await?);
+                Ok(Effect::Recorded { resource, changes: changes.clone(), began })
             }
             Step::Fence { member, min_replicas } => {
                 self.link(member)?.fence(*min_replicas).await.map_err(on(member))?;
@@ -319,71 +273,6 @@ impl Actor<'_> {
         }
     }
 
-    async fn close(&self, o: &Observation, p: &Plan, outcome: Outcome, note: &str) -> Result<Effect, Error> {
-        let Some(t) = o.record.transition.clone() else { return Ok(Effect::None) };
-        let recorded = self.resource.status.as_ref().and_then(|s| s.transition.as_ref());
-        let started_at = recorded.map_or_else(Timestamp::now, |r| r.since.0);
-        let took = match *self.begun {
-            Some(at) => at.elapsed(),
-            None => Timestamp::now().duration_since(started_at).unsigned_abs(), // another process began it
-        };
-        let mut o = o.clone();
-        o.record.transition = None;
-        if outcome == Outcome::Completed {
-            o.record.master = Some(t.to.clone());
-        }
-        let duration_ms = i64::try_from(took.as_millis()).unwrap_or(i64::MAX);
-        let reason = if note.is_empty() { t.reason.clone() } else { note.to_owned() };
-        let last = CompletedTransition {
-            epoch: t.epoch,
-            kind: t.kind,
-            from: t.from.clone(),
-            to: t.to.clone(),
-            reason: reason.clone(),
-            started_at: k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime(started_at),
-            duration_ms,
-            outcome,
-        };
-        let resource = self.write(&o, p, Some(last)).await?;
-        self.ctx.metrics.transition_ended(&Key::of(self.resource), t.kind, outcome, took);
-        tracing::info!(resource = %self.resource.name_any(), epoch = t.epoch, kind = ?t.kind, to = t.to, ?outcome, duration_ms, reason, "transition ended");
-        let abandoned = outcome == Outcome::Abandoned;
-        let (severity, event, words) = match (abandoned, t.kind) {
-            (true, _) => (Severity::Warning, "SwitchoverAbandoned", reason),
-            (false, TransitionKind::Election) => {
-                (Severity::Normal, "MasterElected", format!("{} is the master (epoch {})", t.to, t.epoch))
-            }
-            (false, TransitionKind::Failover) => (
-                Severity::Normal,
-                "FailoverCompleted",
-                format!("{} is the master (epoch {}); the failover took {duration_ms} ms", t.to, t.epoch),
-            ),
-            (false, TransitionKind::Switchover) => (
-                Severity::Normal,
-                "SwitchoverCompleted",
-                format!("{} is the master (epoch {}); the switchover took {duration_ms} ms", t.to, t.epoch),
-            ),
-        };
-        self.say(severity, event, "ChangeMaster", &words);
-        Ok(Effect::Ended { resource: Box::new(resource), abandoned })
-    }
-
-    /// The status of a situation that is about to be the case, written only if nobody wrote in between.
-    async fn write(
-        &self,
-        o: &Observation,
-        p: &Plan,
-        ended: Option<CompletedTransition>,
-    ) -> Result<RedisReplication, Error> {
-        let mut status = status::describe(o, p, self.resource, self.report, Timestamp::now());
-        if ended.is_some() {
-            status.last_transition = ended;
-        }
-        let written = apply::status(&self.ctx.client, self.resource, &status).await?;
-        announce(&self.ctx.events, self.resource, &written);
-        Ok(written)
-    }
-
     /// Deletes the pod that was observed, and no other of that name; returns its identity. `grace` is in seconds; the pod's
     /// own if it is not given.
     async fn delete_pod(&self, o: &Observation, member: &str, grace: Option<u32>) -> Result<Option<String>, Error> {
@@ -405,7 +294,7 @@ impl Actor<'_> {
         self.observer.link(member).ok_or_else(|| Error::NoLink(member.to_owned()))
     }
 
-    fn say(&self, severity: Severity, reason: &str, action: &str, note: &str) {
+    pub(super) fn say(&self, severity: Severity, reason: &str, action: &str, note: &str) {
         self.ctx.events.publish(severity, reason, action, note, self.resource.object_ref(&()));
     }
 }
@@ -415,6 +304,6 @@ fn on(member: &str) -> impl Fn(CommandError) -> Error {
 }
 
 #[allow(clippy::cast_possible_truncation)] // milliseconds
-fn ms(since: Instant) -> u64 {
+pub(super) fn ms(since: Instant) -> u64 {
     since.elapsed().as_millis() as u64
 }

@@ -1,14 +1,13 @@
 //! One process of the operator as src/operator has it: connections, what they tell, and how steps are carried out. What it
 //! knows may be old; what it sends may arrive late.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::collections::BTreeMap;
 
 use redis_replication_operator::{
     api::Outcome,
     redis::Info,
     replication::{
-        Contact, Demotion, Former, HOLD, Hold, Memory, Moment, Observation, Pending, Promises, Record, Recorded,
-        Standstill, Step, Verdict, plan, serving_master, verdict,
+        Change, Contact, Demotion, Former, HOLD, Hold, Memory, Moment, Observation, Record, Standstill, Step, plan,
     },
 };
 
@@ -16,9 +15,6 @@ use super::{
     redis::{Id, Time},
     world::{Command, OPERATOR, World, moment},
 };
-
-/// How long a missing master is not spoken of.
-const FIRST_IMPRESSION: Duration = Duration::from_secs(2);
 
 /// The connection to one pod.
 #[derive(Clone, Debug, PartialEq)]
@@ -66,9 +62,6 @@ impl World {
         (self.tampering.facts)(&mut o);
         let p = plan(&o);
         let only_looks = p.steps.iter().all(|s| matches!(s, Step::Look { .. }));
-        if only_looks {
-            self.tell(&o);
-        }
         self.waits.clone_from(&p.waits);
         let mut steps = p.steps;
         (self.tampering.steps)(&o, &mut steps);
@@ -88,8 +81,8 @@ impl World {
         (self.operator.record, self.operator.version) = (self.record.clone(), self.version);
     }
 
-    /// Writes the record if nobody wrote in between.
-    fn write(&mut self, o: &Observation) -> bool {
+    /// Writes the record after the changes, if nobody wrote in between.
+    fn write(&mut self, o: &Observation, changes: &[Change]) -> bool {
         if self.api_down {
             return false;
         }
@@ -97,7 +90,7 @@ impl World {
             self.take_in_resource();
             return false;
         }
-        let record = describe(o);
+        let record = o.record.after(changes);
         self.check_record(&record);
         self.record = record;
         self.version += 1;
@@ -105,59 +98,25 @@ impl World {
         true
     }
 
-    /// The status at rest.
-    fn tell(&mut self, o: &Observation) {
-        let missing = o.memory.masterless_since.is_some_and(|at| o.now < at + FIRST_IMPRESSION);
-        if !(o.record.master.is_some() && missing) && describe(o) != o.record {
-            self.write(o);
-        }
-    }
-
     /// Carries a step out.
     pub fn take(&mut self, o: &Observation, step: &Step) {
         let (now, late) = (moment(self.fleet.now), self.late);
         match step {
             Step::Look { members } => members.iter().for_each(|m| self.poll(super::world::index(m), true)),
-            Step::Begin { epoch, kind, from, to, phase, reason, fence } => {
-                let mut next = o.clone();
-                next.record.epoch = *epoch;
-                let (kind, from, to, reason) = (*kind, from.clone(), to.clone(), reason.clone());
-                next.record.fence = *fence;
-                for (n, _) in o.members.iter().filter(|(_, m)| m.pod.is_some()) {
-                    next.record.members.entry(n.clone()).or_default();
+            Step::Record(changes) => {
+                if !self.write(o, changes) {
+                    return;
                 }
-                if let Some(member) = o.members.get(&to)
-                    && let Some((_, info)) = &member.server.info
-                {
-                    let uid = member.pod.as_ref().map(|p| p.uid.clone());
-                    next.record.members.insert(to.clone(), Recorded { run_id: Some(info.run_id.clone()), uid });
-                }
-                next.record.transition =
-                    Some(Pending { epoch: *epoch, kind, from, to: to.clone(), phase: *phase, reason });
-                if self.write(&next) {
-                    self.check_begin(o, kind, &to);
-                }
-            }
-            Step::Promise(Promises { fence, wait_replicas, members }) => {
-                let mut next = o.clone();
-                (next.record.fence, next.record.wait_replicas) = (*fence, *wait_replicas);
-                next.record.members.retain(|n, _| members.contains(n));
-                for n in members {
-                    next.record.members.entry(n.clone()).or_default();
-                }
-                self.write(&next);
-            }
-            Step::Close { outcome, .. } => {
-                let Some(t) = o.record.transition.clone() else { return };
-                let mut next = o.clone();
-                next.record.transition = None;
-                if *outcome == Outcome::Completed {
-                    next.record.master = Some(t.to);
-                }
-                if self.write(&next) {
-                    self.operator.memory.hold = None;
-                    if *outcome == Outcome::Abandoned {
-                        self.operator.memory.abandoned_at = Some(now);
+                for change in changes {
+                    match change {
+                        Change::Begin { transition, .. } => self.check_begin(o, transition.kind, &transition.to),
+                        Change::Complete { outcome, .. } => {
+                            self.operator.memory.hold = None;
+                            if *outcome == Outcome::Abandoned {
+                                self.operator.memory.abandoned_at = Some(now);
+                            }
+                        }
+                        Change::Commit(_) | Change::Enrol { .. } | Change::History { .. } => {}
                     }
                 }
             }
@@ -262,22 +221,4 @@ impl World {
         self.poll(i, true);
         Some(run.to_string())
     }
-}
-
-/// The record that `status::describe` would write.
-fn describe(o: &Observation) -> Record {
-    let mut record = o.record.clone();
-    if let (None, Some((_, info))) = (&record.transition, serving_master(o)) {
-        record.replication_id = Some(info.replication_id.clone());
-        record.previous_replication_id.clone_from(&info.previous_replication_id);
-    }
-    for (n, member) in &o.members {
-        if let (Some(recorded), Verdict::Alive(info)) = (record.members.get_mut(n), verdict(o, member))
-            && o.memory.caught_up(n, info)
-        {
-            recorded.run_id = Some(info.run_id.clone());
-            recorded.uid = member.pod.as_ref().map(|p| p.uid.clone());
-        }
-    }
-    record
 }

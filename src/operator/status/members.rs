@@ -33,14 +33,8 @@ fn member(o: &Observation, place: &Place, name: &str, m: &Member, serving: Optio
     };
     let is_master = serving.is_some_and(|(n, _)| n == name);
     let percent = info.and_then(|i| i.sync_percent(serving.map(|(_, master)| master)));
-    // a process is recorded when it has all the data: as the recorded master, or once it follows and has caught up
     let recorded = o.record.members.get(name);
-    let Recorded { run_id, uid } = match info {
-        Some(i) if recorded.is_some() && (is_master || o.memory.caught_up(name, i)) => {
-            Recorded { run_id: Some(i.run_id.clone()), uid: m.pod.as_ref().map(|p| p.uid.clone()) }
-        }
-        _ => recorded.cloned().unwrap_or_default(),
-    };
+    let Recorded { run_id, uid } = recorded.cloned().unwrap_or_default();
     MemberStatus {
         name: name.to_owned(),
         role: match info {

@@ -1,4 +1,5 @@
-//! From an observation to the status that a person reads. Pure.
+//! From an observation to the status that a person reads. Pure, and decides nothing: what it says of the record is what the
+//! record says.
 
 mod conditions;
 mod members;
@@ -40,10 +41,6 @@ pub fn describe(
             _ => MicroTime(now),
         },
     });
-    let (replication_id, previous_replication_id) = match (&transition, serving) {
-        (None, Some((_, info))) => (Some(info.replication_id.clone()), info.previous_replication_id.clone()),
-        _ => (o.record.replication_id.clone(), o.record.previous_replication_id.clone()),
-    };
     let online = |name: &str| o.members.get(name).is_some_and(|m| members::phase(o, m) == Some(MemberPhase::Online));
     let place = Place::of(resource);
     let ready = o.members.keys().filter(|n| serving.is_some_and(|(m, _)| m == *n) || online(n)).count();
@@ -51,8 +48,8 @@ pub fn describe(
         observed_generation: report.generation.or(old.observed_generation),
         master,
         epoch: o.record.epoch,
-        replication_id,
-        previous_replication_id,
+        replication_id: o.record.replication_id.clone(),
+        previous_replication_id: o.record.previous_replication_id.clone(),
         min_replicas_to_write: count(o.record.fence),
         wait_replicas: count(o.record.wait_replicas),
         transition,
