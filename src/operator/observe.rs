@@ -23,7 +23,9 @@ use super::{
     holdings, pods,
     questions::{Question, questions},
     registry::ObjectsReport,
-    slices, trouble,
+    slices,
+    status::record,
+    trouble,
 };
 use crate::{
     api::{ANY_MEMBER, RedisReplication, RequestKind, Routing},
@@ -35,8 +37,8 @@ use crate::{
     password::Password,
     redis::{Authority, Health, Link, Loss, Target},
     replication::{
-        Contact, Former, Member, Memory, Moment, Observation, Pending, Pod, Record, Recorded, Replaced, Request,
-        RoleLabel, Server, Settings, Standstill,
+        Contact, Former, Member, Memory, Moment, Observation, Pod, Record, Request, RoleLabel, Server, Settings,
+        Standstill,
     },
 };
 
@@ -170,7 +172,7 @@ impl Observer {
         let place = Place::of(resource);
         self.routing = resource.spec.master_routing();
         let settings = settings(resource, removed);
-        let record = record(resource);
+        let record = record::of(resource);
         let revision = self.stateful_set().and_then(|set| holdings::update_revision(&set));
         let pods = holdings::pods(&self.sources.pods, &self.key, &report.strangers);
         let facts = |pod: &Arc<KubePod>| (pod.name_any(), pods::facts(pod, revision.as_deref()));
@@ -466,41 +468,12 @@ fn request(resource: &RedisReplication) -> Option<Request> {
     asked(RequestKind::Failover).or_else(|| asked(RequestKind::Switchover))
 }
 
-/// The decisions that the status has recorded.
 fn selector(service: &Service) -> BTreeMap<String, String> {
     service.spec.as_ref().and_then(|s| s.selector.clone()).unwrap_or_default()
 }
 
-fn record(resource: &RedisReplication) -> Record {
-    let Some(status) = &resource.status else { return Record::default() };
-    let members = status.members.iter().filter(|m| m.enrolled);
-    let members = members.map(|m| (m.name.clone(), Recorded { run_id: m.run_id.clone(), uid: m.pod_uid.clone() }));
-    Record {
-        master: status.master.clone(),
-        epoch: status.epoch,
-        replication_id: status.replication_id.clone(),
-        previous_replication_id: status.previous_replication_id.clone(),
-        members: members.collect(),
-        fence: usize::try_from(status.min_replicas_to_write).unwrap_or(0),
-        wait_replicas: usize::try_from(status.wait_replicas).unwrap_or(0),
-        transition: status.transition.as_ref().map(|t| Pending {
-            epoch: t.epoch,
-            kind: t.kind,
-            from: t.from.clone(),
-            to: t.to.clone(),
-            phase: t.phase,
-            reason: t.reason.clone(),
-        }),
-        replaced: status.data_replaced.as_ref().map(|r| Replaced {
-            epoch: r.epoch,
-            master: r.master.clone(),
-            reason: r.reason.clone(),
-        }),
-    }
-}
-
 /// How many pods the StatefulSet must have now.
 pub fn stateful_set_replicas(resource: &RedisReplication) -> i32 {
-    let count = crate::replication::stateful_set_replicas(&settings(resource, false), &record(resource));
+    let count = crate::replication::stateful_set_replicas(&settings(resource, false), &record::of(resource));
     i32::try_from(count).unwrap_or(i32::MAX)
 }
