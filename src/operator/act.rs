@@ -14,32 +14,30 @@ use tracing::Instrument;
 
 use super::{context::Context, error::Error, observe::Observer, registry::ObjectsReport, route::MasterService, trace};
 use crate::{
-    api::{Outcome, Reason, RedisReplication, TransitionKind},
+    api::{Reason, RedisReplication, TransitionKind},
     kubernetes::{
         apply::{self, limited},
         events::Severity,
     },
     objects::names,
     redis::{CommandError, Link, Target},
-    replication::{Answer, Change, Demotion, HOLD, Hold, Memory, Observation, Plan, RoleLabel, Step},
+    replication::{Answer, Change, Effect, HOLD, Memory, Observation, Plan, RoleLabel, Step},
 };
 
 /// How long a look at others may take.
 const LOOK_PATIENCE: Duration = Duration::from_millis(100);
 
-/// What a step changed that no watch will tell.
-enum Effect {
-    None,
-    Held(Hold),
-    Released,
-    Frozen(String, Demotion),
-    Dropped(String),
-    Routed(String),
-    Labelled(String, RoleLabel),
-    Restarted(String),
-    Killed(String),
-    Written(Box<RedisReplication>),
-    Recorded { resource: Box<RedisReplication>, changes: Vec<Change>, began: Instant },
+/// What came of a step.
+struct Done {
+    effect: Effect,
+    /// The resource, if it was written to.
+    resource: Option<Box<RedisReplication>>,
+}
+
+impl From<Effect> for Done {
+    fn from(effect: Effect) -> Self {
+        Self { effect, resource: None }
+    }
 }
 
 /// All that a step needs to know.
@@ -58,11 +56,12 @@ pub struct Actor<'a> {
 impl Actor<'_> {
     /// Takes the steps of a plan side by side; returns whether all went well.
     pub async fn carry_out(mut self, o: &Observation, p: &Plan) -> bool {
+        let began = Instant::now();
         let results = join_all(p.steps.iter().map(|step| self.take(o, p, step).instrument(trace::step(step)))).await;
         let mut well = true;
         for (step, result) in p.steps.iter().zip(results) {
             match result {
-                Ok(effect) => self.note(effect),
+                Ok(done) => self.note(done, began),
                 Err(Error::Api(e)) if e.is_conflict() => {
                     tracing::debug!(?step, "the resource was written by somebody else in between");
                     self.reread().await;
@@ -88,47 +87,25 @@ impl Actor<'_> {
         }
     }
 
-    fn note(&mut self, effect: Effect) {
-        match effect {
-            Effect::None => {}
-            Effect::Held(hold) => self.memory.hold = Some(hold),
-            Effect::Released => self.memory.hold = None,
-            Effect::Frozen(member, demotion) => {
-                self.memory.demoted.insert(member, demotion);
-            }
-            Effect::Dropped(member) => {
-                if let Some(d) = self.memory.demoted.get_mut(&member) {
-                    d.dropped += 1;
-                }
-            }
-            Effect::Routed(to) => {
-                self.observer.note_route(&to);
-                self.memory.routed_at = Some(self.observer.now());
-            }
-            Effect::Labelled(uid, role) => self.observer.note_label(&uid, role),
-            Effect::Restarted(uid) => self.observer.note_restart(&uid),
-            Effect::Killed(uid) => drop(self.memory.killed.insert(uid, self.observer.now())),
-            Effect::Written(resource) => *self.resource = *resource,
-            Effect::Recorded { resource, changes, began } => {
-                *self.resource = *resource;
-                for change in changes {
-                    match change {
-                        Change::Begin { .. } => *self.begun = Some(began),
-                        Change::Complete { outcome, .. } => {
-                            *self.begun = None;
-                            self.memory.hold = None;
-                            if outcome == Outcome::Abandoned {
-                                self.memory.abandoned_at = Some(self.observer.now());
-                            }
-                        }
-                        Change::Commit(_) | Change::Enrol { .. } | Change::History { .. } => {}
-                    }
+    fn note(&mut self, done: Done, began: Instant) {
+        let Done { effect, resource } = done;
+        self.memory.apply(&effect);
+        self.observer.note(&effect);
+        if let Some(resource) = resource {
+            *self.resource = *resource;
+        }
+        if let Effect::Recorded { changes, .. } = &effect {
+            for change in changes {
+                match change {
+                    Change::Begin { .. } => *self.begun = Some(began),
+                    Change::Complete { .. } => *self.begun = None,
+                    Change::Commit(_) | Change::Enrol { .. } | Change::History { .. } => {}
                 }
             }
         }
     }
 
-    async fn take(&self, o: &Observation, p: &Plan, step: &Step) -> Result<Effect, Error> {
+    async fn take(&self, o: &Observation, p: &Plan, step: &Step) -> Result<Done, Error> {
         if !self.ctx.leadership.holds() {
             return Err(Error::NotLeading);
         }
@@ -139,29 +116,29 @@ impl Actor<'_> {
                 let links = members.iter().filter_map(|m| self.observer.link(m));
                 // what came of it is in the reports, be it later: a slow one does not hold up what is known of another
                 let _ = timeout(LOOK_PATIENCE, join_all(links.map(Link::refresh))).await;
-                Ok(Effect::None)
+                Ok(Effect::Nothing.into())
             }
             Step::Record(changes) => {
-                let began = Instant::now();
-                let resource = Box::new(self.record(o, p, changes).await?);
-                Ok(Effect::Recorded { resource, changes: changes.clone(), began })
+                let resource = Some(Box::new(self.record(o, p, changes).await?));
+                let effect = Effect::Recorded { changes: changes.clone(), at: self.observer.now() };
+                Ok(Done { effect, resource })
             }
             Step::Fence { member, min_replicas } => {
                 self.link(member)?.fence(*min_replicas).await.map_err(on(member))?;
                 tracing::info!(resource = %name, %namespace, member, min_replicas, "min-replicas-to-write set");
-                Ok(Effect::None)
+                Ok(Effect::Nothing.into())
             }
             Step::Detach { member, reason } => {
                 self.link(member)?.freeze().await.map_err(on(member))?;
                 tracing::info!(resource = %name, %namespace, member, reason, "follows nobody");
-                Ok(Effect::None)
+                Ok(Effect::Nothing.into())
             }
             Step::Kill { member, reason } => {
-                let Some(uid) = self.delete_pod(o, member, Some(1)).await? else { return Ok(Effect::None) };
+                let Some(uid) = self.delete_pod(o, member, Some(1)).await? else { return Ok(Effect::Nothing.into()) };
                 tracing::info!(resource = %name, %namespace, member, reason, "hung process is ended");
                 let note = format!("{member} is deleted, so that its hung process takes no more writes: {reason}");
                 self.say(Severity::Warning, "HungMasterDeleted", "Fence", &note);
-                Ok(Effect::Killed(uid))
+                Ok(Effect::Killed { uid, at: self.observer.now() }.into())
             }
             Step::Dismiss { request, answer, note } => {
                 let annotation = request.annotation();
@@ -173,7 +150,7 @@ impl Actor<'_> {
                     Answer::Refused => (Severity::Warning, "RequestRefused"),
                 };
                 self.say(severity, event, "Request", &format!("{annotation}: {note}"));
-                Ok(Effect::Written(Box::new(resource)))
+                Ok(Done { effect: Effect::Nothing, resource: Some(Box::new(resource)) })
             }
             Step::Promote { member, min_replicas } => {
                 let info = self.link(member)?.promote(*min_replicas).await.map_err(on(member))?;
@@ -181,7 +158,7 @@ impl Actor<'_> {
                     return Err(Error::NotPromoted(member.clone()));
                 }
                 tracing::info!(resource = %name, %namespace, member, epoch = o.record.epoch, offset = info.offset, "promoted");
-                Ok(Effect::None)
+                Ok(Effect::Nothing.into())
             }
             Step::Freeze { member, offset, reason } => {
                 let run_id = self.link(member)?.freeze().await.map_err(on(member))?.run_id;
@@ -197,10 +174,8 @@ impl Actor<'_> {
                         &format!("{member} takes no more writes: {reason}"),
                     );
                 }
-                Ok(Effect::Frozen(
-                    member.clone(),
-                    Demotion { run_id, at: self.observer.now(), offset: *offset, dropped: 0 },
-                ))
+                let at = self.observer.now();
+                Ok(Effect::Demoted { member: member.clone(), run_id, at, offset: *offset }.into())
             }
             Step::Follow { member, master, reason } => {
                 let address = self.link(master)?.target();
@@ -209,7 +184,7 @@ impl Actor<'_> {
                 let info = self.follow(member, address).await?;
                 tracing::info!(resource = %name, %namespace, member, master, reason, "follows");
                 if !was_master {
-                    return Ok(Effect::None);
+                    return Ok(Effect::Nothing.into());
                 }
                 self.say(
                     Severity::Warning,
@@ -217,21 +192,20 @@ impl Actor<'_> {
                     "Demote",
                     &format!("{member} now follows {master}: {reason}"),
                 );
-                let demotion =
-                    Demotion { run_id: info.run_id, at: self.observer.now(), offset: info.offset, dropped: 0 };
-                Ok(Effect::Frozen(member.clone(), demotion))
+                let at = self.observer.now();
+                Ok(Effect::Demoted { member: member.clone(), run_id: info.run_id, at, offset: info.offset }.into())
             }
             Step::HoldWrites { member } => {
                 let link = self.link(member)?;
                 let asked = self.observer.now();
                 let run_id = link.hold_writes(HOLD).await.map_err(on(member))?.run_id;
-                // `since` must not be later than the answer that followed the hold; `until` not later than its end
+                // `since` must not be later than the answer that followed the hold
                 let since = link.report().info.map_or(asked, |(at, _)| self.observer.at(at));
-                Ok(Effect::Held(Hold { member: member.clone(), run_id, since, until: asked + HOLD }))
+                Ok(Effect::Held { member: member.clone(), run_id, asked, since }.into())
             }
             Step::ReleaseWrites { member } => {
                 self.link(member)?.release_writes().await.map_err(on(member))?;
-                Ok(Effect::Released)
+                Ok(Effect::Released.into())
             }
             Step::DropClients { member } => {
                 let result = match self.link(member) {
@@ -241,7 +215,7 @@ impl Actor<'_> {
                 if let Err(error) = result {
                     tracing::debug!(member, %error, "clients of the former master not sent away");
                 }
-                Ok(Effect::Dropped(member.clone()))
+                Ok(Effect::Dropped { member: member.clone() }.into())
             }
             Step::Route { to } => {
                 let began = Instant::now();
@@ -249,7 +223,7 @@ impl Actor<'_> {
                     MasterService { client: &self.ctx.client, observer: self.observer, resource: self.resource };
                 service.lead_to(to).await?;
                 tracing::info!(resource = %name, %namespace, to, ms = ms(began), "master Service points at");
-                Ok(Effect::Routed(to.clone()))
+                Ok(Effect::Routed { to: to.clone(), at: self.observer.now() }.into())
             }
             Step::Label { member, role } => {
                 let value = match role {
@@ -258,17 +232,17 @@ impl Actor<'_> {
                     RoleLabel::Stale => names::ROLE_STALE,
                 };
                 let Some(uid) = o.members.get(member).and_then(|m| m.pod.as_ref()).map(|pod| &pod.uid) else {
-                    return Ok(Effect::None);
+                    return Ok(Effect::Nothing.into());
                 };
                 let body = json!({ "metadata": { "labels": { (names::ROLE_LABEL): value } } });
                 apply::merge::<KubePod>(&self.ctx.client, &namespace, member, uid, body).await?;
-                Ok(Effect::Labelled(uid.clone(), *role))
+                Ok(Effect::Labelled { uid: uid.clone(), role: *role }.into())
             }
             Step::Restart { member, reason } => {
-                let Some(uid) = self.delete_pod(o, member, None).await? else { return Ok(Effect::None) };
+                let Some(uid) = self.delete_pod(o, member, None).await? else { return Ok(Effect::Nothing.into()) };
                 tracing::info!(resource = %name, %namespace, member, reason, "pod is replaced");
                 self.say(Severity::Normal, "PodReplaced", "Replace", &format!("{member} is made anew: {reason}"));
-                Ok(Effect::Restarted(uid))
+                Ok(Effect::Replaced { uid }.into())
             }
         }
     }

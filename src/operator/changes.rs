@@ -1,9 +1,10 @@
 //! Writes changes of the record into the status, and says so in logs, events and metrics.
 
+use std::time::Duration;
+
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
 use kube::ResourceExt;
-use std::time::Duration;
 use tokio::time::Instant;
 
 use super::{

@@ -37,8 +37,8 @@ use crate::{
     password::Password,
     redis::{Authority, Health, Link, Loss, Target},
     replication::{
-        Contact, Former, Member, Memory, Moment, Observation, Pod, Record, Request, RoleLabel, Server, Settings,
-        Standstill,
+        Contact, Effect, Former, Member, Memory, Moment, Observation, Pod, Record, Request, RoleLabel, Server,
+        Settings, Standstill,
     },
 };
 
@@ -142,19 +142,15 @@ impl Observer {
         self.links.get(member).map(|w| &w.link)
     }
 
-    /// An own write to the master Service, which the watch has yet to show.
-    pub fn note_route(&mut self, to: &str) {
-        self.routed = Some((Instant::now(), to.to_owned()));
-    }
-
-    /// An own write to a pod's label, which the watch has yet to show.
-    pub fn note_label(&mut self, uid: &str, role: RoleLabel) {
-        self.labelled.insert(uid.to_owned(), (Instant::now(), role));
-    }
-
-    /// An own deletion of a pod, which the watch has yet to show.
-    pub fn note_restart(&mut self, uid: &str) {
-        self.restarted.insert(uid.to_owned(), Instant::now());
+    /// Takes own writes for granted which the watches have yet to show.
+    pub fn note(&mut self, effect: &Effect) {
+        let now = Instant::now();
+        match effect {
+            Effect::Routed { to, .. } => self.routed = Some((now, to.clone())),
+            Effect::Labelled { uid, role } => drop(self.labelled.insert(uid.clone(), (now, *role))),
+            Effect::Replaced { uid } => drop(self.restarted.insert(uid.clone(), now)),
+            _ => {}
+        }
     }
 
     /// Gathers the facts.

@@ -6,6 +6,7 @@
 //! after a crash finds the situation and goes on.
 
 mod drops;
+mod effect;
 mod election;
 mod exchange;
 mod following;
@@ -23,6 +24,7 @@ mod switchover;
 mod transition;
 
 pub use drops::Drops;
+pub use effect::Effect;
 pub use following::{Cause, LinkTrouble, is_deaf, words as link_words};
 pub use lost::FENCE;
 pub use memory::{Demotion, Frozen, Goal, Hold, Joining, Mark, Memory, serving_master};
@@ -43,7 +45,7 @@ mod election_tests;
 #[cfg(test)]
 pub(crate) mod fixture;
 #[cfg(test)]
-#[allow(clippy::panic)]
+#[allow(clippy::panic, clippy::unwrap_used)]
 mod record_tests;
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]

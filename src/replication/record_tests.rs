@@ -4,7 +4,7 @@ use std::{collections::BTreeSet, time::Duration};
 
 use super::{
     Change, Observation, Pending, Promises, Record, Recorded, Replaced, Step,
-    fixture::{consistent, healthy, name},
+    fixture::{NOW, consistent, healthy, name},
     plan,
 };
 use crate::{
@@ -120,6 +120,23 @@ fn changes(o: &Observation) -> Vec<Change> {
 fn restarted(mut o: Observation) -> Observation {
     o.info(1).run_id = "run-1-again".into();
     o.remembered(SECOND)
+}
+
+/// It continued without a full copy, so it follows at once and may still lack what another had confirmed.
+#[test]
+fn a_restarted_replica_is_recorded_when_it_has_what_the_master_had_after_it_came() {
+    let mut o = healthy(3);
+    o.info(1).run_id = "run-1-again".into();
+    o.info(1).offset = 60;
+    o.member(0).server.info.as_mut().unwrap().0 = NOW.saturating_sub(SECOND); // an answer from before
+    let o = o.clone().remembered(Duration::ZERO);
+    assert!(!o.memory.caught_up(&name(1), &o.members[&name(1)].server.info.clone().unwrap().1));
+    let mut o = o.remembered(SECOND);
+    let caught_up =
+        |o: &Observation| o.memory.caught_up(&name(1), &o.members[&name(1)].server.info.as_ref().unwrap().1);
+    assert!(!caught_up(&o), "at 60 of 100");
+    o.info(1).offset = 100;
+    assert!(caught_up(&o));
 }
 
 #[test]

@@ -404,23 +404,6 @@ fn a_removed_member_counts_until_others_have_what_it_confirmed() {
     assert!(matches!(change(&o), Some(Change::Commit(p)) if !p.members.contains(&name(3))), "{:?}", plan(&o));
 }
 
-/// It continued without a full copy, so it follows at once and may still lack what another had confirmed.
-#[test]
-fn a_restarted_replica_is_recorded_when_it_has_what_the_master_had_after_it_came() {
-    let mut o = healthy(3);
-    o.info(1).run_id = "run-1-again".into();
-    o.info(1).offset = 60;
-    o.member(0).server.info.as_mut().unwrap().0 = NOW.saturating_sub(SECOND); // an answer from before
-    let o = o.clone().remembered(Duration::ZERO);
-    assert!(!o.memory.caught_up(&name(1), &o.members[&name(1)].server.info.clone().unwrap().1));
-    let mut o = o.remembered(SECOND);
-    let caught_up =
-        |o: &Observation| o.memory.caught_up(&name(1), &o.members[&name(1)].server.info.as_ref().unwrap().1);
-    assert!(!caught_up(&o), "at 60 of 100");
-    o.info(1).offset = 100;
-    assert!(caught_up(&o));
-}
-
 #[rstest]
 #[case::to_a_replica(Some("shop-2"), "begin shop-2")]
 #[case::to_anybody(None, "begin shop-1")]

@@ -10,9 +10,8 @@ use redis_replication_operator::{
     },
     redis::{FollowState, Info, MasterSide, MemoryUse, NOBODY, ReplicaSide, Role, SlaveState},
     replication::{
-        Change, Contact, Former, HOLD, Hold, Member, Memory, Moment, Observation, Pending, Pod, Record, Recorded,
-        Request, RoleLabel, Server, Settings, Standstill, Step, Verdict, plan, serving_master, stateful_set_replicas,
-        verdict,
+        Change, Contact, Effect, Former, Member, Memory, Moment, Observation, Pending, Pod, Record, Recorded, Request,
+        RoleLabel, Server, Settings, Standstill, Step, Verdict, plan, serving_master, stateful_set_replicas, verdict,
     },
 };
 
@@ -312,23 +311,29 @@ fn check(o: &Observation) -> Vec<Step> {
 /// Writes into the record and the memory what the operator would.
 fn note(steps: &[Step], o: &Observation, record: &mut Record, memory: &mut Memory) {
     for step in steps {
-        match step {
+        let effect = match step {
             Step::Record(changes) => {
                 *record = o.record.after(changes);
-                if changes.iter().any(|c| matches!(c, Change::Complete { .. })) {
-                    memory.hold = None;
-                }
+                Effect::Recorded { changes: changes.clone(), at: o.now }
             }
             Step::HoldWrites { member } => {
                 let run_id = o.members[member].server.info.as_ref().map(|(_, i)| i.run_id.clone()).unwrap_or_default();
-                memory.hold = Some(Hold { member: member.clone(), run_id, since: o.now, until: o.now + HOLD });
+                Effect::Held { member: member.clone(), run_id, asked: o.now, since: o.now }
             }
+            Step::ReleaseWrites { .. } => Effect::Released,
+            Step::Freeze { member, offset, .. } => {
+                let run_id = o.members[member].server.info.as_ref().map(|(_, i)| i.run_id.clone()).unwrap_or_default();
+                Effect::Demoted { member: member.clone(), run_id, at: o.now, offset: *offset }
+            }
+            Step::DropClients { member } => Effect::Dropped { member: member.clone() },
+            Step::Route { to } => Effect::Routed { to: to.clone(), at: o.now },
             Step::Kill { member, .. } => {
                 let uid = o.members[member].pod.as_ref().map(|p| p.uid.clone()).unwrap_or_default();
-                memory.killed.insert(uid, o.now);
+                Effect::Killed { uid, at: o.now }
             }
-            _ => {}
-        }
+            _ => Effect::Nothing,
+        };
+        memory.apply(&effect);
     }
 }
 

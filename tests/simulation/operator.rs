@@ -4,11 +4,8 @@
 use std::collections::BTreeMap;
 
 use redis_replication_operator::{
-    api::Outcome,
     redis::Info,
-    replication::{
-        Change, Contact, Demotion, Former, HOLD, Hold, Memory, Moment, Observation, Record, Standstill, Step, plan,
-    },
+    replication::{Change, Contact, Effect, Former, Memory, Moment, Observation, Record, Standstill, Step, plan},
 };
 
 use super::{
@@ -98,97 +95,81 @@ impl World {
         true
     }
 
-    /// Carries a step out.
+    /// Carries a step out, and remembers what came of it.
     pub fn take(&mut self, o: &Observation, step: &Step) {
-        let (now, late) = (moment(self.fleet.now), self.late);
+        let effect = self.carry_out_step(o, step).unwrap_or(Effect::Nothing);
+        self.operator.memory.apply(&effect);
+    }
+
+    /// `None` if it failed, or nobody heard of what came of it.
+    fn carry_out_step(&mut self, o: &Observation, step: &Step) -> Option<Effect> {
+        let (at, late) = (moment(self.fleet.now), self.late);
         match step {
             Step::Look { members } => members.iter().for_each(|m| self.poll(super::world::index(m), true)),
             Step::Record(changes) => {
                 if !self.write(o, changes) {
-                    return;
+                    return None;
                 }
                 for change in changes {
-                    match change {
-                        Change::Begin { transition, .. } => self.check_begin(o, transition.kind, &transition.to),
-                        Change::Complete { outcome, .. } => {
-                            self.operator.memory.hold = None;
-                            if *outcome == Outcome::Abandoned {
-                                self.operator.memory.abandoned_at = Some(now);
-                            }
-                        }
-                        Change::Commit(_) | Change::Enrol { .. } | Change::History { .. } => {}
+                    if let Change::Begin { transition, .. } = change {
+                        self.check_begin(o, transition.kind, &transition.to);
                     }
                 }
+                return Some(Effect::Recorded { changes: changes.clone(), at });
             }
             Step::Promote { member, min_replicas } => {
-                self.command(member, Command::Promote { min_replicas: *min_replicas, epoch: o.record.epoch });
+                self.command(member, Command::Promote { min_replicas: *min_replicas, epoch: o.record.epoch })?;
             }
-            Step::Fence { member, min_replicas } => {
-                self.command(member, Command::Fence(*min_replicas));
-            }
-            Step::Detach { member, .. } => {
-                self.command(member, Command::Follow(None));
-            }
+            Step::Fence { member, min_replicas } => drop(self.command(member, Command::Fence(*min_replicas))?),
+            Step::Detach { member, .. } => drop(self.command(member, Command::Follow(None))?),
             Step::Freeze { member, offset, .. } => {
-                if let Some(run_id) = self.command(member, Command::Follow(None)) {
-                    let d = Demotion { run_id, at: now, offset: *offset, dropped: 0 };
-                    self.operator.memory.demoted.insert(member.clone(), d);
-                }
+                let run_id = self.command(member, Command::Follow(None))?.run_id;
+                return Some(Effect::Demoted { member: member.clone(), run_id, at, offset: *offset });
             }
             Step::Follow { member, master, .. } => {
-                let Some(target) = self.operator.links.get(&super::world::index(master)).map(|l| l.host) else {
-                    return;
-                };
+                let target = self.operator.links.get(&super::world::index(master))?.host;
                 let info = o.members.get(member).and_then(|m| m.server.info.as_ref()).map(|(_, i)| i);
                 self.check_follow(member, master, info, late);
-                if let Some(run_id) = self.command(member, Command::Follow(Some(target)))
-                    && let Some(info) = info.filter(|i| i.is_master())
-                {
-                    let d = Demotion { run_id, at: now, offset: info.offset, dropped: 0 };
-                    self.operator.memory.demoted.insert(member.clone(), d);
+                let answer = self.command(member, Command::Follow(Some(target)))?;
+                if info.is_some_and(Info::is_master) {
+                    let (run_id, offset) = (answer.run_id, answer.offset);
+                    return Some(Effect::Demoted { member: member.clone(), run_id, at, offset });
                 }
             }
             Step::HoldWrites { member } => {
-                if let Some(run_id) = self.command(member, Command::Hold(self.fleet.now + 2000)) {
-                    self.poll(super::world::index(member), true);
-                    let hold = Hold { member: member.clone(), run_id, since: now, until: now + HOLD };
-                    self.operator.memory.hold = Some(hold);
-                }
+                let run_id = self.command(member, Command::Hold(self.fleet.now + 2000))?.run_id;
+                return Some(Effect::Held { member: member.clone(), run_id, asked: at, since: at });
             }
             Step::ReleaseWrites { member } => {
-                if self.command(member, Command::Release).is_some() {
-                    self.operator.memory.hold = None;
-                }
+                self.command(member, Command::Release)?;
+                return Some(Effect::Released);
             }
             Step::DropClients { member } => {
-                self.command(member, Command::Release);
-                if let Some(d) = self.operator.memory.demoted.get_mut(member) {
-                    d.dropped += 1;
-                }
+                let _ = self.command(member, Command::Release); // if it is gone, so are its clients
+                return Some(Effect::Dropped { member: member.clone() });
             }
             Step::Route { to } if !self.api_down => {
                 self.check_route(to, late);
                 self.route = Some(super::world::index(to));
                 self.stirred_at = self.fleet.now;
-                self.operator.memory.routed_at = Some(now);
+                return Some(Effect::Routed { to: to.clone(), at });
             }
             Step::Label { member, role } if !self.api_down => {
-                if let Some(p) = self.pods.get_mut(&super::world::index(member)) {
-                    p.label = Some(*role);
-                }
+                let pod = self.pods.get_mut(&super::world::index(member))?;
+                pod.label = Some(*role);
+                return Some(Effect::Labelled { uid: pod.host.to_string(), role: *role });
             }
             Step::Restart { member, .. } => {
                 self.check_restart(o, member, late);
-                drop(self.delete_pod(o, member, false));
+                return Some(Effect::Replaced { uid: self.delete_pod(o, member, false)? });
             }
             Step::Kill { member, .. } => {
-                if let Some(uid) = self.delete_pod(o, member, true) {
-                    self.operator.memory.killed.insert(uid, now);
-                }
+                return Some(Effect::Killed { uid: self.delete_pod(o, member, true)?, at });
             }
             Step::Dismiss { .. } if !self.api_down => self.settings.request = None,
-            Step::Route { .. } | Step::Label { .. } | Step::Dismiss { .. } => {}
+            Step::Route { .. } | Step::Label { .. } | Step::Dismiss { .. } => return None,
         }
+        Some(Effect::Nothing)
     }
 
     fn delete_pod(&mut self, o: &Observation, member: &str, kill: bool) -> Option<String> {
@@ -203,8 +184,8 @@ impl World {
         Some(uid)
     }
 
-    /// Sends a command over the connection; returns the process that carried it out, if its answer came back.
-    fn command(&mut self, member: &str, command: Command) -> Option<String> {
+    /// Sends a command over the connection; returns what the process says that carried it out, if its answer came back.
+    fn command(&mut self, member: &str, command: Command) -> Option<Info> {
         let i = super::world::index(member);
         let l = self.operator.links.get(&i)?;
         let (host, run) = (l.host, l.run?);
@@ -219,6 +200,7 @@ impl World {
             return None; // done, and nobody is told
         }
         self.poll(i, true);
-        Some(run.to_string())
+        let answer = self.operator.links.get(&i).and_then(|l| l.info.as_ref()).map(|(_, info)| info.clone());
+        answer.filter(|info| info.run_id == run.to_string())
     }
 }
