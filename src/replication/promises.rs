@@ -87,7 +87,7 @@ pub(super) fn record_facts(o: &Observation, master: &str, truth: &Info, p: &mut 
     for (name, member) in &o.members {
         let (Verdict::Alive(info), Some(pod)) = (verdict(o, member), &member.pod) else { continue };
         // The master that serves is the process that was chosen. Where the record has lost that (see `is_recorded_process`), it
-        // is recorded again: else a restart of it would go unnoticed.
+        // is recorded again: else another pod of its name would pass for the proof of its end (see `fate`).
         let has_all = name == master || o.memory.caught_up(name, info);
         let process = Recorded { run_id: Some(info.run_id.clone()), uid: Some(pod.uid.clone()) };
         if has_all && next.members.get(name).is_some_and(|recorded| *recorded != process) {

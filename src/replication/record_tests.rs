@@ -163,7 +163,7 @@ fn a_member_that_follows_already_is_recorded_and_enrolled_by_one_write() {
     assert!(matches!(found.as_slice(), [Change::Commit(_), e] if *e == enrol(2, "run-2")), "{found:?}");
 }
 
-/// Else a restart of the master would go unnoticed.
+/// Else another pod of its name would pass for the proof of its end.
 #[test]
 fn the_process_of_a_master_is_enrolled_where_the_record_has_lost_it() {
     for lost in [Recorded::default(), Recorded { uid: None, ..process("run-0", "") }] {
