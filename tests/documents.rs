@@ -25,7 +25,7 @@ fn every_reason_is_explained() {
 
 #[test]
 fn every_event_is_explained() {
-    let source = include_str!("../src/operator/act.rs");
+    let source = [include_str!("../src/operator/act.rs"), include_str!("../src/operator/changes.rs")].concat();
     let words = source.split('"').skip(1).step_by(2);
     let events: Vec<_> = words
         .filter(|w| w.chars().all(char::is_alphabetic))

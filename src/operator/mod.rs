@@ -6,6 +6,7 @@ mod act;
 mod advice;
 mod announce;
 mod causes;
+mod changes;
 mod conflict;
 mod containers;
 mod context;

@@ -23,7 +23,9 @@ use super::{
     holdings, pods,
     questions::{Question, questions},
     registry::ObjectsReport,
-    slices, trouble,
+    slices,
+    status::record,
+    trouble,
 };
 use crate::{
     api::{ANY_MEMBER, RedisReplication, RequestKind, Routing},
@@ -36,8 +38,8 @@ use crate::{
     password::Password,
     redis::{Authority, Health, Link, Loss, Target},
     replication::{
-        Contact, Former, Member, Memory, Moment, Observation, Pending, Pod, Record, Recorded, Replaced, Request,
-        RoleLabel, Server, Settings, Standstill,
+        Contact, Effect, Former, Member, Memory, Moment, Observation, Pod, Record, Request, RoleLabel, Server,
+        Settings, Standstill,
     },
 };
 
@@ -148,19 +150,15 @@ impl Observer {
         self.links.get(member).map(|w| &w.link)
     }
 
-    /// An own write to the master Service, which the watch has yet to show.
-    pub fn note_route(&mut self, to: &str) {
-        self.routed = Some((Instant::now(), to.to_owned()));
-    }
-
-    /// An own write to a pod's label, which the watch has yet to show.
-    pub fn note_label(&mut self, uid: &str, role: RoleLabel) {
-        self.labelled.insert(uid.to_owned(), (Instant::now(), role));
-    }
-
-    /// An own deletion of a pod, which the watch has yet to show.
-    pub fn note_restart(&mut self, uid: &str) {
-        self.restarted.insert(uid.to_owned(), Instant::now());
+    /// Takes own writes for granted which the watches have yet to show.
+    pub fn note(&mut self, effect: &Effect) {
+        let now = Instant::now();
+        match effect {
+            Effect::Routed { to, .. } => self.routed = Some((now, to.clone())),
+            Effect::Labelled { uid, role } => drop(self.labelled.insert(uid.clone(), (now, *role))),
+            Effect::Replaced { uid } => drop(self.restarted.insert(uid.clone(), now)),
+            _ => {}
+        }
     }
 
     /// Gathers the facts.
@@ -178,7 +176,7 @@ impl Observer {
         let place = Place::of(resource);
         self.routing = resource.spec.master_routing();
         let settings = settings(resource, removed);
-        let record = record(resource);
+        let record = record::of(resource);
         let revision = self.stateful_set().and_then(|set| holdings::update_revision(&set));
         let pods = holdings::pods(&self.sources.pods, &self.key, &report.strangers);
         let facts = |pod: &Arc<KubePod>| (pod.name_any(), pods::facts(pod, revision.as_deref()));
@@ -475,41 +473,12 @@ fn request(resource: &RedisReplication) -> Option<Request> {
     asked(RequestKind::Failover).or_else(|| asked(RequestKind::Switchover))
 }
 
-/// The decisions that the status has recorded.
 fn selector(service: &Service) -> BTreeMap<String, String> {
     service.spec.as_ref().and_then(|s| s.selector.clone()).unwrap_or_default()
 }
 
-fn record(resource: &RedisReplication) -> Record {
-    let Some(status) = &resource.status else { return Record::default() };
-    let members = status.members.iter().filter(|m| m.enrolled);
-    let members = members.map(|m| (m.name.clone(), Recorded { run_id: m.run_id.clone(), uid: m.pod_uid.clone() }));
-    Record {
-        master: status.master.clone(),
-        epoch: status.epoch,
-        replication_id: status.replication_id.clone(),
-        previous_replication_id: status.previous_replication_id.clone(),
-        members: members.collect(),
-        fence: usize::try_from(status.min_replicas_to_write).unwrap_or(0),
-        wait_replicas: usize::try_from(status.wait_replicas).unwrap_or(0),
-        transition: status.transition.as_ref().map(|t| Pending {
-            epoch: t.epoch,
-            kind: t.kind,
-            from: t.from.clone(),
-            to: t.to.clone(),
-            phase: t.phase,
-            reason: t.reason.clone(),
-        }),
-        replaced: status.data_replaced.as_ref().map(|r| Replaced {
-            epoch: r.epoch,
-            master: r.master.clone(),
-            reason: r.reason.clone(),
-        }),
-    }
-}
-
 /// How many pods the StatefulSet must have now.
 pub fn stateful_set_replicas(resource: &RedisReplication) -> i32 {
-    let count = crate::replication::stateful_set_replicas(&settings(resource, false), &record(resource));
+    let count = crate::replication::stateful_set_replicas(&settings(resource, false), &record::of(resource));
     i32::try_from(count).unwrap_or(i32::MAX)
 }

@@ -138,6 +138,7 @@ impl Supervisor {
                 resource: &mut self.resource,
                 report: &report,
                 begun: &mut self.begun,
+                is_new: p != self.previous,
             };
             well = actor.carry_out(&o, &p).instrument(span).await;
         }

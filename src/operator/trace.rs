@@ -4,7 +4,7 @@ use tracing::{Span, info_span};
 
 use crate::{
     kubernetes::stores::Key,
-    replication::{Observation, Plan, Step},
+    replication::{Change, Observation, Plan, Step},
 };
 
 /// The change of master that is under way.
@@ -15,10 +15,7 @@ impl Trace {
     /// The span of what is planned now; none while the master stays. The one before ends when the change has.
     pub fn span(&mut self, key: &Key, o: &Observation, p: &Plan) -> Span {
         let pending = o.record.transition.as_ref().map(|t| (t.epoch, t.kind, t.from.as_ref(), &t.to));
-        let begins = p.steps.iter().find_map(|step| match step {
-            Step::Begin { epoch, kind, from, to, .. } => Some((*epoch, *kind, from.as_ref(), to)),
-            _ => None,
-        });
+        let begins = p.begins().map(|t| (t.epoch, t.kind, t.from.as_ref(), &t.to));
         let Some((epoch, kind, from, to)) = begins.or(pending) else {
             self.0 = None;
             return Span::none();
@@ -39,9 +36,7 @@ impl Trace {
 /// The span of one step, if it is one of a change of master.
 pub fn step(step: &Step) -> Span {
     let (what, member) = match step {
-        Step::Begin { to, .. } => ("record", to.as_str()),
-        Step::Promise(_) => ("promise", ""),
-        Step::Close { .. } => ("close", ""),
+        Step::Record(changes) => written(changes),
         Step::Promote { member, .. } => ("promote", member.as_str()),
         Step::Fence { member, .. } => ("fence", member.as_str()),
         Step::Detach { member, .. } => ("detach", member.as_str()),
@@ -61,24 +56,50 @@ pub fn step(step: &Step) -> Span {
     if Span::current().is_none() { Span::none() } else { info_span!("step", what, member) }
 }
 
+/// What is written, by the change that matters most.
+fn written(changes: &[Change]) -> (&'static str, &str) {
+    let mut what = ("enrol", "");
+    for change in changes {
+        match change {
+            Change::Begin { transition, .. } => return ("record", transition.to.as_str()),
+            Change::Complete { .. } => what = ("close", ""),
+            Change::Commit(_) if what.0 != "close" => what = ("promise", ""),
+            Change::Commit(_) | Change::Enrol { .. } | Change::History { .. } => {}
+        }
+    }
+    what
+}
+
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use super::*;
     use crate::{
         api::{TransitionKind, TransitionPhase},
-        replication::{Pending, fixture},
+        replication::{Pending, Recorded, fixture},
     };
 
-    fn begin(epoch: i64, to: &str) -> Plan {
-        let step = Step::Begin {
+    fn pending(epoch: i64, to: &str) -> Pending {
+        Pending {
             epoch,
             kind: TransitionKind::Failover,
             from: Some("shop-0".into()),
             to: to.into(),
             phase: TransitionPhase::Promoting,
             reason: String::new(),
+        }
+    }
+
+    fn begin(epoch: i64, to: &str) -> Plan {
+        let change = Change::Begin {
+            transition: pending(epoch, to),
+            target: Recorded::default(),
+            members: BTreeSet::new(),
             fence: 1,
+            replaced: None,
         };
+        let step = Step::Record(vec![change]);
         Plan { steps: vec![step], ..Plan::default() }
     }
 
@@ -95,14 +116,7 @@ mod tests {
             for field in ["epoch", "kind", "from", "to"] {
                 assert!(first.has_field(field), "{field}");
             }
-            o.record.transition = Some(Pending {
-                epoch: 2,
-                kind: TransitionKind::Failover,
-                from: Some("shop-0".into()),
-                to: "shop-1".into(),
-                phase: TransitionPhase::Promoting,
-                reason: String::new(),
-            });
+            o.record.transition = Some(pending(2, "shop-1"));
             let going_on = trace.span(&key, &o, &nothing);
             assert_eq!(going_on.id(), first.id());
             going_on.in_scope(|| assert!(!step(&Step::Promote { member: "shop-1".into(), min_replicas: 1 }).is_none()));

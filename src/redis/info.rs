@@ -375,14 +375,14 @@ impl<'a> Fields<'a> {
     }
 
     fn files(&self) -> Files {
-        let failed = |field| self.text(field).is_ok_and(|status| status != "ok");
+        let on = |flag: Option<bool>| flag == Some(true);
         Files {
-            append_only: self.flag("aof_enabled").unwrap_or(false),
-            rewriting: ["aof_rewrite_in_progress", "aof_rewrite_scheduled"].iter().any(|f| self.flag(f) == Some(true)),
-            rewrite_failed: failed("aof_last_bgrewrite_status"),
-            saving: self.flag("rdb_bgsave_in_progress").unwrap_or(false),
+            append_only: on(self.flag("aof_enabled")),
+            rewriting: on(self.flag("aof_rewrite_in_progress")) || on(self.flag("aof_rewrite_scheduled")),
+            rewrite_failed: self.text("aof_last_bgrewrite_status").is_ok_and(|status| status != "ok"),
+            saving: on(self.flag("rdb_bgsave_in_progress")),
             saved: self.number("rdb_last_save_time").unwrap_or(0),
-            save_failed: failed("rdb_last_bgsave_status"),
+            save_failed: self.text("rdb_last_bgsave_status").is_ok_and(|status| status != "ok"),
             schedule: None,
         }
     }
@@ -522,6 +522,27 @@ mod tests {
             Info::parse([&*text], None, 0),
             Err(ParseError::Malformed { field: "master_repl_offset", value: "many".into() })
         );
+    }
+
+    #[test]
+    fn what_it_writes_to_its_disk() {
+        let files = |text: &str| Info::parse([MASTER, text], None, 0).unwrap().files;
+        let named = |name: &str, value: &str| files(&format!("{name}:{value}\r\n"));
+        assert_eq!(files(""), Files::default());
+        assert!(named("aof_enabled", "1").append_only && !named("aof_enabled", "0").append_only);
+        assert!(named("aof_rewrite_in_progress", "1").rewriting && named("aof_rewrite_scheduled", "1").rewriting);
+        assert!(
+            named("aof_last_bgrewrite_status", "err").rewrite_failed && named("rdb_bgsave_in_progress", "1").saving
+        );
+        assert!(!named("aof_last_bgrewrite_status", "ok").rewrite_failed);
+        assert!(
+            named("rdb_last_bgsave_status", "err").save_failed && !named("rdb_last_bgsave_status", "ok").save_failed
+        );
+        assert_eq!(named("rdb_last_save_time", "1793000000").saved, 1_793_000_000);
+        let complete = |text: &str| files(text).log_is_complete();
+        assert!(complete("aof_enabled:1\r\naof_last_bgrewrite_status:ok\r\n"));
+        assert!(!complete("aof_enabled:0\r\n") && !complete("aof_enabled:1\r\naof_rewrite_in_progress:1\r\n"));
+        assert!(!complete("aof_enabled:1\r\naof_last_bgrewrite_status:err\r\n"));
     }
 
     /// A name that is asked for and not in the list would look like a field that no server has.

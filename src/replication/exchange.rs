@@ -3,7 +3,8 @@
 use super::{
     election::{self, Lineage},
     lost,
-    observation::{Observation, Replaced},
+    observation::Observation,
+    record::Replaced,
 };
 use crate::api::TransitionKind;
 
@@ -11,7 +12,7 @@ use crate::api::TransitionKind;
 ///
 /// An earlier exchange stays recorded, unless its master was to be one in a change that has not ended: then it is
 /// forgotten together with that choice.
-pub fn replaced(o: &Observation, kind: TransitionKind, epoch: i64, to: &str) -> Option<Replaced> {
+pub(super) fn replaced(o: &Observation, kind: TransitionKind, epoch: i64, to: &str) -> Option<Replaced> {
     if let Some(reason) = exchanged(o, kind, to) {
         return Some(Replaced { epoch, master: to.to_owned(), reason });
     }

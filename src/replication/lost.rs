@@ -7,9 +7,11 @@ use super::{
     election::{self, Election, elect},
     memory::serving_master,
     observation::{Moment, Observation},
+    record::Pending,
     shepherd,
     steps::{Plan, Step, Topic},
     suspicion::{Fate, Verdict, fate, hears, verdict},
+    transition,
 };
 use crate::{
     api::{RequestKind, TransitionKind, TransitionPhase},
@@ -206,7 +208,7 @@ pub(super) fn choose(
         Election::Elected { to, fence, note } => {
             let reason = if note.is_empty() { reason.to_owned() } else { format!("{reason}; {note}") };
             let epoch = o.record.epoch.saturating_add(1);
-            p.steps.push(Step::Begin { epoch, kind, from, to, phase: phase(o, lost), reason, fence });
+            p.record(transition::begin(o, Pending { epoch, kind, from, to, phase: phase(o, lost), reason }, fence));
         }
         Election::Wait(words) => {
             look_at_others(o, lost.unwrap_or_default(), p);

@@ -16,7 +16,7 @@ use super::{
 use crate::{api::TransitionKind, redis::Info};
 
 /// What is remembered from one look to the next.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Memory {
     /// The writes held back on a master that hands over.
     pub hold: Option<Hold>,

@@ -6,6 +6,7 @@
 //! after a crash finds the situation and goes on.
 
 mod drops;
+mod effect;
 mod election;
 mod exchange;
 mod following;
@@ -15,6 +16,7 @@ mod observation;
 mod persistence;
 mod plan;
 mod promises;
+mod record;
 mod rollout;
 mod shepherd;
 mod steps;
@@ -23,17 +25,17 @@ mod switchover;
 mod transition;
 
 pub use drops::Drops;
-pub use exchange::replaced;
+pub use effect::Effect;
 pub use following::{Cause, LinkTrouble, is_deaf, words as link_words};
 pub use lost::FENCE;
 pub use memory::{Demotion, Frozen, Goal, Hold, Joining, Mark, Memory, serving_master};
 pub use observation::{
-    Contact, Failure, Former, Member, Moment, Observation, Pending, Pod, Record, Recorded, Replaced, Request,
-    RoleLabel, Server, Settings, Standstill,
+    Contact, Failure, Former, Member, Moment, Observation, Pod, Request, RoleLabel, Server, Settings, Standstill,
 };
 pub use persistence::{Act, Attempt, PersistenceSettings};
 pub use plan::{plan, stateful_set_replicas};
 pub use promises::{Promises, good_replicas};
+pub use record::{Change, Pending, Record, Recorded, Replaced};
 pub use rollout::Steady;
 pub use steps::{Answer, Plan, Step, Topic, Wait};
 pub use suspicion::{Fate, SILENT_AFTER, Verdict, fate, verdict};
@@ -44,6 +46,9 @@ pub use transition::HOLD;
 mod election_tests;
 #[cfg(test)]
 pub(crate) mod fixture;
+#[cfg(test)]
+#[allow(clippy::panic, clippy::unwrap_used)]
+mod record_tests;
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod rules_tests;

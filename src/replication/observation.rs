@@ -2,9 +2,9 @@
 
 use std::{collections::BTreeMap, net::IpAddr, time::Duration};
 
-use super::{memory::Memory, persistence::PersistenceSettings};
+use super::{memory::Memory, persistence::PersistenceSettings, record::Record};
 use crate::{
-    api::{FailoverPolicy, Reason, RequestKind, TransitionKind, TransitionPhase},
+    api::{FailoverPolicy, Reason, RequestKind},
     redis::Info,
 };
 
@@ -67,75 +67,6 @@ pub struct Request {
     pub kind: RequestKind,
     /// The member that is to be the master; `None`: the best.
     pub to: Option<String>,
-}
-
-/// What the status has recorded: the decisions that outlive any operator process.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Record {
-    /// Who may accept writes.
-    pub master: Option<String>,
-    /// How often that has been decided.
-    pub epoch: i64,
-    /// The history that the master writes (`master_replid`).
-    pub replication_id: Option<String>,
-    /// The history that it continues (`master_replid2`): that of members which have not followed it yet.
-    pub previous_replication_id: Option<String>,
-    /// The members by name. Only a recorded one is made to follow the master: those that are not can't have confirmed a
-    /// write.
-    pub members: BTreeMap<String, Recorded>,
-    /// The master refuses writes when fewer replicas than this follow it: what its `min-replicas-to-write` is at least.
-    pub fence: usize,
-    /// How many replicas have confirmed a write that `WAIT` reported as confirmed, at least. Raised only when so many have
-    /// all that was written before.
-    pub wait_replicas: usize,
-    /// The change of master in progress.
-    pub transition: Option<Pending>,
-    /// The last master whose data did not continue that of the one before it.
-    pub replaced: Option<Replaced>,
-}
-
-impl Record {
-    /// The member that may accept writes: the target of a change of master, or else the master.
-    pub fn granted(&self) -> Option<&str> {
-        self.transition.as_ref().map(|t| &t.to).or(self.master.as_ref()).map(String::as_str)
-    }
-}
-
-/// What the status has recorded of a member.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Recorded {
-    /// Its process when it was last known to have all data, or was chosen. Another process may have lost some.
-    pub run_id: Option<String>,
-    /// The pod's identity at that time.
-    pub uid: Option<String>,
-}
-
-/// A master was chosen whose data does not continue that of the one before it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Replaced {
-    /// In which epoch.
-    pub epoch: i64,
-    /// Which.
-    pub master: String,
-    /// What is known of what was lost, in words.
-    pub reason: String,
-}
-
-/// A recorded change of master that has not ended.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Pending {
-    /// The epoch that it opened.
-    pub epoch: i64,
-    /// Why.
-    pub kind: TransitionKind,
-    /// The master before it.
-    pub from: Option<String>,
-    /// The master after it.
-    pub to: String,
-    /// Whether the master before it was known to take no more writes when this was recorded.
-    pub phase: TransitionPhase,
-    /// The evidence, in words.
-    pub reason: String,
 }
 
 /// One pod and its Redis.

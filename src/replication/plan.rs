@@ -2,8 +2,11 @@
 
 use super::{
     lost,
-    observation::{Observation, Record, Settings},
-    persistence, rollout, shepherd,
+    memory::serving_master,
+    observation::{Observation, Settings},
+    persistence, promises,
+    record::Record,
+    rollout, shepherd,
     steps::{Plan, Step, Topic},
     suspicion::{Verdict, verdict},
     switchover, transition,
@@ -19,6 +22,9 @@ pub fn plan(o: &Observation) -> Plan {
     }
     if o.settings.paused {
         p.wait(Topic::Paused, "spec.paused is set: nothing is changed, and there is no failover");
+        if let (None, Some((master, truth))) = (&o.record.transition, serving_master(o)) {
+            promises::record_facts(o, master, truth, &mut p); // it only observes, and this is what it sees
+        }
         return p;
     }
     rollout::replace_broken(o, &mut p);
@@ -38,7 +44,7 @@ fn with_master(o: &Observation, master: &str, p: &mut Plan) {
             if info.is_master() {
                 shepherd::gather(o, master, info, p);
                 switchover::consider(o, master, info, p);
-                if !p.steps.iter().any(|s| matches!(s, Step::Begin { .. })) {
+                if p.begins().is_none() {
                     rollout::replace_replicas(o, master, info, p); // the target is no pod to be replaced now
                     persistence::converge(o, master, p);
                 }

@@ -13,6 +13,7 @@ use super::{
     following,
     memory::{Goal, Mark, Memory},
     observation::{Observation, Settings},
+    record::{Change, Recorded},
     steps::{Plan, Step},
     suspicion::{Verdict, verdict},
 };
@@ -63,10 +64,35 @@ pub(super) fn keep(o: &Observation, master: &str, truth: &Info, p: &mut Plan) {
         members: o.record.members.keys().cloned().collect(),
     };
     if wanted != recorded {
-        p.steps.push(Step::Promise(wanted.clone()));
+        p.record(Change::Commit(wanted));
     }
+    record_facts(o, master, truth, p);
     if truth.min_replicas != fence && recorded.fence <= fence {
         p.steps.push(Step::Fence { member: master.to_owned(), min_replicas: fence });
+    }
+}
+
+/// Records what is seen of `master`, which serves, and of those that follow it: the history that it writes, and the processes
+/// that have all its data, so that a later failover may count them.
+///
+/// Beside another change of the record that is the same write; during a change of master it waits for the end of that. A
+/// process that does not count yet costs time, one that counts too early costs data.
+pub(super) fn record_facts(o: &Observation, master: &str, truth: &Info, p: &mut Plan) {
+    let next = o.record.after(p.changes());
+    let history = (Some(&truth.replication_id), truth.previous_replication_id.as_ref());
+    if history != (next.replication_id.as_ref(), next.previous_replication_id.as_ref()) {
+        let (replication_id, previous) = (truth.replication_id.clone(), truth.previous_replication_id.clone());
+        p.record(Change::History { replication_id, previous });
+    }
+    for (name, member) in &o.members {
+        let (Verdict::Alive(info), Some(pod)) = (verdict(o, member), &member.pod) else { continue };
+        // The master that serves is the process that was chosen. Where the record has lost that (see `is_recorded_process`), it
+        // is recorded again: else another pod of its name would pass for the proof of its end (see `fate`).
+        let has_all = name == master || o.memory.caught_up(name, info);
+        let process = Recorded { run_id: Some(info.run_id.clone()), uid: Some(pod.uid.clone()) };
+        if has_all && next.members.get(name).is_some_and(|recorded| *recorded != process) {
+            p.record(Change::Enrol { member: name.clone(), run_id: info.run_id.clone(), uid: pod.uid.clone() });
+        }
     }
 }
 

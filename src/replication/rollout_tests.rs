@@ -87,9 +87,11 @@ fn replicas_are_replaced_one_by_one_and_each_has_to_stay_well() {
     o.pod(2).uid = "new".into();
     o.pod(2).outdated = false;
     o.info(2).run_id = "new".into();
-    let o = o.goes_on(1);
+    let mut o = o.goes_on(1);
     assert_eq!(restarts(&o), [""; 0]);
     assert_eq!(waits(&o), "shop-1 waits to be replaced: shop-2 is new: it has to stay well for 10 s");
+    o.record = o.record.after(plan(&o).changes()); // it has all data
+    assert_eq!(o.recorded_run_id(&name(2)), Some("new"));
     assert_eq!(plan(&o).due, Some(o.memory.steady[&name(2)].since + STAYS_WELL));
     let mut o = o.goes_on(10);
     assert_eq!(restarts(&o), [name(1)]);
@@ -99,7 +101,7 @@ fn replicas_are_replaced_one_by_one_and_each_has_to_stay_well() {
     assert!(plan(&o).steps.iter().all(|s| matches!(s, Step::Look { .. })), "nor does the master hand over");
     assert!(waits(&o).starts_with("shop-0 waits to be replaced: shop-1 is new"), "{}", waits(&o));
     let o = o.goes_on(10);
-    assert!(plan(&o).steps.iter().any(|s| matches!(s, Step::Begin { .. })), "{:?}", plan(&o));
+    assert!(plan(&o).begins().is_some(), "{:?}", plan(&o));
 }
 
 /// It took over in the middle of a rollout.
@@ -331,7 +333,7 @@ proptest! {
             prop_assert!(replaced.is_empty() && p.waiting_for(Topic::Rollout).is_none());
             return Ok(());
         }
-        let goes_on = !replaced.is_empty() || p.steps.iter().any(|s| matches!(s, Step::Begin { .. } | Step::Label { .. }));
+        let goes_on = !replaced.is_empty() || p.begins().is_some() || p.steps.iter().any(|s| matches!(s, Step::Label { .. }));
         let present_and_unwell: Vec<_> = (1..n).filter(|i| !old(*i) && !matches!(FAULTS[faults[*i]], Fault::None)).collect();
         let words = p.waiting_for(Topic::Rollout).unwrap_or_default();
         prop_assert!(goes_on || present_and_unwell.iter().any(|i| words.contains(&format!("{} ", name(*i)))), "{:?}", p);

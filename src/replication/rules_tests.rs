@@ -5,7 +5,7 @@ use std::time::Duration;
 use rstest::rstest;
 
 use super::{
-    Answer, Contact, FENCE, Former, Observation, Pod, Promises, Request, Step, Topic, Verdict,
+    Answer, Change, Contact, FENCE, Former, Observation, Pod, Promises, Request, Step, Topic, Verdict,
     fixture::{NOW, consistent, healthy, name},
     plan,
     suspicion::{Fate, fate},
@@ -23,10 +23,18 @@ fn steps(o: &Observation) -> Vec<Step> {
 }
 
 fn begins(o: &Observation) -> Option<(TransitionKind, String, usize)> {
-    steps(o).into_iter().find_map(|s| match s {
-        Step::Begin { kind, to, fence, .. } => Some((kind, to, fence)),
+    plan(o).changes().iter().find_map(|c| match c {
+        Change::Begin { transition: t, fence, .. } => Some((t.kind, t.to.clone(), *fence)),
         _ => None,
     })
+}
+
+/// The one step, if it is one change of the record.
+fn change(o: &Observation) -> Option<Change> {
+    match steps(o).as_slice() {
+        [Step::Record(changes)] if changes.len() == 1 => changes.first().cloned(),
+        _ => None,
+    }
 }
 
 fn waits(o: &Observation, topic: Topic) -> String {
@@ -148,7 +156,7 @@ fn hung_and_cut_off() -> Observation {
 fn a_hung_master_is_ended_and_not_overtaken() {
     let mut o = hung_and_cut_off();
     assert!(
-        matches!(steps(&o).as_slice(), [Step::Begin { phase: TransitionPhase::Ending, to, .. }] if *to == name(1)),
+        matches!(change(&o), Some(Change::Begin { transition: t, .. }) if t.phase == TransitionPhase::Ending && t.to == name(1)),
         "{:?}",
         plan(&o)
     );
@@ -332,8 +340,8 @@ fn a_lower_fence_is_recorded_first_and_a_higher_one_set_first() {
     alone.info(0).role = Role::Master(MasterSide::default());
     alone.kill(1);
     let alone = alone.remembered(SECOND);
-    let lowered = steps(&alone);
-    assert!(matches!(lowered.as_slice(), [Step::Promise(Promises { fence: 0, .. })]), "{lowered:?}");
+    let lowered = change(&alone);
+    assert!(matches!(lowered, Some(Change::Commit(Promises { fence: 0, .. }))), "{lowered:?}");
     let mut recorded = alone.clone();
     recorded.record.fence = 0;
     assert_eq!(steps(&recorded), [Step::Fence { member: name(0), min_replicas: 0 }]);
@@ -345,7 +353,7 @@ fn a_lower_fence_is_recorded_first_and_a_higher_one_set_first() {
     assert_eq!(steps(&back), [Step::Fence { member: name(0), min_replicas: 1 }]);
     let mut set = back.clone();
     set.info(0).min_replicas = 1;
-    assert!(matches!(steps(&set).as_slice(), [Step::Promise(Promises { fence: 1, .. })]));
+    assert!(matches!(change(&set), Some(Change::Commit(Promises { fence: 1, .. }))));
 }
 
 #[test]
@@ -362,8 +370,8 @@ fn only_a_recorded_member_follows() {
     o.record.members.remove(&name(2));
     o.detach(2);
     let o = o.remembered(SECOND);
-    let found = steps(&o);
-    assert!(matches!(found.as_slice(), [Step::Promise(p)] if p.members.contains(&name(2))), "{found:?}");
+    let found = change(&o);
+    assert!(matches!(&found, Some(Change::Commit(p)) if p.members.contains(&name(2))), "{found:?}");
     let mut recorded = o.clone();
     recorded.record.members.insert(name(2), super::Recorded::default());
     assert!(matches!(steps(&recorded).as_slice(), [Step::Follow { member, .. }] if *member == name(2)));
@@ -375,10 +383,11 @@ fn more_confirmations_are_relied_on_only_when_the_past_has_them() {
     o.settings.wait_replicas = 2;
     o.info(2).offset = 60;
     let o = o.remembered(SECOND);
-    assert!(!steps(&o).iter().any(|s| matches!(s, Step::Promise(p) if p.wait_replicas == 2)), "shop-2 is behind");
+    let two = |c: &Change| matches!(c, Change::Commit(p) if p.wait_replicas == 2);
+    assert!(!plan(&o).changes().iter().any(two), "shop-2 is behind");
     let mut o = o.remembered(SECOND);
     o.info(2).offset = 100;
-    assert!(steps(&o).iter().any(|s| matches!(s, Step::Promise(p) if p.wait_replicas == 2)), "{:?}", plan(&o));
+    assert!(plan(&o).changes().iter().any(two), "{:?}", plan(&o));
 }
 
 #[test]
@@ -392,24 +401,7 @@ fn a_removed_member_counts_until_others_have_what_it_confirmed() {
     assert_eq!(steps(&o), vec![]);
     let mut o = o;
     o.info(1).offset = 100;
-    assert!(matches!(steps(&o).as_slice(), [Step::Promise(p)] if !p.members.contains(&name(3))), "{:?}", plan(&o));
-}
-
-/// It continued without a full copy, so it follows at once and may still lack what another had confirmed.
-#[test]
-fn a_restarted_replica_is_recorded_when_it_has_what_the_master_had_after_it_came() {
-    let mut o = healthy(3);
-    o.info(1).run_id = "run-1-again".into();
-    o.info(1).offset = 60;
-    o.member(0).server.info.as_mut().unwrap().0 = NOW.saturating_sub(SECOND); // an answer from before
-    let o = o.clone().remembered(Duration::ZERO);
-    assert!(!o.memory.caught_up(&name(1), &o.members[&name(1)].server.info.clone().unwrap().1));
-    let mut o = o.remembered(SECOND);
-    let caught_up =
-        |o: &Observation| o.memory.caught_up(&name(1), &o.members[&name(1)].server.info.as_ref().unwrap().1);
-    assert!(!caught_up(&o), "at 60 of 100");
-    o.info(1).offset = 100;
-    assert!(caught_up(&o));
+    assert!(matches!(change(&o), Some(Change::Commit(p)) if !p.members.contains(&name(3))), "{:?}", plan(&o));
 }
 
 #[rstest]
@@ -420,8 +412,14 @@ fn a_restarted_replica_is_recorded_when_it_has_what_the_master_had_after_it_came
 fn a_switchover_can_be_asked_for(#[case] to: Option<&str>, #[case] expected: &str) {
     let mut o = healthy(3);
     o.settings.request = Some(Request { kind: RequestKind::Switchover, to: to.map(str::to_owned) });
-    let found = match steps(&o.remembered(SECOND)).as_slice() {
-        [Step::Begin { kind: TransitionKind::Switchover, to, .. }] => format!("begin {to}"),
+    let o = o.remembered(SECOND);
+    let found = match steps(&o).as_slice() {
+        [Step::Record(_)] => match change(&o) {
+            Some(Change::Begin { transition: t, .. }) if t.kind == TransitionKind::Switchover => {
+                format!("begin {}", t.to)
+            }
+            other => format!("{other:?}"),
+        },
         [Step::Dismiss { answer: Answer::Accepted, .. }] => "Accepted".into(),
         [Step::Dismiss { answer: Answer::Refused, .. }] => "Refused".into(),
         other => format!("{other:?}"),
@@ -498,9 +496,10 @@ fn a_change_of_master_ends_also_where_there_is_no_service() {
     o.kill(0);
     o.member(1).server.info.as_mut().unwrap().1.role = Role::Master(MasterSide::default());
     o.route = Some(Some(name(0)));
-    assert!(!steps(&o).iter().any(|s| matches!(s, Step::Close { .. })), "{:?}", plan(&o));
+    let completes = |o: &Observation| {
+        plan(o).changes().iter().any(|c| matches!(c, Change::Complete { outcome: Outcome::Completed, .. }))
+    };
+    assert!(!completes(&o), "{:?}", plan(&o));
     o.route = None;
-    let steps = steps(&o);
-    let closes = steps.iter().any(|s| matches!(s, Step::Close { outcome: Outcome::Completed, .. }));
-    assert!(closes && !steps.iter().any(|s| matches!(s, Step::Route { .. })), "{:?}", plan(&o));
+    assert!(completes(&o) && !steps(&o).iter().any(|s| matches!(s, Step::Route { .. })), "{:?}", plan(&o));
 }

@@ -3,9 +3,9 @@
 use super::{
     observation::{Moment, RoleLabel},
     persistence::Act,
-    promises::Promises,
+    record::{Change, Pending},
 };
-use crate::api::{Outcome, RequestKind, TransitionKind, TransitionPhase};
+use crate::api::RequestKind;
 
 /// What may be done now, and what is being waited for.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -21,32 +21,9 @@ pub struct Plan {
 /// One act on Redis or on the API.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Step {
-    /// Record a change of master in the status, before anything is done about it.
-    Begin {
-        /// One more than any before.
-        epoch: i64,
-        /// Why.
-        kind: TransitionKind,
-        /// The master until now.
-        from: Option<String>,
-        /// The master to be.
-        to: String,
-        /// Whether the process of `from` has to be ended first.
-        phase: TransitionPhase,
-        /// The evidence, in words.
-        reason: String,
-        /// The `min-replicas-to-write` that it is promoted with.
-        fence: usize,
-    },
-    /// Record what is promised of the members, where that has to come first or has become true.
-    Promise(Promises),
-    /// Record that the change of master has ended.
-    Close {
-        /// How.
-        outcome: Outcome,
-        /// Why it was abandoned, in words; empty when it was completed.
-        note: String,
-    },
+    /// Write changes of the record into the status, all in one write. Only the newest version of the resource is written to:
+    /// two such steps of one plan would refuse each other.
+    Record(Vec<Change>),
     /// `REPLICAOF NO ONE`, on the recorded target only, and its fence with it.
     Promote {
         /// On which.
@@ -196,6 +173,30 @@ pub enum Topic {
 }
 
 impl Plan {
+    /// Adds a change of the record to those of this round.
+    pub(super) fn record(&mut self, change: Change) {
+        let recorded = self.steps.iter_mut().find_map(|s| if let Step::Record(c) = s { Some(c) } else { None });
+        match recorded {
+            Some(changes) => changes.push(change),
+            None => self.steps.push(Step::Record(vec![change])),
+        }
+    }
+
+    /// The changes of the record.
+    pub fn changes(&self) -> &[Change] {
+        self.steps
+            .iter()
+            .find_map(|s| if let Step::Record(c) = s { Some(c.as_slice()) } else { None })
+            .unwrap_or_default()
+    }
+
+    /// The change of master that begins.
+    pub fn begins(&self) -> Option<&Pending> {
+        self.changes()
+            .iter()
+            .find_map(|c| if let Change::Begin { transition, .. } = c { Some(transition) } else { None })
+    }
+
     pub(super) fn wait(&mut self, topic: Topic, text: impl Into<String>) {
         self.waits.push(Wait { topic, text: text.into() });
     }

@@ -5,8 +5,10 @@ use std::{cmp::Reverse, time::Duration};
 use super::{
     observation::{Observation, Request},
     promises::fence_at_promotion,
+    record::Pending,
     rollout,
     steps::{Answer, Plan, Step, Topic},
+    transition,
 };
 use crate::{
     api::{RequestKind, TransitionKind, TransitionPhase},
@@ -102,16 +104,17 @@ fn begin(o: &Observation, master: &str, truth: &Info, reason: &str, to: Option<&
         let who = to.map_or("no replica follows it".to_owned(), |to| format!("{to} does not follow it"));
         return p.wait(Topic::Switchover, format!("{master} should hand over ({reason}), and {who} with all data yet"));
     };
-    p.steps.push(Step::Begin {
+    // if it is abandoned, the old master goes on with the fence that it has
+    let fence = fence_at_promotion(o, target).min(o.record.after(p.changes()).fence);
+    let transition = Pending {
         epoch: o.record.epoch.saturating_add(1),
         kind: TransitionKind::Switchover,
         from: Some(master.to_owned()),
         to: target.to_owned(),
         phase: TransitionPhase::Promoting,
         reason: format!("{master}: {reason}"),
-        // if it is abandoned, the old master goes on with the fence that it has
-        fence: fence_at_promotion(o, target).min(o.record.fence),
-    });
+    };
+    p.record(transition::begin(o, transition, fence));
 }
 
 /// The replica that takes over: it follows, is known to have all data, and is the closest.

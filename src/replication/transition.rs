@@ -4,8 +4,10 @@
 use std::time::Duration;
 
 use super::{
-    lost,
-    observation::{Observation, Pending},
+    exchange, lost,
+    observation::Observation,
+    promises,
+    record::{Change, Pending, Recorded},
     shepherd,
     steps::{Answer, Plan, Step, Topic},
     suspicion::{Fate, Verdict, fate, verdict},
@@ -22,6 +24,24 @@ const HOLD_MARGIN: Duration = Duration::from_millis(500);
 /// How long the target may take to receive what the demoted master had sent; it was equal a moment ago.
 const LAST_BYTES: Duration = Duration::from_millis(500);
 
+/// A change of master begins. With it every member that has a pod is recorded: each may follow the target as soon as it is
+/// promoted, and one more write would delay that. A recorded member that holds nothing only raises the number of those that
+/// have to answer before the next failover, so recording one too many loses nothing.
+pub(super) fn begin(o: &Observation, t: Pending, fence: usize) -> Change {
+    let there = o.members.iter().filter(|(_, m)| m.pod.is_some()).map(|(n, _)| n.clone());
+    let target = o.members.get(&t.to);
+    Change::Begin {
+        target: Recorded {
+            run_id: target.and_then(|m| m.server.info.as_ref()).map(|(_, info)| info.run_id.clone()),
+            uid: target.and_then(|m| m.pod.as_ref()).map(|pod| pod.uid.clone()),
+        },
+        members: there.collect(),
+        fence,
+        replaced: exchange::replaced(o, t.kind, t.epoch, &t.to),
+        transition: t,
+    }
+}
+
 /// The next steps of the transition `t`.
 pub(super) fn proceed(o: &Observation, t: &Pending, p: &mut Plan) {
     let answer = o.members.get(&t.to).map(|m| verdict(o, m));
@@ -34,7 +54,8 @@ pub(super) fn proceed(o: &Observation, t: &Pending, p: &mut Plan) {
     if info.is_master() {
         // a Service that is not there, or that another controls, is not waited for
         if o.route.as_ref().is_none_or(|r| r.as_deref() == Some(t.to.as_str())) {
-            p.steps.push(Step::Close { outcome: Outcome::Completed, note: String::new() });
+            p.record(Change::Complete { outcome: Outcome::Completed, note: String::new() });
+            promises::record_facts(o, &t.to, info, p);
         }
         shepherd::gather(o, &t.to, info, p);
         return;
@@ -153,7 +174,7 @@ fn abandon(o: &Observation, t: &Pending, note: &str, p: &mut Plan) {
     if let Some(hold) = &o.memory.hold {
         p.steps.push(Step::ReleaseWrites { member: hold.member.clone() });
     }
-    p.steps.push(Step::Close {
+    p.record(Change::Complete {
         outcome: Outcome::Abandoned,
         note: format!("the switchover to {} was given up: {note}", t.to),
     });

@@ -5,13 +5,14 @@ use std::{collections::BTreeMap, time::Duration};
 use proptest::prelude::*;
 use redis_replication_operator::{
     api::{
-        FailoverPolicy, Outcome, RequestKind, TransitionKind,
+        FailoverPolicy, RequestKind, TransitionKind,
         TransitionPhase::{Ending, Promoting},
     },
     redis::{Files, FollowState, Info, MasterSide, MemoryUse, NOBODY, ReplicaSide, Role, SlaveState},
     replication::{
-        Contact, Former, HOLD, Hold, Member, Memory, Moment, Observation, Pending, PersistenceSettings, Pod, Record,
-        Recorded, Request, RoleLabel, Server, Settings, Standstill, Step, plan, stateful_set_replicas,
+        Change, Contact, Effect, Former, Member, Memory, Moment, Observation, Pending, PersistenceSettings, Pod,
+        Record, Recorded, Request, RoleLabel, Server, Settings, Standstill, Step, Verdict, plan, serving_master,
+        stateful_set_replicas, verdict,
     },
 };
 
@@ -194,23 +195,71 @@ fn record() -> impl Strategy<Value = Record> {
 /// Whom a step acts on.
 fn named(step: &Step) -> Vec<&str> {
     match step {
-        Step::Begin { to, .. } | Step::Route { to } => vec![to],
+        Step::Record(changes) => changes.iter().filter_map(subject).collect(),
+        Step::Route { to } => vec![to],
         Step::Follow { member, master, .. } => vec![member, master],
         Step::Look { members } => members.iter().map(String::as_str).collect(),
         Step::Promote { member, .. } | Step::Fence { member, .. } | Step::Detach { member, .. } => vec![member],
         Step::Kill { member, .. } | Step::Freeze { member, .. } | Step::HoldWrites { member } => vec![member],
         Step::DropClients { member } | Step::Label { member, .. } | Step::Restart { member, .. } => vec![member],
         Step::Persist { member, .. } => vec![member],
-        Step::ReleaseWrites { .. } | Step::Promise(_) | Step::Close { .. } | Step::Dismiss { .. } => vec![],
+        Step::ReleaseWrites { .. } | Step::Dismiss { .. } => vec![],
     }
 }
 
-fn sentence(step: &Step) -> &str {
+/// Whom a change of the record is about.
+fn subject(change: &Change) -> Option<&str> {
+    match change {
+        Change::Begin { transition, .. } => Some(&transition.to),
+        Change::Enrol { member, .. } => Some(member),
+        Change::Commit(_) | Change::Complete { .. } | Change::History { .. } => None,
+    }
+}
+
+fn sentences(step: &Step) -> Vec<&str> {
     match step {
-        Step::Begin { reason, .. } | Step::Detach { reason, .. } | Step::Kill { reason, .. } => reason,
-        Step::Freeze { reason, .. } | Step::Follow { reason, .. } | Step::Restart { reason, .. } => reason,
-        Step::Close { note, .. } | Step::Dismiss { note, .. } => note,
-        _ => "",
+        Step::Detach { reason, .. } | Step::Kill { reason, .. } => vec![reason],
+        Step::Freeze { reason, .. } | Step::Follow { reason, .. } | Step::Restart { reason, .. } => vec![reason],
+        Step::Dismiss { note, .. } => vec![note],
+        Step::Record(changes) => changes.iter().flat_map(words).collect(),
+        _ => vec![],
+    }
+}
+
+fn words(change: &Change) -> Vec<&str> {
+    match change {
+        Change::Begin { transition, replaced, .. } => {
+            let replaced = replaced.as_ref().map(|r| r.reason.as_str());
+            replaced.into_iter().chain([transition.reason.as_str()]).collect()
+        }
+        Change::Complete { note, .. } => vec![note],
+        Change::Commit(_) | Change::Enrol { .. } | Change::History { .. } => vec![],
+    }
+}
+
+/// What must hold of every change of the record.
+fn check_change(o: &Observation, change: &Change) {
+    let r = &o.record;
+    match change {
+        Change::Begin { transition, members, .. } => {
+            assert_eq!(transition.epoch, r.epoch.saturating_add(1));
+            assert!(members.iter().all(|n| o.members[n].pod.is_some()));
+        }
+        Change::Complete { .. } => assert!(r.transition.is_some()),
+        Change::Commit(promises) => {
+            assert!(promises.members.iter().all(|n| o.members.contains_key(n) || r.members.contains_key(n)));
+            assert!(r.transition.is_none());
+        }
+        Change::Enrol { member, run_id, uid } => {
+            let m = &o.members[member];
+            let Verdict::Alive(info) = verdict(o, m) else { panic!("{change:?} of a process that does not answer") };
+            assert!((&info.run_id, Some(uid)) == (run_id, m.pod.as_ref().map(|pod| &pod.uid)), "{change:?}");
+            let (master, _) = serving_master(o).unwrap_or_else(|| panic!("{change:?} without a master"));
+            assert!(master == member || o.memory.caught_up(member, info), "{change:?}");
+        }
+        Change::History { replication_id, .. } => {
+            assert_eq!(Some(replication_id), serving_master(o).map(|(_, info)| &info.replication_id));
+        }
     }
 }
 
@@ -224,12 +273,20 @@ fn check(o: &Observation) -> Vec<Step> {
     };
     let persists = p.steps.iter().filter(|s| matches!(s, Step::Persist { .. })).count();
     assert!(persists <= 1 && (persists == 0 || o.settings.persistence.is_some()), "{p:?}");
-    let begins = p.steps.iter().filter(|s| matches!(s, Step::Begin { .. })).count();
+    let begins = p.changes().iter().filter(|c| matches!(c, Change::Begin { .. })).count();
     assert!(begins <= 1, "{:?}", p.steps);
-    assert!(p.steps.len() <= 8 * (o.members.len() + 2), "{} steps", p.steps.len());
+    let writes = p.steps.iter().filter(|s| matches!(s, Step::Record(_))).count();
+    assert!(writes <= 1, "one write refuses the other: {:?}", p.steps);
+    let mut record = r.clone();
+    for change in p.changes() {
+        check_change(o, change);
+        let next = record.next(change);
+        assert_ne!(next, record, "{change:?} is a write for nothing");
+        record = next;
+    }
     for step in &p.steps {
         assert!(named(step).into_iter().all(|n| o.members.contains_key(n)), "nobody knows whom {step:?} names");
-        assert!(sentence(step).len() <= SENTENCE, "{step:?}");
+        assert!(sentences(step).iter().all(|s| s.len() <= SENTENCE), "{step:?}");
         match step {
             Step::Promote { member, .. } => {
                 assert!(granted(member), "promoted without a record: {step:?} {r:?}");
@@ -245,56 +302,44 @@ fn check(o: &Observation) -> Vec<Step> {
                 let may = o.settings.removed || o.members[member].leaving() || r.transition.is_some();
                 assert!(!serves || may, "the recorded master is demoted: {step:?}");
             }
-            Step::Begin { epoch, .. } => assert_eq!(*epoch, r.epoch.saturating_add(1)),
-            Step::Close { .. } => assert!(r.transition.is_some()),
-            Step::Promise(promises) => {
-                assert!(promises.members.iter().all(|n| o.members.contains_key(n) || r.members.contains_key(n)));
-                assert!(r.transition.is_none());
-            }
             _ => {}
         }
     }
     assert!(p.waits.iter().all(|w| w.text.len() <= SENTENCE), "{:?}", p.waits);
-    assert!(!o.settings.paused || o.settings.removed || p.steps.is_empty());
+    if o.settings.paused && !o.settings.removed {
+        // what is seen is recorded, and nothing is done
+        let seen = |c: &Change| matches!(c, Change::Enrol { .. } | Change::History { .. });
+        assert!(p.steps.iter().all(|s| matches!(s, Step::Record(_))) && p.changes().iter().all(seen), "{:?}", p.steps);
+    }
     p.steps
 }
 
 /// Writes into the record and the memory what the operator would.
 fn note(steps: &[Step], o: &Observation, record: &mut Record, memory: &mut Memory) {
     for step in steps {
-        match step {
-            Step::Begin { epoch, kind, from, to, phase, reason, fence } => {
-                let (from, reason) = (from.clone(), reason.clone());
-                let pending = Pending { epoch: *epoch, kind: *kind, from, to: to.clone(), phase: *phase, reason };
-                (record.epoch, record.fence, record.transition) = (*epoch, *fence, Some(pending));
-                let run_id = o.members[to].server.info.as_ref().map(|(_, i)| i.run_id.clone());
-                let uid = o.members[to].pod.as_ref().map(|p| p.uid.clone());
-                record.members.insert(to.clone(), Recorded { run_id, uid });
-            }
-            Step::Close { outcome, .. } => {
-                let ended = record.transition.take();
-                if let (Outcome::Completed, Some(t)) = (outcome, ended) {
-                    record.master = Some(t.to);
-                }
-                memory.hold = None;
-            }
-            Step::Promise(p) => {
-                (record.fence, record.wait_replicas) = (p.fence, p.wait_replicas);
-                record.members.retain(|n, _| p.members.contains(n));
-                for name in &p.members {
-                    record.members.entry(name.clone()).or_default();
-                }
+        let effect = match step {
+            Step::Record(changes) => {
+                *record = o.record.after(changes);
+                Effect::Recorded { changes: changes.clone(), at: o.now }
             }
             Step::HoldWrites { member } => {
                 let run_id = o.members[member].server.info.as_ref().map(|(_, i)| i.run_id.clone()).unwrap_or_default();
-                memory.hold = Some(Hold { member: member.clone(), run_id, since: o.now, until: o.now + HOLD });
+                Effect::Held { member: member.clone(), run_id, asked: o.now, since: o.now }
             }
+            Step::ReleaseWrites { .. } => Effect::Released,
+            Step::Freeze { member, offset, .. } => {
+                let run_id = o.members[member].server.info.as_ref().map(|(_, i)| i.run_id.clone()).unwrap_or_default();
+                Effect::Demoted { member: member.clone(), run_id, at: o.now, offset: *offset }
+            }
+            Step::DropClients { member } => Effect::Dropped { member: member.clone() },
+            Step::Route { to } => Effect::Routed { to: to.clone(), at: o.now },
             Step::Kill { member, .. } => {
                 let uid = o.members[member].pod.as_ref().map(|p| p.uid.clone()).unwrap_or_default();
-                memory.killed.insert(uid, o.now);
+                Effect::Killed { uid, at: o.now }
             }
-            _ => {}
-        }
+            _ => Effect::Nothing,
+        };
+        memory.apply(&effect);
     }
 }
 

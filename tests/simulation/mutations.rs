@@ -3,7 +3,7 @@
 
 use redis_replication_operator::{
     api::TransitionKind,
-    replication::{Contact, Observation, Recorded, Step, serving_master},
+    replication::{Change, Contact, Observation, Recorded, Step, serving_master},
 };
 
 use super::{
@@ -53,7 +53,12 @@ fn without_the_amnesia_rule() {
 fn without_the_record_before_the_promotion() {
     fn steps(o: &Observation, steps: &mut Vec<Step>) {
         let begun = steps.iter().find_map(|s| match s {
-            Step::Begin { to, fence, kind: TransitionKind::Failover, .. } => Some((to.clone(), *fence)),
+            Step::Record(changes) => changes.iter().find_map(|c| match c {
+                Change::Begin { transition: t, fence, .. } if t.kind == TransitionKind::Failover => {
+                    Some((t.to.clone(), *fence))
+                }
+                _ => None,
+            }),
             _ => None,
         });
         if let Some((member, min_replicas)) = begun

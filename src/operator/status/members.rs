@@ -2,11 +2,14 @@
 
 use std::{collections::BTreeSet, time::Duration};
 
-use super::trouble::{Place, trouble};
+use super::{
+    record::write_member,
+    trouble::{Place, trouble},
+};
 use crate::{
     api::{MemberPhase, MemberRole, MemberStatus},
     redis::{FollowState, Info},
-    replication::{Member, Observation, Recorded, Verdict, link_words, serving_master, verdict},
+    replication::{Member, Observation, Verdict, link_words, serving_master, verdict},
 };
 
 /// Progress is shown in steps of so many percent: each step is a write to the API server.
@@ -33,16 +36,7 @@ fn member(o: &Observation, place: &Place, name: &str, m: &Member, serving: Optio
     };
     let is_master = serving.is_some_and(|(n, _)| n == name);
     let percent = info.and_then(|i| i.sync_percent(serving.map(|(_, master)| master)));
-    // a process is recorded when it has all the data: as the recorded master, or once it follows and has caught up
-    let recorded = o.record.members.get(name);
-    let Recorded { run_id, uid } = match info {
-        Some(i) if recorded.is_some() && (is_master || o.memory.caught_up(name, i)) => {
-            Recorded { run_id: Some(i.run_id.clone()), uid: m.pod.as_ref().map(|p| p.uid.clone()) }
-        }
-        _ => recorded.cloned().unwrap_or_default(),
-    };
     MemberStatus {
-        name: name.to_owned(),
         role: match info {
             Some(_) if is_master => MemberRole::Master,
             Some(i) if !i.is_master() => MemberRole::Replica,
@@ -50,9 +44,6 @@ fn member(o: &Observation, place: &Place, name: &str, m: &Member, serving: Optio
         },
         phase: if is_master { None } else { phase },
         sync_percent: percent.map(|p| i32::from(p) / PERCENT_STEP * PERCENT_STEP),
-        enrolled: recorded.is_some(),
-        run_id,
-        pod_uid: uid,
         message: trouble(o, place, name, m)
             .map(|(_, words)| words)
             .or_else(|| delay(o, m))
@@ -60,6 +51,7 @@ fn member(o: &Observation, place: &Place, name: &str, m: &Member, serving: Optio
             .or_else(|| {
                 info.filter(|i| is_deaf(m, i)).map(|_| "it has heard nothing from the master for some seconds".into())
             }),
+        ..write_member(name, o.record.members.get(name))
     }
 }
 

@@ -269,9 +269,12 @@ fn data_that_was_exchanged_is_said_until_it_is_acknowledged() {
     let (status, reason, message) = condition_of(&o, &resource, "DataIntact");
     assert_eq!((status.as_str(), reason.as_str()), ("False", "DataReplaced"));
     assert!(message.ends_with(command), "{message}");
+    let written = describe(&o, &plan(&o), &resource, &ObjectsReport::default(), Timestamp::UNIX_EPOCH);
+    resource.status = Some(written);
     for (epoch, stays) in [("3", true), ("yes", true), ("", true), ("4", false), (" 7 ", false)] {
         let annotations = [("redis.replication.dev/acknowledged-epoch".to_owned(), epoch.to_owned())];
         resource.metadata.annotations = Some(annotations.into());
+        o.record = super::record::of(&resource);
         let status = describe(&o, &plan(&o), &resource, &ObjectsReport::default(), Timestamp::UNIX_EPOCH);
         assert_eq!(status.data_replaced.is_some(), stays, "{epoch:?}");
     }
