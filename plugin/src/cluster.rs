@@ -180,4 +180,4 @@ async fn config(connection: &Connection) -> Result<Config, Error> {
 
 #[cfg(test)]
 #[path = "cluster_tests.rs"]
-mod tests;
+pub(crate) mod tests;

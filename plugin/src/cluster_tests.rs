@@ -11,15 +11,34 @@ use crate::error::exit;
 
 /// A cluster that answers each request by its method and path.
 fn answering(answer: impl Fn(&str, &str) -> (u16, Value) + Send + 'static) -> Cluster {
+    answering_queries(move |method, path, _| answer(method, path))
+}
+
+/// A cluster that answers each request by its method, path and query.
+pub(crate) fn answering_queries(answer: impl Fn(&str, &str, &str) -> (u16, Value) + Send + 'static) -> Cluster {
     let (service, mut handle) = tower_test::mock::pair::<Request<Body>, Response<Body>>();
     tokio::spawn(async move {
         while let Some((request, send)) = handle.next_request().await {
-            let (code, body) = answer(request.method().as_str(), request.uri().path());
+            let (code, body) = {
+                let uri = request.uri();
+                answer(request.method().as_str(), uri.path(), uri.query().unwrap_or_default())
+            };
             let body = Body::from(serde_json::to_vec(&body).unwrap());
             send.send_response(Response::builder().status(code).body(body).unwrap());
         }
     });
     Cluster::new(Client::new(service, "shop"), "shop")
+}
+
+/// Those of the objects that the label selector of a query selects.
+pub(crate) fn selected(objects: &[Value], query: &str) -> Vec<Value> {
+    let selector = query.split('&').find_map(|parameter| parameter.strip_prefix("labelSelector=")).unwrap_or_default();
+    let selector = selector.replace("%2F", "/").replace("%3D", "=").replace("%2C", ",");
+    let carries = |object: &Value| {
+        let wanted = selector.split(',').filter_map(|pair| pair.split_once('='));
+        wanted.into_iter().all(|(key, value)| object["metadata"]["labels"][key] == value)
+    };
+    objects.iter().filter(|object| carries(object)).cloned().collect()
 }
 
 fn failure(code: u16, message: &str) -> (u16, Value) {

@@ -112,7 +112,8 @@ impl Collector<'_> {
         archive.add("events.txt", "events", events.map(|all| self.redactor.text(&events::table(&all, look))));
     }
 
-    /// All objects of a kind that belong to the resource.
+    /// All objects of a kind that belong to the resource. Not all carry the same label with its name: volume claims have one
+    /// of their own.
     async fn list<K>(&self, plural: &str) -> Result<String, Error>
     where
         K: Resource<Scope = k8s_openapi::NamespaceResourceScope>
@@ -122,10 +123,12 @@ impl Collector<'_> {
             + std::fmt::Debug,
         K::DynamicType: Default,
     {
-        let selection = ListParams::default().labels(&names::selector(&self.name));
-        let found = self.cluster.api::<K>().list(&selection).await;
+        let any = [(names::NAME_LABEL, names::NAME), (names::COMPONENT_LABEL, names::COMPONENT)];
+        let any = any.map(|(key, value)| format!("{key}={value}")).join(",");
+        let found = self.cluster.api::<K>().list(&ListParams::default().labels(&any)).await;
         let found = found.map_err(|e| self.cluster.error(&self.cluster.reading(plural), &e))?;
-        let documents: Result<Vec<String>, Error> = found.items.iter().map(|object| self.yaml(object)).collect();
+        let own = found.items.iter().filter(|object| names::is_claim_of(object.labels(), &self.name));
+        let documents: Result<Vec<String>, Error> = own.map(|object| self.yaml(object)).collect();
         Ok(documents?.join("---\n"))
     }
 
@@ -216,9 +219,30 @@ fn is_about(line: &str, name: &str, namespace: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used)]
+
     use rstest::rstest;
+    use serde_json::json;
 
     use super::*;
+    use crate::cluster::tests::{answering_queries, selected};
+
+    #[tokio::test]
+    async fn volume_claims_are_found_by_their_own_label_and_by_that_of_an_older_operator() {
+        let claim = |name: &str, labels| json!({ "metadata": { "name": name, "labels": labels } });
+        let claims = vec![
+            claim("data-cache-0", names::labels("cache")),
+            claim("data-cache-1", names::claim_labels("cache")),
+            claim("data-cache-2", names::selector_labels("cache")),
+            claim("data-sessions-0", names::claim_labels("sessions")),
+        ];
+        let cluster = answering_queries(move |_, _, query| (200, json!({ "items": selected(&claims, query) })));
+        let collector =
+            Collector { cluster: &cluster, redactor: Redactor::new(Vec::new()), name: "cache".into(), tail: 1 };
+        let text = collector.list::<PersistentVolumeClaim>("persistentvolumeclaims").await.unwrap();
+        let found: Vec<&str> = text.lines().filter_map(|line| line.trim().strip_prefix("name: ")).collect();
+        assert_eq!(found, ["data-cache-0", "data-cache-1", "data-cache-2"]);
+    }
 
     #[rstest]
     #[case("INFO transition ended resource=cache epoch=2", true)]
