@@ -177,15 +177,14 @@ fn chain(error: &dyn std::error::Error) -> String {
     if inner.is_empty() { outer } else { inner }
 }
 
+/// One line, whole.
+pub fn unwrapped(text: &str) -> String {
+    text.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
 /// One line, of a readable length.
 pub fn one_line(text: &str) -> String {
-    let mut line = String::new();
-    for word in text.split_whitespace() {
-        if !line.is_empty() {
-            line.push(' ');
-        }
-        line.push_str(word);
-    }
+    let mut line = unwrapped(text);
     if line.chars().count() > 400 {
         line = line.chars().take(399).collect();
         line.push('…');

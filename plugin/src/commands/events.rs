@@ -7,7 +7,7 @@ use redis_replication_operator::{api::RedisReplication, objects::names};
 
 use crate::{
     cluster::{Cluster, members},
-    error::{Error, exit, one_line},
+    error::{Error, exit, unwrapped},
     render::{self, Look, age},
     terminal,
 };
@@ -33,18 +33,22 @@ pub async fn of(cluster: &Cluster, resource: &RedisReplication) -> Result<Vec<Ev
 
 fn select(events: Vec<Event>, resource: &RedisReplication) -> Vec<Event> {
     let name = resource.name_any();
-    let mut objects = members(resource);
-    objects.extend(objects.clone().iter().map(|pod| format!("{}-{pod}", names::DATA_VOLUME)));
-    objects.extend([
-        name.clone(), // the resource, the StatefulSet and the PodDisruptionBudget
-        names::master_service(&name),
-        names::replicas_service(&name),
-        names::headless_service(&name),
-        names::scripts_map(&name),
-    ]);
-    let settings = format!("{}-", names::settings_maps(&name));
+    let pods = members(resource);
+    let claims: Vec<String> = pods.iter().map(|pod| format!("{}-{pod}", names::DATA_VOLUME)).collect();
+    let services = [names::master_service(&name), names::replicas_service(&name), names::headless_service(&name)];
+    let (scripts, settings) = (names::scripts_map(&name), format!("{}-", names::settings_maps(&name)));
+    // another resource, or an object of its, may have the name of an object of another kind
     let about = |event: &Event| {
-        event.involved_object.name.as_ref().is_some_and(|about| objects.contains(about) || about.starts_with(&settings))
+        let object = &event.involved_object;
+        let about = object.name.clone().unwrap_or_default();
+        match object.kind.as_deref().unwrap_or_default() {
+            "RedisReplication" | "StatefulSet" | "PodDisruptionBudget" => about == name,
+            "Pod" => pods.contains(&about),
+            "PersistentVolumeClaim" => claims.contains(&about),
+            "Service" | "Endpoints" | "EndpointSlice" => services.contains(&about),
+            "ConfigMap" => about == scripts || about.starts_with(&settings),
+            _ => false,
+        }
     };
     let mut events: Vec<_> = events.into_iter().filter(about).collect();
     events.sort_by_key(time);
@@ -72,7 +76,7 @@ pub fn table(events: &[Event], look: Look) -> String {
             if type_ == "Warning" { Cell::new(type_).fg(Color::Yellow) } else { Cell::new(type_) },
             reason,
             Cell::new(object),
-            Cell::new(one_line(event.message.as_deref().unwrap_or_default())),
+            Cell::new(unwrapped(event.message.as_deref().unwrap_or_default())),
         ]);
     }
     table.trim_fmt()
@@ -87,9 +91,14 @@ mod tests {
 
     use super::*;
 
+    fn resource() -> RedisReplication {
+        serde_json::from_value(json!({ "metadata": { "name": "cache", "namespace": "shop" }, "spec": {} })).unwrap()
+    }
+
     fn event(object: &str, time: &str, reason: &str) -> Event {
+        let (kind, name) = object.split_once('/').unwrap();
         serde_json::from_value(json!({
-            "metadata": { "name": reason }, "involvedObject": { "kind": "Pod", "name": object },
+            "metadata": { "name": reason }, "involvedObject": { "kind": kind, "name": name },
             "eventTime": time, "type": "Warning", "reason": reason, "message": "some\nwords",
         }))
         .unwrap()
@@ -97,14 +106,12 @@ mod tests {
 
     #[test]
     fn those_of_the_resource_and_its_objects_in_order() {
-        let resource: RedisReplication =
-            serde_json::from_value(json!({ "metadata": { "name": "cache", "namespace": "shop" }, "spec": {} }))
-                .unwrap();
+        let resource = resource();
         let events = vec![
-            event("cache-1", "2026-01-01T00:00:03.000000Z", "Third"),
-            event("cache-web-7d9f", "2026-01-01T00:00:00.000000Z", "SomebodyElses"),
-            event("data-cache-2", "2026-01-01T00:00:02.000000Z", "Second"),
-            event("cache", "2026-01-01T00:00:01.000000Z", "First"),
+            event("Pod/cache-1", "2026-01-01T00:00:03.000000Z", "Third"),
+            event("Pod/cache-web-7d9f", "2026-01-01T00:00:00.000000Z", "SomebodyElses"),
+            event("PersistentVolumeClaim/data-cache-2", "2026-01-01T00:00:02.000000Z", "Second"),
+            event("RedisReplication/cache", "2026-01-01T00:00:01.000000Z", "First"),
         ];
         let selected = select(events, &resource);
         let reasons: Vec<_> = selected.iter().map(|event| event.reason.clone().unwrap()).collect();
@@ -113,6 +120,34 @@ mod tests {
         let now: Timestamp = "2026-01-01T00:01:01Z".parse().unwrap();
         let text = table(&selected[..1], Look { now, colours: false });
         let lines: Vec<Vec<&str>> = text.lines().map(|line| line.split_whitespace().collect()).collect();
-        assert_eq!(lines[1], ["60s", "Warning", "First", "Pod/cache", "some", "words"]);
+        assert_eq!(lines[1], ["60s", "Warning", "First", "RedisReplication/cache", "some", "words"]);
+    }
+
+    #[test]
+    fn an_object_of_another_kind_is_not_that_of_the_resource() {
+        let events = [
+            ("Service/cache-master", "Own"),
+            ("RedisReplication/cache-master", "OfAnother"),
+            ("StatefulSet/cache-0", "OfAnother"),
+            ("ConfigMap/cache-config-1a2b", "Own"),
+            ("Pod/cache-config-0", "OfAnother"),
+            ("Deployment/cache", "OfAnother"),
+        ];
+        let events = events.map(|(object, reason)| event(object, "2026-01-01T00:00:00.000000Z", reason)).into();
+        let selected = select(events, &resource());
+        let reasons: Vec<_> = selected.iter().map(|event| event.reason.as_deref().unwrap()).collect();
+        assert_eq!(reasons, ["Own", "Own"]);
+    }
+
+    #[test]
+    fn a_long_message_is_printed_whole() {
+        let mut long = event("Pod/cache-0", "2026-01-01T00:00:00.000000Z", "Long");
+        let message = format!("{}run: kubectl delete pod cache-0", "word ".repeat(200));
+        long.message = Some(message.clone());
+        let now: Timestamp = "2026-01-01T00:01:01Z".parse().unwrap();
+        for colours in [false, true] {
+            let text = table(std::slice::from_ref(&long), Look { now, colours });
+            assert!(text.contains(&message), "{text}");
+        }
     }
 }
