@@ -30,17 +30,22 @@ pub async fn run(cluster: &Cluster, args: &Status) -> Result<u8, Error> {
         None => draw(&views, args),
         Some(format) => machine(&views, args.name.is_some(), format)?,
     };
-    if views.is_empty() && args.output.is_none() {
-        let place =
-            if args.all_namespaces { "this cluster".into() } else { format!("namespace {}", cluster.namespace) };
-        eprintln!("there is no RedisReplication in {place}");
-    }
     terminal::print(&text)?;
-    Ok(code(&views))
+    if views.is_empty() && args.all_namespaces && args.output.is_none() {
+        eprintln!("there is no RedisReplication in this cluster");
+    }
+    code(cluster, args, &views)
 }
 
-fn code(views: &[View]) -> u8 {
-    if views.iter().all(|view| view.healthy) { exit::OK } else { exit::NOT_HEALTHY }
+/// The exit code. Nothing in one namespace is a failure, for that may be the wrong one; nothing in all of them is not.
+fn code(cluster: &Cluster, args: &Status, views: &[View]) -> Result<u8, Error> {
+    if views.is_empty() && !args.all_namespaces {
+        return Err(Error::Pointless(format!(
+            "there is no RedisReplication in namespace {}; `kubectl rr status -A` shows those of all namespaces",
+            cluster.namespace
+        )));
+    }
+    Ok(if views.iter().all(|view| view.healthy) { exit::OK } else { exit::NOT_HEALTHY })
 }
 
 async fn gather(cluster: &Cluster, args: &Status) -> Result<Vec<View>, Error> {
@@ -109,7 +114,7 @@ async fn watch(cluster: &Cluster, args: &Status) -> Result<u8, Error> {
     loop {
         paint(None, &(draw(&last, args) + &trouble))?;
         tokio::select! {
-            _ = tokio::signal::ctrl_c() => return Ok(code(&last)),
+            _ = tokio::signal::ctrl_c() => return code(cluster, args, &last),
             () = tokio::time::sleep(REDRAW) => {}
         }
         trouble = match gather(cluster, args).await {
@@ -139,4 +144,24 @@ fn paint(first: Option<ClearType>, text: &str) -> Result<(), Error> {
         out.flush()
     };
     all().map_err(Error::io("the terminal"))
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+    use crate::cluster::tests::answering_queries;
+
+    #[tokio::test]
+    async fn a_namespace_without_a_resource_is_a_failure_and_an_empty_cluster_is_not() {
+        let cluster = answering_queries(|_, _, _| (200, json!({ "metadata": {}, "items": [] })));
+        for output in [None, Some(Format::Json)] {
+            let status = |all_namespaces| Status { name: None, all_namespaces, watch: false, output };
+            let error = run(&cluster, &status(false)).await.unwrap_err();
+            assert!(error.to_string().starts_with("there is no RedisReplication in namespace shop; "), "{error}");
+            assert_eq!(error.exit_code(), exit::FAILED);
+            assert_eq!(run(&cluster, &status(true)).await.unwrap(), exit::OK);
+        }
+    }
 }
