@@ -80,7 +80,7 @@ async fn run(cluster: &Cluster, pod: &str, script: &str, arguments: &[&str], inp
     let command = ["sh", "-c", script, "sh"].into_iter().chain(arguments.iter().copied());
     let parameters = AttachParams::default().container(names::REDIS_CONTAINER).stdin(!input.is_empty());
     let attached = cluster.api::<Pod>().exec(pod, command, &parameters).await;
-    let mut process = attached.map_err(|e| cluster.error(&right(cluster), &e))?;
+    let mut process = attached.map_err(|e| refused(cluster, pod, &e))?;
     let status = process.take_status();
     // kept until the command has ended: where the server does not know half-closed streams, closing it ends them all
     let mut stdin = process.stdin();
@@ -99,22 +99,35 @@ async fn run(cluster: &Cluster, pod: &str, script: &str, arguments: &[&str], inp
     Ok(Output { stdout, stderr, code: exit_code(pod, status)? })
 }
 
-/// "run commands in pods (get and create pods/exec) in namespace shop".
-pub fn right(cluster: &Cluster) -> String {
-    format!("run commands in pods (get and create pods/exec) in namespace {}", cluster.namespace)
+/// Why a command could not be started. Only a missing right names the right.
+pub fn refused(cluster: &Cluster, pod: &str, error: &kube::Error) -> Error {
+    let right = format!("run commands in pods (get and create pods/exec) in namespace {}", cluster.namespace);
+    match cluster.error(&right, error) {
+        Error::Api { words, .. } => failed(pod, &words),
+        other => other,
+    }
+}
+
+/// What came of a command that was not carried out.
+fn failed(pod: &str, words: &str) -> Error {
+    let words = if words.contains("container not found") {
+        format!("the container {} does not run; `kubectl describe pod {pod}` shows why", names::REDIS_CONTAINER)
+    } else {
+        one_line(words)
+    };
+    Error::Exec { pod: pod.to_owned(), words }
 }
 
 /// The exit code in the status that ends an exec.
 pub fn exit_code(pod: &str, status: Option<Status>) -> Result<u8, Error> {
-    let failed = |words: &str| Error::Exec { pod: pod.to_owned(), words: one_line(words) };
-    let status = status.ok_or_else(|| failed("the connection to the command broke"))?;
+    let status = status.ok_or_else(|| failed(pod, "the connection to the command broke"))?;
     if status.status.as_deref() == Some("Success") {
         return Ok(0);
     }
     let causes = status.details.and_then(|details| details.causes).unwrap_or_default();
     let code = causes.iter().find(|cause| cause.reason.as_deref() == Some("ExitCode"));
     let code = code.and_then(|cause| cause.message.as_deref()).and_then(|code| code.parse().ok());
-    code.ok_or_else(|| failed(status.message.as_deref().unwrap_or("the command could not be run")))
+    code.ok_or_else(|| failed(pod, status.message.as_deref().unwrap_or("the command could not be run")))
 }
 
 async fn read(stream: Option<impl AsyncRead + Unpin>) -> std::io::Result<String> {
@@ -133,7 +146,29 @@ mod tests {
 
     use k8s_openapi::apimachinery::pkg::apis::meta::v1::{StatusCause, StatusDetails};
 
+    use serde_json::json;
+
     use super::*;
+    use crate::cluster::tests::answering_queries;
+
+    #[tokio::test]
+    async fn only_a_missing_right_is_told_as_one() {
+        for (code, message, expected) in [
+            (
+                500,
+                "unable to upgrade connection: container not found (\"redis\")",
+                "cache-0: the container redis does not run; `kubectl describe pod cache-0` shows why",
+            ),
+            (404, "pods \"cache-0\" not found", "cache-0: pods \"cache-0\" not found"),
+            (403, "no", "you may not run commands in pods (get and create pods/exec) in namespace shop; ask the"),
+        ] {
+            let status =
+                json!({ "kind": "Status", "apiVersion": "v1", "status": "Failure", "code": code, "message": message });
+            let cluster = answering_queries(move |_, _, _| (code, status.clone()));
+            let error = shell(&cluster, "cache-0", PASSWORD, &[], "", Duration::from_secs(5)).await.unwrap_err();
+            assert!(error.to_string().starts_with(expected), "{error}");
+        }
+    }
 
     /// Runs a script with the file that the container's start script leaves of this Secret.
     fn with_password(script: &str, secret: &str) -> String {

@@ -19,7 +19,7 @@ use crate::{
     args::RedisCli,
     cluster::{Cluster, master, member},
     error::Error,
-    exec::{self, exit_code, right, shell},
+    exec::{self, exit_code, refused, shell},
 };
 
 /// Commands may be slow ones.
@@ -95,7 +95,7 @@ async fn interactive(cluster: &Cluster, pod: &str) -> Result<u8, Error> {
         .stderr(false) // a terminal has one output
         .tty(true);
     let attached = cluster.api::<Pod>().exec(pod, ["sh", "-c", INTERACTIVE], &parameters).await;
-    let mut process = attached.map_err(|e| cluster.error(&right(cluster), &e))?;
+    let mut process = attached.map_err(|e| refused(cluster, pod, &e))?;
     let no_stream = || Error::Exec { pod: pod.to_owned(), words: "the connection to redis-cli broke".into() };
     let mut sizes = process.terminal_size().ok_or_else(no_stream)?;
     let mut input = process.stdin().ok_or_else(no_stream)?;
