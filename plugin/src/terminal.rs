@@ -3,6 +3,7 @@
 use std::io::{IsTerminal, Write, stderr, stdin, stdout};
 
 use jiff::Timestamp;
+use tokio::signal::unix::{SignalKind, signal};
 
 use crate::{error::Error, render::Look};
 
@@ -47,9 +48,33 @@ pub fn confirm(warning: &str, word: &str, yes: bool) -> Result<(), Error> {
     if line.trim() == word { Ok(()) } else { Err(Error::Pointless("not confirmed; nothing was done".into())) }
 }
 
+/// Ends with Ctrl-C or SIGTERM. From the call on neither ends the process, so that what was begun can be cleaned up.
+pub fn interruption() -> Result<impl Future<Output = ()>, Error> {
+    let hear = |kind| signal(kind).map_err(Error::io("signals"));
+    let (mut interrupt, mut terminate) = (hear(SignalKind::interrupt())?, hear(SignalKind::terminate())?);
+    Ok(async move {
+        tokio::select! {
+            _ = interrupt.recv() => {}
+            _ = terminate.recv() => {}
+        }
+    })
+}
+
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used)]
+
     use super::*;
+
+    #[tokio::test]
+    async fn a_request_to_end_is_heard_like_ctrl_c() {
+        for name in ["-INT", "-TERM"] {
+            let interrupted = interruption().unwrap();
+            let own = std::process::id().to_string();
+            assert!(std::process::Command::new("kill").args([name, &own]).status().unwrap().success());
+            tokio::time::timeout(std::time::Duration::from_secs(10), interrupted).await.unwrap();
+        }
+    }
 
     #[test]
     fn colours_can_be_declined() {

@@ -43,11 +43,12 @@ pub async fn run(cluster: &Cluster, args: &Rehearse) -> Result<u8, Error> {
     let prefix = format!("kubectl-rr-rehearsal-{}", Timestamp::now().as_millisecond());
     terminal::confirm(&warning(args, &master, &prefix), &args.name, args.yes)?;
 
+    let interrupted = terminal::interruption()?; // before there is a pod that would stay
     let mut writer = Writer::start(cluster, writer::pod(&resource, &image, &prefix, args.rate)).await?;
     let clean = writer.delete();
     let rehearsed = tokio::select! {
         rehearsed = rehearse(cluster, args, &resource, &master, &mut writer) => rehearsed,
-        _ = tokio::signal::ctrl_c() => Err(Error::Pointless("interrupted; the operator finishes what it has begun".into())),
+        () = interrupted => Err(Error::Pointless("interrupted; the operator finishes what it has begun".into())),
     };
     clean.await;
     if rehearsed.is_err() {

@@ -5,6 +5,7 @@ use rstest::rstest;
 use serde_json::json;
 
 use super::*;
+use crate::cluster::tests::answering_queries;
 
 fn resource(replicas: i32, paused: bool, ready: &str) -> RedisReplication {
     serde_json::from_value(json!({
@@ -64,4 +65,32 @@ fn the_account_is_told_in_words() {
          1 more answer(s) were slow, the slowest took 21 ms\n\
          1234 writes were acknowledged, 0 of them are lost\n"
     );
+}
+
+#[tokio::test]
+async fn a_writer_whose_image_cannot_be_pulled_ends_the_rehearsal_and_is_removed() {
+    let (tell, heard) = std::sync::mpsc::channel();
+    let cluster = answering_queries(move |method, path, _| {
+        let pod = json!({
+            "metadata": { "name": "cache-rehearsal-x" },
+            "status": { "phase": "Pending", "containerStatuses": [{
+                "name": "writer", "image": "nope:1", "imageID": "", "ready": false, "restartCount": 0,
+                "state": { "waiting": { "reason": "ErrImagePull", "message": "nope:1: not found" } },
+            }] },
+        });
+        let _ = tell.send(format!("{method} {path}"));
+        match path {
+            path if path.ends_with("/redisreplications/cache") => (200, json!(resource(3, false, "True"))),
+            path if path.ends_with("/exec") => (404, json!({ "kind": "Status", "code": 404, "message": "gone" })),
+            _ => (200, pod),
+        }
+    });
+    let args = Rehearse { name: "cache".into(), crash: false, rate: 200, image: Some("nope:1".into()), yes: true };
+    let ended = tokio::time::timeout(Duration::from_secs(30), run(&cluster, &args)).await.unwrap();
+    assert_eq!(
+        ended.unwrap_err().to_string(),
+        "the writer pod cache-rehearsal-x does not come to write: ErrImagePull: nope:1: not found"
+    );
+    let deleted: Vec<_> = heard.try_iter().filter(|request| request.starts_with("DELETE")).collect();
+    assert_eq!(deleted, ["DELETE /api/v1/namespaces/shop/pods/cache-rehearsal-x"]);
 }

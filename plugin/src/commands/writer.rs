@@ -26,6 +26,16 @@ const START: Duration = Duration::from_secs(120);
 /// How long it may look for what it has written.
 const VERIFICATION: Duration = Duration::from_secs(90);
 const POLL: Duration = Duration::from_millis(500);
+/// What a container waits for in vain: an image that cannot be pulled, or a container that cannot be made of it.
+const HOPELESS: [&str; 7] = [
+    "ErrImagePull",
+    "ImagePullBackOff",
+    "InvalidImageName",
+    "ErrImageNeverPull",
+    "CreateContainerConfigError",
+    "CreateContainerError",
+    "RunContainerError",
+];
 
 /// What the writer has said until now.
 #[derive(Clone, Debug, Default)]
@@ -80,12 +90,19 @@ impl Writer {
 
     /// Waits until it has written a while.
     pub async fn writes(&mut self) -> Result<(), Error> {
+        let hopeless = hopeless(self.pods.clone(), self.name.clone());
         let writing = self.heard.wait_for(|account| account.acknowledged > 0 && account.failing.is_none());
-        if matches!(tokio::time::timeout(START, writing).await, Ok(Ok(_))) {
-            return Ok(());
-        }
-        let (account, pod) = (self.account(), self.pods.get(&self.name).await.ok());
-        let why = account.failing.or_else(|| pod.and_then(trouble)).unwrap_or(account.last);
+        let why = tokio::select! {
+            begun = tokio::time::timeout(START, writing) => match begun {
+                Ok(Ok(_)) => return Ok(()),
+                _ => None,
+            },
+            why = hopeless => Some(why),
+        };
+        let why = match (why, self.account()) {
+            (Some(why), _) | (None, Account { failing: Some(why), .. }) => why,
+            (None, account) => self.pods.get(&self.name).await.ok().and_then(trouble).unwrap_or(account.last),
+        };
         Err(Error::Pointless(format!("the writer pod {} does not come to write: {}", self.name, one_line(&why))))
     }
 
@@ -139,6 +156,26 @@ async fn read(pods: Api<Pod>, name: String, tell: watch::Sender<Account>) {
     while let Ok(Some(line)) = lines.try_next().await {
         tell.send_modify(|account| account.take(&line));
     }
+}
+
+/// Waits until a pod cannot start any more; returns why.
+async fn hopeless(pods: Api<Pod>, name: String) -> String {
+    loop {
+        if let Ok(pod) = pods.get(&name).await
+            && is_hopeless(&pod)
+            && let Some(why) = trouble(pod)
+        {
+            return why;
+        }
+        tokio::time::sleep(POLL).await;
+    }
+}
+
+/// Does its container wait for what does not come by itself?
+fn is_hopeless(pod: &Pod) -> bool {
+    let containers = pod.status.iter().flat_map(|status| status.container_statuses.iter().flatten());
+    let reasons = containers.filter_map(|container| container.state.as_ref()?.waiting.as_ref()?.reason.as_deref());
+    reasons.into_iter().any(|reason| HOPELESS.contains(&reason))
 }
 
 /// Why a pod does not start.
