@@ -33,7 +33,7 @@ pub(super) const APPLIED: &str = "redis.replication.dev/applied";
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The API server refused, or could not be reached.
-    #[error("{act} {kind} {name}: {source}")]
+    #[error("{act} {kind} {name}: {}", said(source))]
     Api {
         /// What was tried.
         act: &'static str,
@@ -75,6 +75,14 @@ pub enum Error {
     /// An object could not be written as JSON: a bug.
     #[error("serialize: {0}")]
     Json(#[from] serde_json::Error),
+}
+
+/// The API server's own words, where it sent some: the error of the client repeats them with all fields of the answer.
+fn said(error: &kube::Error) -> String {
+    match error {
+        kube::Error::Api(status) if !status.message.is_empty() => status.message.clone(),
+        other => other.to_string(),
+    }
 }
 
 impl Error {

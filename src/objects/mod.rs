@@ -27,7 +27,7 @@ use k8s_openapi::api::{
 pub use config_map::persistence;
 pub use names::expected_members;
 pub use secret::generated_secret;
-pub use stateful_set::keep_immutable;
+pub use stateful_set::{keep_immutable, leave_out};
 pub use validate::{Cluster, InvalidSpec, validate};
 
 /// What a cluster consists of, besides the Secret, which is made only once.

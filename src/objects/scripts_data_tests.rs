@@ -296,12 +296,14 @@ fn redis_6_has_a_single_append_only_file() {
 /// What happens to a running member between two starts.
 #[derive(Clone, Copy, Debug)]
 enum Live {
-    /// As the operator does it: a snapshot, then no log and no snapshots for a moment.
+    /// As the operator does it: a snapshot, then no log.
     EndLog,
     /// As the operator does it: a log, and snapshots until it is complete.
     BeginLog,
     /// The readiness probe.
     Probe,
+    /// The hook before the end of a pod, and the end.
+    Stop,
     /// A write.
     Set(&'static str),
     /// A snapshot, in a later second than what was written before.
@@ -316,7 +318,7 @@ impl Root {
         match what {
             Live::EndLog => {
                 self.lives(Live::Save);
-                set("save", "");
+                set("save", "3600 1");
                 set("appendonly", "no");
             }
             Live::BeginLog => {
@@ -328,6 +330,14 @@ impl Root {
                 set("save", "");
             }
             Live::Probe => assert!(self.passes(&READY)),
+            Live::Stop => {
+                thread::sleep(Duration::from_millis(1100)); // the snapshot's second is another
+                self.answer(&["REPLICAOF", "127.0.0.1", "1"]).unwrap(); // nobody hands over here
+                assert!(self.passes(&STOP));
+                let pid = fs::read_to_string(self.directory.join("run/redis/server.pid")).unwrap();
+                shell_at(&self.data(), &format!("kill {pid}"));
+                until("it has ended", || self.answer(&["PING"]).is_none());
+            }
             Live::Set(key) => assert_eq!(self.answer(&["SET", key, "value"]).unwrap(), "OK"),
             Live::Save => {
                 thread::sleep(Duration::from_millis(1100));
@@ -349,6 +359,9 @@ const LIVES: &[(&str, &[Live], &str, &[&str])] = &[
     (AOF, &[Live::Set("a"), Live::EndLog, Live::Probe, Live::Set("b")], RDB, &["a"]),
     (AOF, &[Live::Set("a"), Live::EndLog, Live::Set("b")], AOF, &["a"]),
     (BOTH, &[Live::Set("a"), Live::EndLog, Live::Probe, Live::Set("b"), Live::Save], RDB, &["a", "b"]),
+    // an orderly end writes a snapshot
+    (AOF, &[Live::Set("a"), Live::EndLog, Live::Set("b"), Live::Stop], RDB, &["a", "b"]),
+    (AOF, &[Live::Set("a"), Live::EndLog, Live::Set("b"), Live::Stop], AOF, &["a", "b"]),
     // taken back
     (AOF, &[Live::Set("a"), Live::EndLog, Live::Probe, Live::BeginLog, Live::Set("b")], AOF, &["a", "b"]),
     (AOF, &[Live::Set("a"), Live::EndLog, Live::BeginLog, Live::Probe, Live::Set("b")], AOF, &["a", "b"]),

@@ -3,7 +3,8 @@
 use k8s_openapi::{
     api::{
         apps::v1::{
-            StatefulSet, StatefulSetPersistentVolumeClaimRetentionPolicy, StatefulSetSpec, StatefulSetUpdateStrategy,
+            StatefulSet, StatefulSetOrdinals, StatefulSetPersistentVolumeClaimRetentionPolicy, StatefulSetSpec,
+            StatefulSetUpdateStrategy,
         },
         core::v1::{PersistentVolumeClaim, PersistentVolumeClaimSpec, VolumeResourceRequirements},
     },
@@ -68,6 +69,21 @@ fn claim(cluster: &Cluster, persistence: &Persistence) -> PersistentVolumeClaim 
     }
 }
 
+/// Leaves out the first ordinals, so many, but never all.
+///
+/// The controller makes the first missing pod before any other, and stops where that fails. It fails as long as a pod of a deleted
+/// `StatefulSet` has the name, and such a pod may be the master, which ends only when another member has its data
+/// (`slowStartBatch` in Kubernetes' `stateful_set_control.go`).
+pub fn leave_out(wanted: &mut StatefulSet, ordinals: i32) {
+    let Some(spec) = &mut wanted.spec else { return };
+    let replicas = spec.replicas.unwrap_or(1);
+    let start = ordinals.min(replicas - 1);
+    if start > 0 {
+        spec.replicas = Some(replicas - start);
+        spec.ordinals = Some(StatefulSetOrdinals { start: Some(start) });
+    }
+}
+
 /// Takes over from the `StatefulSet` as it is what the API server does not let change: an older operator made it otherwise.
 pub fn keep_immutable(wanted: &mut StatefulSet, live: &StatefulSet) {
     let (Some(wanted), Some(live)) = (&mut wanted.spec, &live.spec) else { return };
@@ -99,6 +115,19 @@ mod tests {
         let labels = spec.template.metadata.unwrap().labels.unwrap();
         assert_eq!(selector, names::stateful_set_selector("cache"));
         assert!(selector.iter().all(|(key, value)| labels.get(key) == Some(value)));
+    }
+
+    #[test]
+    fn ordinals_that_are_taken_are_left_out() {
+        for (replicas, taken, expected) in
+            [(3, 0, (3, None)), (3, 1, (2, Some(1))), (3, 3, (1, Some(2))), (1, 1, (1, None))]
+        {
+            let mut set = build(&cluster("{}"), replicas);
+            leave_out(&mut set, taken);
+            let spec = set.spec.unwrap();
+            let start = spec.ordinals.and_then(|ordinals| ordinals.start);
+            assert_eq!((spec.replicas.unwrap(), start), expected, "{replicas} {taken}");
+        }
     }
 
     /// What tracks its objects by this label would prune the claims: they have no owner. The controller of the `StatefulSet`

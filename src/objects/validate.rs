@@ -13,6 +13,12 @@ use kube::Resource;
 use super::{config_map, overrides, pod_template, syntax};
 use crate::api::{BUSY_MARGIN, ConfigValue, PersistenceMode, RedisReplication, RedisReplicationSpec};
 
+/// The least memory that a container may be limited to, in bytes: with less the kubelet cannot write its settings, or Redis dies
+/// at once.
+const LEAST_MEMORY: u64 = 32 << 20;
+/// The least size of a volume, in bytes.
+const LEAST_SIZE: u64 = 1 << 20;
+
 /// A resource of which objects can be made: everything in it has been checked.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
@@ -126,17 +132,30 @@ pub enum InvalidSpec {
          not: change the mode, or remove save"
     )]
     SaveMode,
+    /// The times of snapshots, in two spellings.
+    #[error("spec.config has save in several spellings: leave one of them")]
+    SaveTwice,
     /// The times of snapshots.
     #[error(
-        "spec.config.save is {value:?}: it must be pairs of seconds and changes, such as \"900 1 300 10\"; for no snapshots set \
+        "spec.config.save is {value:?}: it must be pairs of seconds and changes, each at most 2147483647, such as \"900 1 300 10\"; for no snapshots set \
          spec.persistence.mode: AOF"
     )]
     SaveTimes {
         /// What is there.
         value: String,
     },
+    /// A container in which no Redis lives.
+    #[error(
+        "spec.resources.limits.memory is {}: it must be at least 32Mi, because Redis, its scripts and its settings need some \
+         10Mi before there is any data; write for example 256Mi",
+        quoted(.value)
+    )]
+    MemoryLimit {
+        /// What is there.
+        value: String,
+    },
     /// The size of the volumes.
-    #[error("spec.persistence.size is {}: it must be a quantity above zero, such as 10Gi", quoted(.value))]
+    #[error("spec.persistence.size is {}: it must be a quantity of 1Mi or more, such as 10Gi", quoted(.value))]
     Size {
         /// The size.
         value: String,
@@ -274,18 +293,22 @@ fn check_busy_threshold(spec: &RedisReplicationSpec) -> Result<(), InvalidSpec> 
 
 /// Snapshots are the mode's; only when they are written may be said.
 fn check_save(spec: &RedisReplicationSpec) -> Result<(), InvalidSpec> {
-    let Some((_, value)) = spec.config.iter().find(|(directive, _)| config_map::is_save(directive)) else {
-        return Ok(());
-    };
+    let mut given = spec.config.iter().filter(|(directive, _)| config_map::is_save(directive));
+    let Some((_, value)) = given.next() else { return Ok(()) };
+    if given.next().is_some() {
+        return Err(InvalidSpec::SaveTwice);
+    }
     let mode = spec.persistence.as_ref().map(|persistence| persistence.mode);
     if !matches!(mode, Some(PersistenceMode::Rdb | PersistenceMode::RdbAndAof)) {
         return Err(InvalidSpec::SaveMode);
     }
     let text = value.text().unwrap_or_default();
     let pairs = |line: &str| {
-        let numbers: Vec<_> = line.split_whitespace().map(str::parse::<u32>).collect();
-        let seconds = numbers.iter().step_by(2).all(|n| n.as_ref().is_ok_and(|n| *n > 0));
-        numbers.len().is_multiple_of(2) && seconds && numbers.iter().all(Result::is_ok)
+        // Redis keeps the changes in an int
+        let number = |text: &str| text.parse::<i32>().ok().filter(|n| *n >= 0);
+        let numbers: Vec<_> = line.split_whitespace().map(number).collect();
+        let seconds = numbers.iter().step_by(2).all(|n| n.is_some_and(|n| n > 0));
+        numbers.len().is_multiple_of(2) && seconds && numbers.iter().all(Option::is_some)
     };
     if text.trim().is_empty() || !text.lines().all(pairs) {
         return Err(InvalidSpec::SaveTimes { value: text });
@@ -332,9 +355,17 @@ fn check_keys(field: &'static str, map: &BTreeMap<String, String>) -> Result<(),
 
 fn check_quantities(spec: &RedisReplicationSpec) -> Result<(), InvalidSpec> {
     if let Some(Quantity(size)) = spec.persistence.as_ref().map(|persistence| &persistence.size)
-        && !syntax::is_positive_quantity(size)
+        && (!syntax::is_positive_quantity(size) || syntax::bytes(size).is_some_and(|bytes| bytes < LEAST_SIZE))
     {
         return Err(InvalidSpec::Size { value: size.clone() });
+    }
+    let limits = spec.resources.as_ref().and_then(|r| r.limits.as_ref());
+    if let Some(Quantity(limit)) = limits.and_then(|limits| limits.get("memory"))
+        && syntax::is_quantity(limit)
+        && syntax::bytes(limit).is_none_or(|bytes| bytes < LEAST_MEMORY)
+        && !limit.starts_with('-')
+    {
+        return Err(InvalidSpec::MemoryLimit { value: limit.clone() });
     }
     let exporter = spec.metrics.as_ref().and_then(|metrics| metrics.resources.as_ref());
     let resources = [("spec.resources", spec.resources.as_ref()), ("spec.metrics.resources", exporter)];
@@ -411,6 +442,14 @@ mod tests {
             ("{config: {save: ''}, persistence: {size: 1Gi, mode: RDB}}", "spec.config.save is \"\": it must be pairs"),
             ("{config: {save: 900}, persistence: {size: 1Gi, mode: RDB}}", "spec.config.save is \"900\": it must"),
             ("{config: {save: '900 1 300'}, persistence: {size: 1Gi, mode: RDB}}", "spec.config.save is \"900 1 300\""),
+            (
+                "{config: {save: '9 3000000000'}, persistence: {size: 1Gi, mode: RDB}}",
+                "spec.config.save is \"9 3000000000\"",
+            ),
+            (
+                "{config: {save: '9 1', SAVE: '9 2'}, persistence: {size: 1Gi, mode: RDB}}",
+                "spec.config has save in several",
+            ),
             ("{config: {save: '0 1'}, persistence: {size: 1Gi, mode: RDB}}", "spec.config.save is \"0 1\""),
             ("{config: {save: '60 few'}, persistence: {size: 1Gi, mode: RDB}}", "spec.config.save is \"60 few\""),
             ("podLabels: {'a b': c}", "spec.podLabels has the key \"a b\""),

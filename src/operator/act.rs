@@ -234,7 +234,9 @@ impl Actor<'_> {
                 let Some(uid) = o.members.get(member).and_then(|m| m.pod.as_ref()).map(|pod| &pod.uid) else {
                     return Ok(Effect::Nothing.into());
                 };
-                let body = json!({ "metadata": { "labels": { (names::ROLE_LABEL): value } } });
+                let mut labels = names::labels(&name); // one that was changed by hand as well
+                labels.insert(names::ROLE_LABEL.into(), value.into());
+                let body = json!({ "metadata": { "labels": labels } });
                 apply::merge::<KubePod>(&self.ctx.client, &namespace, member, uid, body).await?;
                 Ok(Effect::Labelled { uid: uid.clone(), role: *role }.into())
             }
@@ -258,7 +260,7 @@ impl Actor<'_> {
         let done = match act {
             Act::BeginLog => link.begin_log().await,
             Act::Snapshot => link.snapshot().await,
-            Act::EndLog => link.end_log().await,
+            Act::EndLog(times) => link.end_log(times).await,
             Act::Schedule(times) => link.schedule_snapshots(times).await,
         };
         let name = self.resource.name_any();
@@ -309,7 +311,7 @@ fn persisted(member: &str, act: &Act) -> (&'static str, String) {
         Act::Snapshot => {
             ("SnapshotBegun", format!("{member} writes a snapshot, after which its append-only file ends"))
         }
-        Act::EndLog => {
+        Act::EndLog(_) => {
             ("AppendOnlyFileEnded", format!("{member} has a complete snapshot and writes no append-only file"))
         }
         Act::Schedule(times) if times.is_empty() => {

@@ -132,9 +132,13 @@ async fn converge(
         }
     };
     let mut wanted = objects::build(&cluster, stateful_set_replicas(resource));
-    if let Some(live) = holdings::stateful_set(&ctx.sources.stateful_sets, key, &cluster.owner.uid) {
-        objects::keep_immutable(&mut wanted.stateful_set, &live);
+    let live = holdings::stateful_set(&ctx.sources.stateful_sets, key, &cluster.owner.uid);
+    if let Some(live) = &live {
+        objects::keep_immutable(&mut wanted.stateful_set, live);
     }
+    let pods = holdings::pods(&ctx.sources.pods, key, &report.strangers);
+    let taken = holdings::taken_ordinals(&pods, key, live.and_then(|set| set.uid()).as_deref());
+    objects::leave_out(&mut wanted.stateful_set, taken);
     let site = if resource.spec.paused {
         Ok(None)
     } else {

@@ -62,6 +62,19 @@ pub fn pods(store: &Owned<Pod>, key: &Key, strangers: &[Stranger]) -> Vec<Arc<Po
     all
 }
 
+/// How many of the first ordinals are taken by pods of a deleted `StatefulSet` that end; `set` is the identity of the present one.
+pub fn taken_ordinals(pods: &[Arc<Pod>], key: &Key, set: Option<&str>) -> i32 {
+    let taken = |ordinal: &i32| {
+        let name = names::pod(&key.name, *ordinal);
+        let pod = pods.iter().find(|pod| pod.name_any() == name);
+        pod.is_some_and(|pod| {
+            let of_another = controller(pod.meta()).is_some_and(|by| Some(by.uid.as_str()) != set);
+            of_another && pod.metadata.deletion_timestamp.is_some()
+        })
+    };
+    (0..i32::MAX).find(|ordinal| !taken(ordinal)).unwrap_or(0)
+}
+
 /// The endpoint slices of the resource's Services: the operator's own, and those that Kubernetes writes for a Service or for the
 /// Endpoints of its name.
 pub fn slices(

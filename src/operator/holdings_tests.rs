@@ -120,3 +120,25 @@ fn a_look_visits_the_objects_of_one_resource() {
 fn pods_of(all: &Owned<Pod>, key: &Key) -> usize {
     super::pods(all, key, &[]).len()
 }
+
+#[test]
+fn the_names_of_pods_that_end_with_a_former_set_are_taken() {
+    let pod = |ordinal: i32, set: &str, leaves: bool| {
+        let name = format!("shop-{ordinal}");
+        let mut meta = meta(&name, &name, &by("apps/v1", "StatefulSet", "shop", set));
+        if leaves {
+            meta["deletionTimestamp"] = json!("2026-11-27T00:00:00Z");
+        }
+        Arc::new(serde_json::from_value::<Pod>(json!({ "metadata": meta })).unwrap())
+    };
+    for (pods, set, expected) in [
+        (vec![pod(0, "old", true), pod(1, "old", true), pod(2, "new", false)], Some("new"), 2),
+        (vec![pod(0, "old", true)], None, 1),
+        (vec![pod(0, "new", true)], Some("new"), 0),
+        (vec![pod(0, "old", false)], Some("new"), 0),
+        (vec![pod(1, "old", true)], Some("new"), 0),
+        (vec![], Some("new"), 0),
+    ] {
+        assert_eq!(taken_ordinals(&pods, &key(), set), expected, "{set:?}");
+    }
+}

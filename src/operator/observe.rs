@@ -179,7 +179,12 @@ impl Observer {
         let record = record::of(resource);
         let revision = self.stateful_set().and_then(|set| holdings::update_revision(&set));
         let pods = holdings::pods(&self.sources.pods, &self.key, &report.strangers);
-        let facts = |pod: &Arc<KubePod>| (pod.name_any(), pods::facts(pod, revision.as_deref()));
+        let found_by = names::selector_labels(&self.key.name);
+        let facts = |pod: &Arc<KubePod>| {
+            let mut facts = pods::facts(pod, revision.as_deref());
+            facts.role.take_if(|_| !names::carries(pod.labels(), &found_by)); // no Service finds it
+            (pod.name_any(), facts)
+        };
         let mut pods: BTreeMap<String, Pod> = pods.iter().map(facts).collect();
         let now = self.now();
         for pod in pods.values_mut() {

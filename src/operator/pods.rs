@@ -23,7 +23,7 @@ pub fn facts(pod: &KubePod, update_revision: Option<&str>) -> Pod {
         leaving,
         leaving_since: Moment::ZERO, // the observer knows
         ran: redis.is_some_and(has_run),
-        restarts: redis.and_then(|c| u32::try_from(c.restart_count).ok()).unwrap_or(0),
+        restarts: restarts(pod),
         running,
         started: running && redis.and_then(|c| c.started) == Some(true),
         ready: status
@@ -48,6 +48,12 @@ fn statuses(pod: &KubePod) -> impl Iterator<Item = &ContainerStatus> {
 
 fn init_statuses(pod: &KubePod) -> impl Iterator<Item = &ContainerStatus> {
     pod.status.iter().flat_map(|s| s.init_container_statuses.iter().flatten())
+}
+
+/// How often containers have been started again, those beside Redis among them.
+fn restarts(pod: &KubePod) -> u32 {
+    let counts = statuses(pod).chain(init_statuses(pod)).map(|c| u32::try_from(c.restart_count).unwrap_or(0));
+    counts.fold(0, u32::saturating_add)
 }
 
 fn failure(pod: &KubePod) -> Option<Failure> {
@@ -107,9 +113,15 @@ fn stage(pod: &KubePod, leaving: bool) -> String {
     if !scheduled {
         return "waits for a node".into();
     }
+    // one that goes on beside the others is done when it has started, any other when it has ended
+    let goes_on = |name: &str| {
+        let all = pod.spec.iter().flat_map(|s| s.init_containers.iter().flatten());
+        all.into_iter().any(|c| c.name == name && c.restart_policy.as_deref() == Some("Always"))
+    };
     let pending = |c: &&ContainerStatus| {
         let ended = c.state.as_ref().and_then(|s| s.terminated.as_ref());
-        ended.is_none_or(|t| t.exit_code != 0) && !(c.ready || c.started == Some(true))
+        let has_started = goes_on(&c.name) && c.started == Some(true);
+        ended.is_none_or(|t| t.exit_code != 0) && !(c.ready || has_started)
     };
     if let Some(init) = init_statuses(pod).find(pending) {
         let runs = init.state.as_ref().is_some_and(|s| s.running.is_some());

@@ -205,10 +205,18 @@ fn stages() {
         (waiting("PodInitializing", ""), "its init container prepare has not been started"),
         (ended(0, "Completed", "", 1), "are being prepared"),
     ] {
-        let init = container("prepare", &state, &none(), 0);
-        let status = json!({"initContainerStatuses": [init], "containerStatuses": [initializing]});
-        assert!(stage(&status).contains(words), "{status}: {}", stage(&status));
+        for started in [false, true] {
+            let mut init = container("prepare", &state, &none(), 0);
+            init["started"] = json!(started); // a kubelet says it of one that runs
+            let status = json!({"initContainerStatuses": [init], "containerStatuses": [initializing]});
+            assert!(stage(&status).contains(words), "{status}: {}", stage(&status));
+        }
     }
+    let mut beside = container("prepare", &json!({"running": {}}), &none(), 0);
+    beside["started"] = json!(true);
+    let mut beside = pod(&json!({"initContainerStatuses": [beside], "containerStatuses": [initializing]}));
+    beside.spec.as_mut().unwrap().init_containers.as_mut().unwrap()[0].restart_policy = Some("Always".into());
+    assert!(facts(&beside, None).stage.unwrap().contains("are being prepared"), "it goes on beside Redis");
     assert!(
         stage(&redis(&waiting("CrashLoopBackOff", ""), &ended(137, "Error", "", 9), 1))
             .contains("is being started again")
@@ -232,4 +240,14 @@ fn what_has_not_begun() {
     assert!(!asks(&init(&json!({"running": {}}))));
     assert!(!asks(&redis(&json!({"running": {}}), &none(), 0)));
     assert!(!asks(&redis(&waiting("CrashLoopBackOff", ""), &none(), 3)));
+}
+
+/// A container beside Redis that ends again and again is no good template either.
+#[test]
+fn all_restarts_count() {
+    let status = json!({
+        "initContainerStatuses": [container("prepare", &json!({"running": {}}), &none(), 2)],
+        "containerStatuses": [container("redis", &json!({"running": {}}), &none(), 1), container("metrics", &json!({"running": {}}), &none(), 3)],
+    });
+    assert_eq!(facts(&pod(&status), None).restarts, 6);
 }

@@ -101,9 +101,9 @@ impl Link {
         self.refresh().await
     }
 
-    /// Ends the append-only file, and the snapshots with it until they are scheduled.
-    pub async fn end_log(&self) -> Result<Info, CommandError> {
-        self.run(redis::cmd("CONFIG").arg("SET").arg("save").arg("")).await?;
+    /// Writes snapshots at these times, and ends the append-only file.
+    pub async fn end_log(&self, schedule: &str) -> Result<Info, CommandError> {
+        self.run(redis::cmd("CONFIG").arg("SET").arg("save").arg(schedule)).await?;
         self.run(redis::cmd("CONFIG").arg("SET").arg("appendonly").arg("no")).await?;
         self.refresh().await
     }

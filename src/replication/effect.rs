@@ -195,7 +195,7 @@ mod tests {
 
     #[test]
     fn what_a_member_was_asked_to_write() {
-        let act = Act::EndLog;
+        let act = Act::EndLog("60 1".into());
         let attempt = Attempt { run_id: "run-1".into(), act, at: AT, saved: 7, refused: Some("ERR".into()) };
         let effect = Effect::Persisted { member: "shop-1".into(), attempt: attempt.clone() };
         remembers(&effect, |m| drop(m.files.insert("shop-1".into(), attempt)));

@@ -309,7 +309,7 @@ pub fn words(o: &Observation, name: &str) -> Option<String> {
     let cause = if t.state == State::Deaf { Cause::Deaf } else { t.cause? };
     Some(match cause {
         Cause::Deaf => "it has heard nothing from the master for some seconds, although its link is up: packets between them are lost; its link is opened again after growing pauses".into(),
-        Cause::Unconnected => "it has heard nothing from the master, and gets no connection to it; check the network between them, and settings such as bind-source-addr".into(),
+        Cause::Unconnected => "it has heard nothing from the master, and gets no connection to it; check the network between them, whether both were started with the same password, and settings such as bind-source-addr".into(),
         Cause::Copies => format!(
             "it copied the master's data several times and did not come to follow{}; it tries again after growing pauses, of a minute at most",
             versions(o, name)

@@ -7,7 +7,7 @@ use super::{
     drops::Drops,
     following::{self, LinkTrouble},
     observation::{Moment, Observation},
-    persistence::Attempt,
+    persistence::{self, Attempt},
     promises,
     rollout::{self, Steady},
     shepherd,
@@ -155,7 +155,7 @@ impl Memory {
                 o.members.get(name).and_then(|m| m.server.info.as_ref()).is_some_and(|(_, i)| i.run_id == d.run_id);
             same && !shepherd::demotion_over(d) && serving.is_none_or(|(master, _)| master != name)
         });
-        m.files.retain(|name, _| o.members.contains_key(name));
+        m.files = persistence::watch(o, &m.files);
         m.killed.retain(|uid, _| o.members.values().any(|m| m.pod.as_ref().is_some_and(|p| p.uid == *uid)));
         if let Some((_, info)) = serving {
             m.keys_before = Some(info.keys);

@@ -4,9 +4,10 @@
 //!
 //! - An append-only file begins with a rewrite of all that Redis has; snapshots go on until it is complete.
 //! - It ends after a complete snapshot, which proves that snapshots can be written here. The file stays on the disk, and a
-//!   restart loads it as long as no newer snapshot is there.
+//!   restart loads it as long as no newer snapshot is there. The schedule is set before it ends: Redis writes a snapshot at
+//!   `SIGTERM` only where there is a schedule.
 
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
 use super::{
     observation::{Moment, Observation},
@@ -19,10 +20,6 @@ use crate::redis::Info;
 const RETRY: Duration = Duration::from_secs(5);
 /// How often Redis is asked whether a file is complete.
 const LOOK: Duration = Duration::from_secs(1);
-/// From the end of an append-only file to the first snapshot that may supersede it: the readiness probe, which runs every 5 s,
-/// has removed the mark by then that makes the next start prefer that file.
-const SETTLED_AFTER: Duration = Duration::from_secs(15);
-
 /// What a member writes to its disk.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct PersistenceSettings {
@@ -39,8 +36,8 @@ pub enum Act {
     BeginLog,
     /// Write a snapshot now, while there still is an append-only file.
     Snapshot,
-    /// Write no append-only file any more, and no snapshots for a moment.
-    EndLog,
+    /// Write no append-only file any more, and snapshots at these times.
+    EndLog(String),
     /// Write snapshots at these times.
     Schedule(String),
 }
@@ -58,6 +55,16 @@ pub struct Attempt {
     pub saved: u64,
     /// Why Redis refused, in its words.
     pub refused: Option<String>,
+}
+
+/// What is remembered of the acts after another look. A file that was begun and is complete needs no more looks.
+pub(super) fn watch(o: &Observation, before: &BTreeMap<String, Attempt>) -> BTreeMap<String, Attempt> {
+    let goes_on = |name: &String, attempt: &Attempt| {
+        let Some(member) = o.members.get(name) else { return false };
+        let complete = member.server.info.as_ref().is_some_and(|(_, info)| info.files.log_is_complete());
+        !(complete && attempt.act == Act::BeginLog)
+    };
+    before.iter().filter(|(name, attempt)| goes_on(name, attempt)).map(|(n, a)| (n.clone(), a.clone())).collect()
 }
 
 /// What is left to do about a member.
@@ -98,6 +105,7 @@ fn settled<'a>(o: &'a Observation, name: &str) -> Option<&'a Info> {
 
 fn next(now: Moment, attempt: Option<&Attempt>, info: &Info, wanted: &PersistenceSettings) -> Next {
     let files = &info.files;
+    let end = Act::EndLog(wanted.schedule.clone());
     let last = |wanted: &Act| attempt.filter(|a| a.act == *wanted);
     let again = |act: Act| match last(&act) {
         Some(a) if now < a.at + RETRY => Next::Wait(now + LOOK),
@@ -106,17 +114,16 @@ fn next(now: Moment, attempt: Option<&Attempt>, info: &Info, wanted: &Persistenc
     let differs = files.schedule.as_ref().is_some_and(|schedule| *schedule != wanted.schedule);
     match (wanted.append_only, files.append_only) {
         (true, false) => again(Act::BeginLog),
-        (true, true) if !files.log_is_complete() => Next::Wait(now + LOOK),
-        (false, true) => match last(&Act::Snapshot).or(last(&Act::EndLog)) {
-            Some(a) if files.saved != a.saved => again(Act::EndLog),
+        // Redis rewrites it from time to time: that is no change
+        (true, true) if !files.log_is_complete() && (differs || last(&Act::BeginLog).is_some()) => {
+            Next::Wait(now + LOOK)
+        }
+        (false, true) => match last(&Act::Snapshot).or(last(&end)) {
+            Some(a) if files.saved != a.saved => again(end),
             _ if files.saving => Next::Wait(now + LOOK),
             _ => again(Act::Snapshot),
         },
-        (false, false) if differs => match last(&Act::EndLog) {
-            Some(a) if now < a.at + SETTLED_AFTER => Next::Wait(a.at + SETTLED_AFTER),
-            _ => again(Act::Schedule(wanted.schedule.clone())),
-        },
-        (true, true) if differs => again(Act::Schedule(wanted.schedule.clone())),
+        (false, false) | (true, true) if differs => again(Act::Schedule(wanted.schedule.clone())),
         _ => Next::Nothing,
     }
 }

@@ -74,6 +74,20 @@ fn an_append_only_file_is_complete_before_snapshots_end() {
 }
 
 #[test]
+fn a_rewrite_of_its_own_is_no_change() {
+    let mut o = members((true, SCHEDULE), (true, SCHEDULE));
+    o.info(1).files.rewriting = true;
+    assert_eq!(plan(&o).waiting_for(Topic::Persistence), None);
+    attempt(&mut o, Act::BeginLog, Duration::from_secs(1));
+    assert!(plan(&o).waiting_for(Topic::Persistence).is_some(), "the first one is");
+    assert_eq!(o.memory.after(&o).files.len(), 1);
+    o.info(1).files.rewriting = false;
+    o.memory = o.memory.after(&o);
+    o.info(1).files.rewriting = true;
+    assert_eq!((o.memory.files.len(), plan(&o).waiting_for(Topic::Persistence)), (0, None));
+}
+
+#[test]
 fn an_append_only_file_ends_only_after_a_snapshot_of_the_same_process() {
     let mut o = members((true, ""), (false, SCHEDULE));
     assert_eq!(acts(&o), [(name(1), Act::Snapshot)]);
@@ -87,25 +101,19 @@ fn an_append_only_file_ends_only_after_a_snapshot_of_the_same_process() {
     o.info(1).files.save_failed = true;
     assert!(plan(&o).waiting_for(Topic::Persistence).unwrap().contains("is there room on its volume?"));
     o.info(1).files.saved = 9;
-    assert_eq!(acts(&o), [(name(1), Act::EndLog)]);
-    attempt(&mut o, Act::EndLog, Duration::from_secs(1));
+    assert_eq!(acts(&o), [(name(1), Act::EndLog(SCHEDULE.into()))]);
+    attempt(&mut o, Act::EndLog(SCHEDULE.into()), Duration::from_secs(1));
     assert_eq!(acts(&o), [], "what failed is not tried at once again");
-    attempt(&mut o, Act::EndLog, RETRY);
-    assert_eq!(acts(&o), [(name(1), Act::EndLog)]);
+    attempt(&mut o, Act::EndLog(SCHEDULE.into()), RETRY);
+    assert_eq!(acts(&o), [(name(1), Act::EndLog(SCHEDULE.into()))]);
     o.memory.files.get_mut(&name(1)).unwrap().run_id = "another".into();
     assert_eq!(acts(&o), [(name(1), Act::Snapshot)], "of another process nothing is known");
 }
 
 #[test]
-fn snapshots_begin_when_the_next_start_no_longer_prefers_the_append_only_file() {
+fn the_times_of_snapshots_are_changed() {
     let mut o = members((false, ""), (false, SCHEDULE));
-    attempt(&mut o, Act::EndLog, Duration::from_secs(5));
-    assert_eq!(acts(&o), []);
-    assert_eq!(plan(&o).due, Some(NOW + Duration::from_secs(10)));
-    attempt(&mut o, Act::EndLog, SETTLED_AFTER);
     assert_eq!(acts(&o), [(name(1), Act::Schedule(SCHEDULE.into()))]);
-    o.memory.files.clear();
-    assert_eq!(acts(&o), [(name(1), Act::Schedule(SCHEDULE.into()))], "or nothing is known of its end");
     o.info(1).files.schedule = None;
     o.info(0).files.schedule = None;
     assert_eq!(acts(&o), [], "what it has is not known");
@@ -117,7 +125,7 @@ fn a_change_is_taken_back_at_any_step() {
     attempt(&mut o, Act::Snapshot, Duration::ZERO);
     assert_eq!(acts(&o), [(name(1), Act::Schedule(String::new()))]);
     let mut o = members((false, ""), (true, ""));
-    attempt(&mut o, Act::EndLog, Duration::ZERO);
+    attempt(&mut o, Act::EndLog(SCHEDULE.into()), Duration::ZERO);
     assert_eq!(acts(&o), [(name(1), Act::BeginLog)]);
     let mut o = members((true, ""), (false, SCHEDULE));
     attempt(&mut o, Act::BeginLog, Duration::ZERO);

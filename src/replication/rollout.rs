@@ -36,6 +36,8 @@ pub struct Steady {
     pub uid: String,
     /// Which process, while it answers.
     pub run_id: Option<String>,
+    /// How often its containers have been started again.
+    pub restarts: u32,
     /// It is ready, and the master, or follows it.
     pub well: bool,
     /// Since when this has been so.
@@ -58,14 +60,15 @@ pub(super) fn watch(o: &Observation, now: &Memory, serving: Option<(&str, &Info)
         };
         let master = serving.map(|(_, info)| info.run_id.clone());
         let before = now.steady.get(name).filter(|s| s.uid == pod.uid);
-        let still = |s: &Steady| s.well && run_id.is_some() && s.run_id == run_id && o.now < s.seen + LAPSE;
+        let same_process = |s: &Steady| s.run_id == run_id && s.restarts == pod.restarts;
+        let still = |s: &Steady| s.well && run_id.is_some() && same_process(s) && o.now < s.seen + LAPSE;
         let well = is_well || (!pod.leaving && before.is_some_and(still));
-        let same = |s: &&Steady| s.well == well && (!well || s.run_id == run_id);
+        let same = |s: &&Steady| s.well == well && (!well || same_process(s));
         let since = before.filter(same).map_or(o.now, |s| s.since);
         let master_since = before.filter(|s| master.is_some() && s.master.0 == master).map_or(o.now, |s| s.master.1);
         let master = (master, master_since);
         let seen = if is_well { o.now } else { before.map_or(Moment::ZERO, |s| s.seen) };
-        (name.clone(), Steady { uid: pod.uid.clone(), run_id, well, since, seen, master })
+        (name.clone(), Steady { uid: pod.uid.clone(), run_id, restarts: pod.restarts, well, since, seen, master })
     });
     steady.collect()
 }

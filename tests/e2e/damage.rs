@@ -104,6 +104,16 @@ fn labels_are_put_back() {
         }
         change::<Pod>(&cache, &replicas[0], role(Some("master"))).await?;
         cache.agrees().await.context("a replica was labelled master")?;
+        for pod in [&master, &replicas[0]] {
+            let other = json!({ "metadata": { "labels": { "app.kubernetes.io/instance": "other" } } });
+            change::<Pod>(&cache, pod, other).await?;
+            let address = cache.address(pod).await?;
+            eventually(&format!("the headless Service leads to {pod}"), LONG, async || {
+                let led_to = cache.endpoints("headless").await?;
+                ensure(led_to.contains(&address), || format!("it leads to {led_to:?}"))
+            })
+            .await?;
+        }
         same_master(&cache, &before).await
     });
 }

@@ -292,6 +292,23 @@ fn delete_the_stateful_set() {
     });
 }
 
+/// The controller of the new StatefulSet makes the first pod before the others, and its name is taken by the former master,
+/// which waits for one of them to have its data.
+#[test]
+fn delete_the_stateful_set_of_a_first_master_in_memory() {
+    scenario("delete-sts-memory", async |scene| {
+        let cache = scene.ready("cache", "replicas: 3").await?;
+        cache.populate(KEYS).await?;
+        if cache.master().await? != "cache-0" {
+            cache.hand_over_to("cache-0").await?;
+        }
+        cache.all::<StatefulSet>().delete("cache", &DeleteParams::background()).await?;
+        cache.another_master("cache-0", LONG).await?;
+        cache.agrees().await?;
+        cache.holds(KEYS).await
+    });
+}
+
 /// The master and all but one replica at the same instant.
 #[test]
 fn kill_all_but_one() {

@@ -3,8 +3,7 @@
 # after the snapshot has been received and loaded.
 cli=$(command -v valkey-cli || command -v redis-cli)
 answer=$(timeout 2 "$cli" </run/redis/ask-role 2>&1)
-# The log has been switched off while Redis ran: from now on a snapshot that is newer counts (data.sh). Until the operator sees to
-# snapshots again, which is seconds later, the log is the newest.
+# The log has been switched off while Redis ran: from now on a snapshot that is newer counts (data.sh).
 case $answer in
 *loading:1*) ;;
 *aof_enabled:0*) rm -f /data/started-with-log ;;

@@ -37,7 +37,12 @@ impl Place {
 pub(super) fn trouble(o: &Observation, place: &Place, name: &str, m: &Member) -> Option<(Reason, String)> {
     if let Some(failure) = m.pod.as_ref().and_then(|p| p.failure.as_ref()) {
         let words = match failure.reason {
-            Reason::DataDamaged => remedy::of_damage(&failure.message, place, name, serving_master(o).is_some()),
+            Reason::DataDamaged => remedy::of_damage(
+                &failure.message,
+                place,
+                name,
+                serving_master(o).is_some_and(|(_, info)| info.keys > 0),
+            ),
             _ => failure.message.clone(),
         };
         return Some((failure.reason, words));
