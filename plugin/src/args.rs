@@ -91,6 +91,7 @@ pub enum Command {
 #[derive(Args, Debug)]
 pub struct Name {
     /// Name of the RedisReplication.
+    #[arg(value_parser = resource)]
     pub name: String,
 }
 
@@ -98,6 +99,7 @@ pub struct Name {
 #[derive(Args, Debug)]
 pub struct Status {
     /// Name of the RedisReplication. Default: all of the namespace, one per line.
+    #[arg(value_parser = resource)]
     pub name: Option<String>,
     /// All namespaces.
     #[arg(short = 'A', long, conflicts_with = "name")]
@@ -123,10 +125,14 @@ pub enum Format {
 #[derive(Args, Debug)]
 pub struct Switchover {
     /// Name of the RedisReplication.
+    #[arg(value_parser = resource)]
     pub name: String,
     /// The pod that becomes master. Default: the operator chooses.
     #[arg(long, value_name = "POD")]
     pub to: Option<String>,
+    /// A member without its option.
+    #[arg(hide = true, value_name = "POD", value_parser = without_to)]
+    pub stray: Option<String>,
     /// Whether and how long to wait.
     #[command(flatten)]
     pub patience: Patience,
@@ -136,6 +142,7 @@ pub struct Switchover {
 #[derive(Args, Debug)]
 pub struct Failover {
     /// Name of the RedisReplication.
+    #[arg(value_parser = resource)]
     pub name: String,
     /// Confirm that acknowledged writes may be lost.
     #[arg(long)]
@@ -143,6 +150,9 @@ pub struct Failover {
     /// The pod that becomes master. Default: the one with the newest data among those that answer.
     #[arg(long, value_name = "POD")]
     pub to: Option<String>,
+    /// A member without its option.
+    #[arg(hide = true, value_name = "POD", value_parser = without_to)]
+    pub stray: Option<String>,
     /// Do not ask for confirmation.
     #[arg(short, long)]
     pub yes: bool,
@@ -169,6 +179,7 @@ pub struct Patience {
 #[derive(Args, Debug)]
 pub struct RedisCli {
     /// Name of the RedisReplication.
+    #[arg(value_parser = resource)]
     pub name: String,
     /// The member. Default: the master.
     pub pod: Option<String>,
@@ -181,6 +192,7 @@ pub struct RedisCli {
 #[derive(Args, Debug)]
 pub struct Logs {
     /// Name of the RedisReplication.
+    #[arg(value_parser = resource)]
     pub name: String,
     /// Print new lines as they are written, also after a member restarts.
     #[arg(short, long)]
@@ -200,6 +212,7 @@ pub struct Logs {
 #[derive(Args, Debug)]
 pub struct Report {
     /// Name of the RedisReplication.
+    #[arg(value_parser = resource)]
     pub name: String,
     /// The file to write. Default: `<name>-report-<time>.tar.gz` in the current directory.
     #[arg(short, long, value_name = "FILE")]
@@ -213,6 +226,7 @@ pub struct Report {
 #[derive(Args, Debug)]
 pub struct Rehearse {
     /// Name of the RedisReplication.
+    #[arg(value_parser = resource)]
     pub name: String,
     /// Terminate the master's process without a hand-over: a failover. Default: delete its pod, which is a switchover.
     #[arg(long)]
@@ -226,6 +240,22 @@ pub struct Rehearse {
     /// Do not ask for confirmation.
     #[arg(short, long)]
     pub yes: bool,
+}
+
+/// Reads the name of a resource, also as kubectl prints it: `rr/cache`, `redisreplication.redis.replication.dev/cache`.
+fn resource(text: &str) -> Result<String, String> {
+    let Some((kind, name)) = text.split_once('/') else { return Ok(text.to_owned()) };
+    let group = kind.split_once('.').map(|(_, group)| group);
+    let known = matches!(kind.split('.').next(), Some("rr" | "redisreplication" | "redisreplications"));
+    if known && group.is_none_or(|group| group == "redis.replication.dev") && !name.is_empty() {
+        return Ok(name.to_owned());
+    }
+    Err("it is not the name of a RedisReplication, such as cache or rr/cache".into())
+}
+
+/// A member in the place of nothing lacks its option.
+fn without_to(text: &str) -> Result<String, String> {
+    Err(format!("the new master is given with its option: --to {text}"))
 }
 
 /// Reads `90s`, `5m`, `1h`, or seconds without a unit.
@@ -288,5 +318,33 @@ mod tests {
         assert_eq!(duration("5m"), Ok(Duration::from_secs(300)));
         assert_eq!(duration("7"), Ok(Duration::from_secs(7)));
         assert!(duration("soon").is_err() && duration("3w").is_err());
+    }
+
+    #[test]
+    fn a_name_may_have_its_type_before_it() {
+        for given in [
+            "cache",
+            "rr/cache",
+            "redisreplication/cache",
+            "redisreplications/cache",
+            "redisreplication.redis.replication.dev/cache",
+        ] {
+            let Command::Status(args) = parse(&format!("kubectl-rr status {given}")).unwrap().command else {
+                unreachable!()
+            };
+            assert_eq!(args.name.as_deref(), Some("cache"), "{given}");
+        }
+        for given in ["pod/cache", "rr/", "rr.example.com/cache"] {
+            assert_eq!(parse(&format!("kubectl-rr pause {given}")).unwrap_err().exit_code(), 2, "{given}");
+        }
+    }
+
+    #[test]
+    fn a_member_without_its_option_is_told_the_option() {
+        for line in ["kubectl-rr switchover cache cache-1", "kubectl-rr failover cache cache-1 --force"] {
+            let error = parse(line).unwrap_err();
+            assert!(error.to_string().contains("--to cache-1"), "{error}");
+            assert_eq!(error.exit_code(), 2);
+        }
     }
 }

@@ -13,7 +13,7 @@ use serde_json::Value;
 
 use crate::{
     args::Connection,
-    error::{Error, hint, is_not_found, one_line},
+    error::{Error, hint, is_not_found, listed, one_line},
 };
 
 /// A cluster, and the namespace in it that commands are about.
@@ -148,7 +148,7 @@ pub fn member(resource: &RedisReplication, given: &str) -> Result<String, Error>
     members.iter().find(|pod| *pod == given || **pod == numbered).cloned().ok_or_else(|| Error::NoMember {
         replication: name,
         member: given.to_owned(),
-        hint: hint(given, &members),
+        hint: listed(&members), // they differ by one digit: none is more likely than another
     })
 }
 

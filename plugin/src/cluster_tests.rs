@@ -159,7 +159,7 @@ fn a_member_is_meant_by_its_name_or_number() {
     assert_eq!(member(&resource, "cache-1").unwrap(), "cache-1");
     assert_eq!(member(&resource, "1").unwrap(), "cache-1");
     let error = member(&resource, "cache-2").unwrap_err().to_string();
-    assert_eq!(error, "cache has no member cache-2; did you mean cache-0?");
+    assert_eq!(error, "cache has no member cache-2; there is cache-0, cache-1");
     assert_eq!(
         member(&resource, "mongo").unwrap_err().to_string(),
         "cache has no member mongo; there is cache-0, cache-1"

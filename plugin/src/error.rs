@@ -200,17 +200,20 @@ pub fn hint(given: &str, there_is: &[String]) -> String {
     match close.first() {
         None => "; there is none at all".into(),
         Some((distance, name)) if *distance <= 2.max(given.len() / 3) => format!("; did you mean {name}?"),
-        Some(_) => {
-            let mut text = "; there is".to_owned();
-            for (index, name) in there_is.iter().take(8).enumerate() {
-                let _ = write!(text, "{} {name}", if index == 0 { "" } else { "," });
-            }
-            if there_is.len() > 8 {
-                let _ = write!(text, " and {} more", there_is.len() - 8);
-            }
-            text
-        }
+        Some(_) => listed(there_is),
     }
+}
+
+/// What there is, as the end of an error's line.
+pub fn listed(there_is: &[String]) -> String {
+    let mut text = "; there is".to_owned();
+    for (index, name) in there_is.iter().take(8).enumerate() {
+        let _ = write!(text, "{} {name}", if index == 0 { "" } else { "," });
+    }
+    if there_is.len() > 8 {
+        let _ = write!(text, " and {} more", there_is.len() - 8);
+    }
+    text
 }
 
 #[cfg(test)]

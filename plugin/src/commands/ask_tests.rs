@@ -35,7 +35,8 @@ fn a_pointless_switchover_is_not_asked_for(#[case] resource: RedisReplication, #
 #[test]
 fn a_failover_needs_to_be_meant() {
     let patience = Patience { wait: false, no_wait: false, timeout: std::time::Duration::from_secs(1) };
-    let args = |force| Failover { name: "cache".into(), force, to: None, yes: false, patience: patience.clone() };
+    let args =
+        |force| Failover { name: "cache".into(), force, to: None, stray: None, yes: false, patience: patience.clone() };
     assert!(is_meant(&args(true)).is_ok());
     assert_eq!(is_meant(&args(false)).unwrap_err().exit_code(), exit::USAGE);
 }

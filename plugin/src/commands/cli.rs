@@ -37,7 +37,7 @@ const INTERACTIVE: &str = "exec \"$(command -v valkey-cli || command -v redis-cl
 pub async fn run(cluster: &Cluster, args: &RedisCli) -> Result<u8, Error> {
     let resource = cluster.get(&args.name).await?;
     let pod = match &args.pod {
-        Some(given) => member(&resource, given)?,
+        Some(given) => member(&resource, given).map_err(|error| with_dashes(error, given))?,
         None => master(&resource)?,
     };
     if args.arguments.is_empty() && std::io::stdin().is_terminal() {
@@ -59,6 +59,19 @@ pub async fn run(cluster: &Cluster, args: &RedisCli) -> Result<u8, Error> {
     crate::terminal::print(&output.stdout)?;
     eprint!("{}", output.stderr);
     Ok(output.code)
+}
+
+/// A command in the place of the member lacks the dashes before it.
+fn with_dashes(error: Error, given: &str) -> Error {
+    match error {
+        Error::NoMember { replication, member, hint }
+            if names::ordinal(given).is_none() && given.parse::<u32>().is_err() =>
+        {
+            let hint = format!("{hint}; a Redis command follows two dashes: `kubectl rr cli {replication} -- {given}`");
+            Error::NoMember { replication, member, hint }
+        }
+        other => other,
+    }
 }
 
 /// A line that is none of the commands.
@@ -198,7 +211,26 @@ fn find(haystack: &[u8], needle: &[u8]) -> Option<usize> {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use rstest::rstest;
+    use serde_json::json;
+
     use super::*;
+    use crate::cluster::tests::answering_queries;
+
+    #[rstest]
+    #[case("PING", "; a Redis command follows two dashes: `kubectl rr cli cache -- PING`")]
+    #[case("cache-9", "; there is cache-0, cache-1")]
+    #[case("9", "; there is cache-0, cache-1")]
+    #[tokio::test]
+    async fn a_command_without_the_dashes_is_no_member(#[case] given: &str, #[case] end: &str) {
+        let resource = json!({ "metadata": { "name": "cache", "namespace": "shop" }, "spec": { "replicas": 2 } });
+        let cluster = answering_queries(move |_, _, _| (200, resource.clone()));
+        let args = RedisCli { name: "cache".into(), pod: Some(given.into()), arguments: Vec::new() };
+        let error = run(&cluster, &args).await.unwrap_err().to_string();
+        assert!(error.starts_with(&format!("cache has no member {given}; ")) && error.ends_with(end), "{error}");
+    }
 
     #[test]
     fn the_password_is_typed_when_it_is_asked_for() {
