@@ -28,8 +28,10 @@ impl Actor<'_> {
         changes: &[Change],
     ) -> Result<RedisReplication, Error> {
         let began = Instant::now();
-        if let Some(t) = p.begins() {
-            self.ctx.metrics.transition_begins(&Key::of(self.resource), o, t.kind);
+        for change in changes {
+            if let Change::Begin { cause, .. } = change {
+                self.ctx.metrics.transition_begins(&Key::of(self.resource), *cause);
+            }
         }
         let ended = o.record.transition.as_ref().zip(changes.iter().find_map(|change| match change {
             Change::Complete { outcome, note } => Some((*outcome, note.as_str())),
