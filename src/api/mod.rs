@@ -1,8 +1,10 @@
-//! The `RedisReplication` resource as people write and read it: types, defaults, validation rules, conditions.
+//! The `RedisReplication` resource as people write and read it: types, defaults, validation rules, conditions, events.
 
+mod closed_list;
 mod conditions;
 mod config;
 mod crd;
+mod events;
 mod reference;
 mod request;
 mod silence;
@@ -12,6 +14,7 @@ mod status;
 pub use conditions::{ConditionType, Reason};
 pub use config::ConfigValue;
 pub use crd::crd;
+pub use events::{EventReason, Occasion};
 pub use reference::reference;
 pub use request::{ACKNOWLEDGED_EPOCH, ANY_MEMBER, RequestKind, acknowledged_epoch};
 pub use silence::BUSY_MARGIN;

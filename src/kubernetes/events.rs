@@ -1,6 +1,6 @@
 //! Events: one for each decision, in words, on the resource. Best effort: a lost event never fails anything.
 
-use std::time::Duration;
+use std::{fmt, time::Duration};
 
 use jiff::Timestamp;
 use k8s_openapi::{
@@ -12,6 +12,8 @@ use kube::{
     api::{ObjectMeta, PostParams},
 };
 use tokio::time::{sleep, timeout};
+
+use crate::api::Occasion;
 
 /// The API server refuses longer notes.
 const NOTE_LIMIT: usize = 1000;
@@ -35,6 +37,15 @@ pub enum Severity {
     Warning,
 }
 
+impl fmt::Display for Severity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Normal => "Normal",
+            Self::Warning => "Warning",
+        })
+    }
+}
+
 impl Publisher {
     /// `instance` is the operator's pod.
     pub fn new(client: Client, instance: String) -> Self {
@@ -43,7 +54,14 @@ impl Publisher {
 
     /// Publishes in the background, a moment later. Each is an object of its own: kube's recorder would count a second
     /// failover within six minutes on to the first and drop its words.
-    pub fn publish(&self, severity: Severity, reason: &str, action: &str, note: &str, on: ObjectReference) {
+    pub fn publish(
+        &self,
+        severity: Severity,
+        reason: impl Into<Occasion>,
+        action: &str,
+        note: &str,
+        on: ObjectReference,
+    ) {
         let namespace = on.namespace.clone().unwrap_or_else(|| "default".into());
         let event = Event {
             metadata: ObjectMeta {
@@ -52,9 +70,9 @@ impl Publisher {
                 ..ObjectMeta::default()
             },
             action: Some(action.into()),
-            reason: Some(reason.into()),
+            reason: Some(reason.into().to_string()),
             note: Some(note.chars().take(NOTE_LIMIT).collect()),
-            type_: Some(format!("{severity:?}")),
+            type_: Some(severity.to_string()),
             event_time: Some(MicroTime(Timestamp::now())),
             regarding: Some(on),
             reporting_controller: Some("redis.replication.dev/operator".into()),

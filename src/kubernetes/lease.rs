@@ -60,14 +60,23 @@ pub struct Elector {
 }
 
 /// What an attempt came to.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outcome {
     /// This process leads.
     Leading,
     /// Another does.
     Following,
-    /// The API server did not answer in time, or refused: act until the deadline that is known.
-    Unknown(String),
+}
+
+/// Why it is not known who leads: act until the deadline that is known.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The API server refused, or could not be asked.
+    #[error(transparent)]
+    Api(#[from] kube::Error),
+    /// The API server did not answer in time.
+    #[error("no answer from the API server")]
+    NoAnswer,
 }
 
 impl Elector {
@@ -77,20 +86,14 @@ impl Elector {
     }
 
     /// Acquires or renews.
-    pub async fn attempt(&mut self) -> Outcome {
+    ///
+    /// # Errors
+    /// When the API server does not tell.
+    pub async fn attempt(&mut self) -> Result<Outcome, Error> {
         let sent = Instant::now();
-        let outcome = match timeout(LEASE_TIMEOUT, self.exchange(sent)).await {
-            Ok(Ok(true)) => Outcome::Leading,
-            Ok(Ok(false)) => Outcome::Following,
-            Ok(Err(e)) => Outcome::Unknown(e.to_string()),
-            Err(_) => Outcome::Unknown("no answer from the API server".into()),
-        };
-        match outcome {
-            Outcome::Leading => self.leadership.set(Some(sent + LEASE_DURATION)),
-            Outcome::Following => self.leadership.set(None),
-            Outcome::Unknown(_) => {}
-        }
-        outcome
+        let holds = timeout(LEASE_TIMEOUT, self.exchange(sent)).await.map_err(|_| Error::NoAnswer)??;
+        self.leadership.set(holds.then_some(sent + LEASE_DURATION));
+        Ok(if holds { Outcome::Leading } else { Outcome::Following })
     }
 
     /// Gives the lease up, so that another need not wait for it to expire.

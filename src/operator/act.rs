@@ -14,7 +14,7 @@ use tracing::Instrument;
 
 use super::{context::Context, error::Error, observe::Observer, registry::ObjectsReport, route::MasterService, trace};
 use crate::{
-    api::{Reason, RedisReplication, TransitionKind},
+    api::{EventReason, Occasion, Reason, RedisReplication, TransitionKind},
     kubernetes::{
         apply::{self, limited},
         events::Severity,
@@ -72,7 +72,7 @@ impl Actor<'_> {
                     if let Error::Api(apply::Error::Pruned(_)) = error
                         && self.is_new
                     {
-                        self.say(Severity::Warning, &Reason::ApplyFailed.to_string(), "Observe", &error.to_string());
+                        self.say(Severity::Warning, Reason::ApplyFailed, "Observe", &error.to_string());
                     }
                     well = false;
                 }
@@ -137,7 +137,7 @@ impl Actor<'_> {
                 let Some(uid) = self.delete_pod(o, member, Some(1)).await? else { return Ok(Effect::Nothing.into()) };
                 tracing::info!(resource = %name, %namespace, member, reason, "hung process is ended");
                 let note = format!("{member} is deleted, so that its hung process takes no more writes: {reason}");
-                self.say(Severity::Warning, "HungMasterDeleted", "Fence", &note);
+                self.say(Severity::Warning, EventReason::HungMasterDeleted, "Fence", &note);
                 Ok(Effect::Killed { uid, at: self.observer.now() }.into())
             }
             Step::Dismiss { request, answer, note } => {
@@ -146,8 +146,8 @@ impl Actor<'_> {
                 let resource = apply::amend(&self.ctx.client, self.resource, &body).await?;
                 tracing::info!(resource = %name, %namespace, annotation, ?answer, note, "request dealt with");
                 let (severity, event) = match answer {
-                    Answer::Accepted => (Severity::Normal, "RequestAccepted"),
-                    Answer::Refused => (Severity::Warning, "RequestRefused"),
+                    Answer::Accepted => (Severity::Normal, EventReason::RequestAccepted),
+                    Answer::Refused => (Severity::Warning, EventReason::RequestRefused),
                 };
                 self.say(severity, event, "Request", &format!("{annotation}: {note}"));
                 Ok(Done { effect: Effect::Nothing, resource: Some(Box::new(resource)) })
@@ -169,7 +169,7 @@ impl Actor<'_> {
                 if !hands_over {
                     self.say(
                         Severity::Warning,
-                        "MemberDemoted",
+                        EventReason::MemberDemoted,
                         "Demote",
                         &format!("{member} takes no more writes: {reason}"),
                     );
@@ -188,7 +188,7 @@ impl Actor<'_> {
                 }
                 self.say(
                     Severity::Warning,
-                    "MemberDemoted",
+                    EventReason::MemberDemoted,
                     "Demote",
                     &format!("{member} now follows {master}: {reason}"),
                 );
@@ -244,7 +244,12 @@ impl Actor<'_> {
             Step::Restart { member, reason } => {
                 let Some(uid) = self.delete_pod(o, member, None).await? else { return Ok(Effect::Nothing.into()) };
                 tracing::info!(resource = %name, %namespace, member, reason, "pod is replaced");
-                self.say(Severity::Normal, "PodReplaced", "Replace", &format!("{member} is made anew: {reason}"));
+                self.say(
+                    Severity::Normal,
+                    EventReason::PodReplaced,
+                    "Replace",
+                    &format!("{member} is made anew: {reason}"),
+                );
                 Ok(Effect::Replaced { uid }.into())
             }
         }
@@ -299,25 +304,28 @@ impl Actor<'_> {
         self.observer.link(member).ok_or_else(|| Error::NoLink(member.to_owned()))
     }
 
-    pub(super) fn say(&self, severity: Severity, reason: &str, action: &str, note: &str) {
+    pub(super) fn say(&self, severity: Severity, reason: impl Into<Occasion>, action: &str, note: &str) {
         self.ctx.events.publish(severity, reason, action, note, self.resource.object_ref(&()));
     }
 }
 
 /// The event that tells of a change of what a member writes to its disk.
-fn persisted(member: &str, act: &Act) -> (&'static str, String) {
+fn persisted(member: &str, act: &Act) -> (EventReason, String) {
     match act {
-        Act::BeginLog => ("AppendOnlyFileBegun", format!("{member} begins to write an append-only file")),
+        Act::BeginLog => (EventReason::AppendOnlyFileBegun, format!("{member} begins to write an append-only file")),
         Act::Snapshot => {
-            ("SnapshotBegun", format!("{member} writes a snapshot, after which its append-only file ends"))
+            (EventReason::SnapshotBegun, format!("{member} writes a snapshot, after which its append-only file ends"))
         }
-        Act::EndLog(_) => {
-            ("AppendOnlyFileEnded", format!("{member} has a complete snapshot and writes no append-only file"))
-        }
+        Act::EndLog(_) => (
+            EventReason::AppendOnlyFileEnded,
+            format!("{member} has a complete snapshot and writes no append-only file"),
+        ),
         Act::Schedule(times) if times.is_empty() => {
-            ("SnapshotsScheduled", format!("{member} writes no snapshots by itself"))
+            (EventReason::SnapshotsScheduled, format!("{member} writes no snapshots by itself"))
         }
-        Act::Schedule(times) => ("SnapshotsScheduled", format!("{member} writes snapshots by the times {times}")),
+        Act::Schedule(times) => {
+            (EventReason::SnapshotsScheduled, format!("{member} writes snapshots by the times {times}"))
+        }
     }
 }
 

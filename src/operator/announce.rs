@@ -10,20 +10,20 @@ use crate::{
 /// Compares what the status said before with what has been written, whoever wrote it.
 pub fn announce(events: &Publisher, before: &RedisReplication, written: &RedisReplication) {
     if let Some((reason, words)) = news(before, written) {
-        events.publish(Severity::Warning, &reason, "Observe", &words, written.object_ref(&()));
+        events.publish(Severity::Warning, reason, "Observe", &words, written.object_ref(&()));
     }
 }
 
 /// The reason and the words of `Ready`, if the reason is a new one, and for people.
-fn news(before: &RedisReplication, written: &RedisReplication) -> Option<(String, String)> {
+fn news(before: &RedisReplication, written: &RedisReplication) -> Option<(Reason, String)> {
     let ready = |r: &RedisReplication| {
         let conditions = r.status.as_ref().map(|s| s.conditions.clone()).unwrap_or_default();
         conditions.into_iter().find(|c| c.type_ == ConditionType::Ready.to_string())
     };
     let now = ready(written)?;
     let is_new = ready(before).is_none_or(|before| before.reason != now.reason);
-    let for_people = Reason::FOR_PEOPLE.iter().any(|r| r.to_string() == now.reason);
-    (is_new && for_people).then_some((now.reason, now.message))
+    let for_people = Reason::FOR_PEOPLE.iter().find(|r| r.as_str() == now.reason);
+    for_people.filter(|_| is_new).map(|reason| (*reason, now.message))
 }
 
 #[cfg(test)]
@@ -41,8 +41,8 @@ mod tests {
                 .unwrap()
         };
         let news = |before: &str, now: &str| news(&resource(before), &resource(now)).map(|(reason, _)| reason);
-        assert_eq!(news("Healthy", "DataReplaced").as_deref(), Some("DataReplaced"));
-        assert_eq!(news("PodRefused", "VolumeUnavailable").as_deref(), Some("VolumeUnavailable"));
+        assert_eq!(news("Healthy", "DataReplaced"), Some(Reason::DataReplaced));
+        assert_eq!(news("PodRefused", "VolumeUnavailable"), Some(Reason::VolumeUnavailable));
         assert_eq!(news("PodRefused", "PodRefused"), None);
         assert_eq!(news("PodRefused", "Healthy"), None);
     }

@@ -14,7 +14,7 @@ use super::{
     status,
 };
 use crate::{
-    api::{CompletedTransition, Outcome, RedisReplication, TransitionKind},
+    api::{CompletedTransition, EventReason, Outcome, RedisReplication, TransitionKind},
     kubernetes::{apply, events::Severity, stores::Key},
     replication::{Change, Observation, Pending, Plan, Promises},
 };
@@ -28,8 +28,10 @@ impl Actor<'_> {
         changes: &[Change],
     ) -> Result<RedisReplication, Error> {
         let began = Instant::now();
-        if let Some(t) = p.begins() {
-            self.ctx.metrics.transition_begins(&Key::of(self.resource), o, t.kind);
+        for change in changes {
+            if let Change::Begin { cause, .. } = change {
+                self.ctx.metrics.transition_begins(&Key::of(self.resource), *cause);
+            }
         }
         let ended = o.record.transition.as_ref().zip(changes.iter().find_map(|change| match change {
             Change::Complete { outcome, note } => Some((*outcome, note.as_str())),
@@ -61,9 +63,9 @@ impl Actor<'_> {
                 let Pending { epoch, kind, from, to, reason, .. } = t;
                 tracing::info!(resource = %name, %namespace, epoch, ?kind, ?from, to, reason, ms = ms(began), "transition begins");
                 let (severity, event) = match kind {
-                    TransitionKind::Election => (Severity::Normal, "ElectionStarted"),
-                    TransitionKind::Failover => (Severity::Warning, "FailoverStarted"),
-                    TransitionKind::Switchover => (Severity::Normal, "SwitchoverStarted"),
+                    TransitionKind::Election => (Severity::Normal, EventReason::ElectionStarted),
+                    TransitionKind::Failover => (Severity::Warning, EventReason::FailoverStarted),
+                    TransitionKind::Switchover => (Severity::Normal, EventReason::SwitchoverStarted),
                 };
                 let note = format!("{to} is to be the master (epoch {epoch}): {reason}");
                 self.say(severity, event, "ChangeMaster", &note);
@@ -107,18 +109,18 @@ impl Actor<'_> {
         let CompletedTransition { epoch, kind, to, reason, duration_ms, outcome, .. } = last;
         tracing::info!(resource = %self.resource.name_any(), epoch, ?kind, to, ?outcome, duration_ms, reason, "transition ended");
         let (severity, event, words) = match (outcome, kind) {
-            (Outcome::Abandoned, _) => (Severity::Warning, "SwitchoverAbandoned", reason.clone()),
+            (Outcome::Abandoned, _) => (Severity::Warning, EventReason::SwitchoverAbandoned, reason.clone()),
             (Outcome::Completed, TransitionKind::Election) => {
-                (Severity::Normal, "MasterElected", format!("{to} is the master (epoch {epoch})"))
+                (Severity::Normal, EventReason::MasterElected, format!("{to} is the master (epoch {epoch})"))
             }
             (Outcome::Completed, TransitionKind::Failover) => (
                 Severity::Normal,
-                "FailoverCompleted",
+                EventReason::FailoverCompleted,
                 format!("{to} is the master (epoch {epoch}); the failover took {duration_ms} ms"),
             ),
             (Outcome::Completed, TransitionKind::Switchover) => (
                 Severity::Normal,
-                "SwitchoverCompleted",
+                EventReason::SwitchoverCompleted,
                 format!("{to} is the master (epoch {epoch}); the switchover took {duration_ms} ms"),
             ),
         };

@@ -20,7 +20,7 @@ use super::{
     supervisor::supervise,
 };
 use crate::{
-    api::{Reason, RedisReplication},
+    api::{EventReason, Reason, RedisReplication},
     kubernetes::{apply, events::Severity, stores::Key},
     objects::{self, Cluster, names},
     password::Password,
@@ -190,7 +190,8 @@ async fn learn_password(
             report.strangers.extend(stranger);
             if let Some(note) = restored {
                 tracing::warn!(namespace = key.namespace, resource = key.name, "{note}");
-                ctx.events.publish(Severity::Warning, "SecretRestored", "Create", &note, resource.object_ref(&()));
+                let on = resource.object_ref(&());
+                ctx.events.publish(Severity::Warning, EventReason::SecretRestored, "Create", &note, on);
             }
             Ok(())
         }

@@ -11,7 +11,7 @@ use kube::{Client, Resource};
 use serde_json::json;
 
 use crate::{
-    api::{ConditionType, Reason, RedisReplication},
+    api::{ConditionType, EventReason, Reason, RedisReplication},
     kubernetes::{
         apply,
         events::{Publisher, Severity},
@@ -74,7 +74,7 @@ impl Isolation {
         };
         tracing::warn!(kind, namespace = key.namespace, name = key.name, %fault, goes_on, "cannot be decoded");
         if kind != RedisReplication::kind(&()) {
-            self.events.publish(Severity::Warning, "Undecodable", "Observe", &fault.to_string(), object);
+            self.events.publish(Severity::Warning, EventReason::Undecodable, "Observe", &fault.to_string(), object);
         } else if !goes_on {
             self.tell(&key, object, metadata, fault);
         } // otherwise the supervisor does, in the status
@@ -83,10 +83,10 @@ impl Isolation {
     /// Of a resource without a supervisor.
     fn tell(&self, key: &Key, object: ObjectReference, metadata: &ObjectMeta, fault: &Fault) {
         let words = advice(fault, key, false);
-        let reason = Reason::InvalidSpec.to_string();
-        self.events.publish(Severity::Warning, &reason, "Observe", &words, object);
+        let reason = Reason::InvalidSpec;
+        self.events.publish(Severity::Warning, reason, "Observe", &words, object);
         let condition = json!({
-            "type": ConditionType::Ready.to_string(), "status": "False", "reason": reason, "message": words,
+            "type": ConditionType::Ready.to_string(), "status": "False", "reason": reason.to_string(), "message": words,
             "lastTransitionTime": Time(jiff::Timestamp::now()), "observedGeneration": metadata.generation,
         });
         let (this, key) = (self.clone(), key.clone());

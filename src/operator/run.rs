@@ -33,7 +33,7 @@ use crate::{
         client::client,
         events::Publisher,
         isolation::Isolated,
-        lease::{Elector, LOOK_EVERY, Leadership, Outcome, RENEW_EVERY},
+        lease::{self, Elector, LOOK_EVERY, Leadership, Outcome, RENEW_EVERY},
         stores::{self, Key, watch_managed},
         undecodable::{decoded, last_known},
     },
@@ -77,10 +77,21 @@ pub enum Error {
     Signal(std::io::Error),
     /// Another process leads, or the lease could not be renewed in time. A fresh start is the safest way to stop acting.
     #[error("the lease was lost: {0}")]
-    LeaseLost(String),
+    LeaseLost(LeaseLost),
     /// The web server ended.
     #[error("http: {0}")]
     Http(std::io::Error),
+}
+
+/// Why this process may not act any more.
+#[derive(Debug, thiserror::Error)]
+pub enum LeaseLost {
+    /// It was too late.
+    #[error("another process holds it")]
+    Taken,
+    /// It could not be renewed in time.
+    #[error(transparent)]
+    NotRenewed(#[from] lease::Error),
 }
 
 /// Runs until a signal, or until the lease is lost.
@@ -126,13 +137,13 @@ async fn lead(
     client: &Client,
     metrics: &Metrics,
     args: &RunArgs,
-) -> String {
+) -> LeaseLost {
     tracing::info!(identity = args.identity, lease = args.lease_name, "standing by");
     let mut acting = None;
     loop {
         let next = Instant::now() + if acting.is_some() { RENEW_EVERY } else { LOOK_EVERY };
         match elector.attempt().await {
-            Outcome::Leading if acting.is_none() => {
+            Ok(Outcome::Leading) if acting.is_none() => {
                 tracing::info!(identity = args.identity, "leading");
                 metrics.leading.set(1);
                 let namespace = Some(args.watch_namespace.clone()).filter(|n| !n.is_empty());
@@ -144,13 +155,12 @@ async fn lead(
                     metrics.clone(),
                 ))));
             }
-            Outcome::Leading => {}
-            Outcome::Following if acting.is_some() => return "another process holds it".into(),
-            Outcome::Following => {}
-            Outcome::Unknown(words) => {
-                tracing::warn!(error = words, "lease neither renewed nor refused");
+            Ok(Outcome::Following) if acting.is_some() => return LeaseLost::Taken,
+            Ok(Outcome::Leading | Outcome::Following) => {}
+            Err(error) => {
+                tracing::warn!(%error, "lease neither renewed nor refused");
                 if acting.is_some() && !leadership.holds() {
-                    return words;
+                    return error.into();
                 }
             }
         }

@@ -307,8 +307,8 @@ impl Supervisor {
                     tracing::warn!(%error, "status not written");
                     if self.status_failures == 1 && matches!(error, apply::Error::Pruned(_)) {
                         let on = self.resource.object_ref(&());
-                        let reason = Reason::ApplyFailed.to_string();
-                        self.ctx.events.publish(Severity::Warning, &reason, "Observe", &error.to_string(), on);
+                        let reason = Reason::ApplyFailed;
+                        self.ctx.events.publish(Severity::Warning, reason, "Observe", &error.to_string(), on);
                     }
                 } else if let Some(stored) = stored(&self.ctx, &self.key) {
                     self.resource = (*stored).clone();

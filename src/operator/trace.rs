@@ -77,7 +77,7 @@ mod tests {
     use super::*;
     use crate::{
         api::{TransitionKind, TransitionPhase},
-        replication::{Pending, Recorded, fixture},
+        replication::{Cause, Pending, Recorded, fixture},
     };
 
     fn pending(epoch: i64, to: &str) -> Pending {
@@ -93,6 +93,7 @@ mod tests {
 
     fn begin(epoch: i64, to: &str) -> Plan {
         let change = Change::Begin {
+            cause: Cause::ProcessEnded,
             transition: pending(epoch, to),
             target: Recorded::default(),
             members: BTreeSet::new(),

@@ -3,6 +3,7 @@
 use std::{cmp::Reverse, time::Duration};
 
 use super::{
+    cause::Cause,
     lost,
     observation::{Member, Moment, Observation},
     promises,
@@ -133,7 +134,7 @@ pub fn elect(o: &Observation, lost: Option<&str>) -> Election {
     let elected =
         |note: String| Election::Elected { to: name.to_owned(), fence: promises::fence_at_promotion(o, name), note };
     if forced {
-        return elected("forced by a user".into());
+        return elected(Cause::Forced.to_string());
     }
     if !unsettled.is_empty() && o.now < ended + SURVIVORS_PATIENCE {
         return Election::Wait(format!("waiting for the last word of {}", list(&unsettled)));

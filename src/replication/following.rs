@@ -45,7 +45,7 @@ pub struct LinkTrouble {
     /// Full copies that have failed in the present attempt.
     pub copies: u64,
     /// Why its link was given up last, and how often it was.
-    pub cause: Option<Cause>,
+    pub cause: Option<LinkFault>,
     /// How often its link was given up.
     pub renewals: u32,
     /// Where it is.
@@ -60,7 +60,7 @@ pub struct LinkTrouble {
 
 /// Why a link is given up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Cause {
+pub enum LinkFault {
     /// Full copies fail, one after the other.
     Copies,
     /// Nothing comes over the link.
@@ -85,13 +85,13 @@ enum State {
 
 impl LinkTrouble {
     /// Is its link to be given up, and why?
-    fn verdict(&self, seen_by_master: bool, now: Moment) -> Option<Cause> {
+    fn verdict(&self, seen_by_master: bool, now: Moment) -> Option<LinkFault> {
         let allowed = if self.renewals == 0 { COPIES } else { 1 };
         match self.state {
-            State::Deaf if now >= self.at + pause(self.renewals) => Some(Cause::Deaf),
-            State::Waiting | State::Copying(_) if self.copies >= allowed => Some(Cause::Copies),
+            State::Deaf if now >= self.at + pause(self.renewals) => Some(LinkFault::Deaf),
+            State::Waiting | State::Copying(_) if self.copies >= allowed => Some(LinkFault::Copies),
             State::Waiting if !seen_by_master && now >= self.at + pause(self.renewals).max(CONNECTS_WITHIN) => {
-                Some(Cause::Unconnected)
+                Some(LinkFault::Unconnected)
             }
             _ => None,
         }
@@ -265,11 +265,11 @@ pub(super) fn give_up(o: &Observation, name: &str, truth: &Info, p: &mut Plan) -
     let cause = o.memory.links.get(name).and_then(|t| t.verdict(is_seen(o, name, truth), o.now));
     let Some(cause) = cause.filter(|_| o.record.transition.is_none()) else { return false };
     let reason = match cause {
-        Cause::Copies => {
+        LinkFault::Copies => {
             "its full copies of the master's data fail, and each costs the master a fork: it tries again later"
         }
-        Cause::Deaf => "its link is up and nothing comes over it: it is opened again",
-        Cause::Unconnected => "its link to the master does not come about: it is opened again",
+        LinkFault::Deaf => "its link is up and nothing comes over it: it is opened again",
+        LinkFault::Unconnected => "its link to the master does not come about: it is opened again",
     };
     p.steps.push(Step::Detach { member: name.to_owned(), reason: reason.into() });
     true
@@ -277,13 +277,13 @@ pub(super) fn give_up(o: &Observation, name: &str, truth: &Info, p: &mut Plan) -
 
 /// Is it too early for this replica, whose copies have failed, to ask for the next?
 pub(super) fn rests(o: &Observation, name: &str) -> bool {
-    let rests = |t: &&LinkTrouble| t.state == State::Detached && t.cause == Some(Cause::Copies);
+    let rests = |t: &&LinkTrouble| t.state == State::Detached && t.cause == Some(LinkFault::Copies);
     o.memory.links.get(name).filter(rests).is_some_and(|t| o.now < t.at + pause(t.renewals))
 }
 
 /// Is it known that this replica cannot follow the master as both are?
 pub(super) fn is_hopeless(o: &Observation, name: &str) -> bool {
-    o.memory.links.get(name).is_some_and(|t| t.cause == Some(Cause::Copies) && t.state != State::Following)
+    o.memory.links.get(name).is_some_and(|t| t.cause == Some(LinkFault::Copies) && t.state != State::Following)
 }
 
 /// When more may be done for them, and whom a fresh answer tells of.
@@ -306,11 +306,11 @@ pub(super) fn look(o: &Observation, master: &str, p: &mut Plan) {
 /// Why this replica does not follow the master, as far as it is known. The words stay the same as long as the trouble does.
 pub fn words(o: &Observation, name: &str) -> Option<String> {
     let t = o.memory.links.get(name).filter(|t| t.state != State::Following)?;
-    let cause = if t.state == State::Deaf { Cause::Deaf } else { t.cause? };
+    let cause = if t.state == State::Deaf { LinkFault::Deaf } else { t.cause? };
     Some(match cause {
-        Cause::Deaf => "it has heard nothing from the master for some seconds, although its link is up: packets between them are lost; its link is opened again after growing pauses".into(),
-        Cause::Unconnected => "it has heard nothing from the master, and gets no connection to it; check the network between them, whether both were started with the same password, and settings such as bind-source-addr".into(),
-        Cause::Copies => format!(
+        LinkFault::Deaf => "it has heard nothing from the master for some seconds, although its link is up: packets between them are lost; its link is opened again after growing pauses".into(),
+        LinkFault::Unconnected => "it has heard nothing from the master, and gets no connection to it; check the network between them, whether both were started with the same password, and settings such as bind-source-addr".into(),
+        LinkFault::Copies => format!(
             "it copied the master's data several times and did not come to follow{}; it tries again after growing pauses, of a minute at most",
             versions(o, name)
         ),

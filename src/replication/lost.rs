@@ -4,17 +4,17 @@
 use std::time::Duration;
 
 use super::{
+    cause::Cause,
     election::{self, Election, elect},
     memory::serving_master,
     observation::{Moment, Observation},
-    record::Pending,
     shepherd,
     steps::{Plan, Step, Topic},
     suspicion::{Fate, Verdict, fate, hears, verdict},
-    transition,
+    transition::{self, Choice},
 };
 use crate::{
-    api::{RequestKind, TransitionKind, TransitionPhase},
+    api::{RequestKind, TransitionPhase},
     redis::{Info, MAX_LAG},
 };
 
@@ -32,14 +32,20 @@ const ISOLATED_AFTER: Duration = Duration::from_secs(3);
 /// The recorded process of `lost`, who is master or was chosen as one, does not serve.
 pub(super) fn lost(o: &Observation, lost: &str, p: &mut Plan) {
     match fate(o, lost) {
-        Fate::Gone(evidence) => elect_another(o, lost, &evidence, p),
+        Fate::Gone(evidence) => elect_another(o, lost, hung_or(o, lost, Cause::ProcessEnded), &evidence, p),
         Fate::Hung(words) => hung(o, lost, &words, p),
-        Fate::Unreachable(words) => unreachable(o, lost, &words, p),
+        Fate::Unreachable(words) => unreachable(o, lost, hung_or(o, lost, Cause::Unreachable), &words, p),
         Fate::Unsure(words) => {
             look_at_others(o, lost, p);
             p.wait(Topic::Suspicion, format!("{lost} is silent: {words}"));
         }
     }
+}
+
+/// What took away a process that hung is that it hung, whatever its pod looks like after it was deleted for that.
+fn hung_or(o: &Observation, lost: &str, otherwise: Cause) -> Cause {
+    let uid = o.record.members.get(lost).and_then(|m| m.uid.as_ref());
+    if uid.is_some_and(|uid| o.memory.killed.contains_key(uid)) { Cause::Hung } else { otherwise }
 }
 
 /// Ends a hung process. It cannot be relied on to stay hung: when it goes on, it first acknowledges what had been sent to
@@ -48,7 +54,9 @@ fn hung(o: &Observation, lost: &str, words: &str, p: &mut Plan) {
     match end_of(o, lost, words, p) {
         End::NotBegun => {}
         End::UnderWay => return look_at_others(o, lost, p),
-        End::Impossible => return unreachable(o, lost, &format!("{words}, and it could not be ended"), p),
+        End::Impossible => {
+            return unreachable(o, lost, Cause::Hung, &format!("{words}, and it could not be ended"), p);
+        }
     }
     let others = alive(o, lost);
     if let Some(name) = who_hears(o, lost, &others) {
@@ -69,7 +77,7 @@ fn hung(o: &Observation, lost: &str, words: &str, p: &mut Plan) {
     if cut_off_since(o, lost, "has hung", p).is_none() {
         return p.wait(Topic::Fence, format!("{lost} has hung: {words}"));
     }
-    choose(o, Some(lost), o.record.master.clone(), TransitionKind::Failover, &format!("{lost}: {words}"), p);
+    choose(o, Some(lost), o.record.master.clone(), Cause::Hung, &format!("{lost}: {words}"), p);
 }
 
 /// Is it certain that the process of `former`, which had hung when another was chosen, takes no more writes? Otherwise does
@@ -124,7 +132,7 @@ fn end_of(o: &Observation, hung: &str, words: &str, p: &mut Plan) -> End {
 }
 
 /// Cuts it off from every replica that can be reached, and waits until it refuses writes for want of them.
-fn unreachable(o: &Observation, lost: &str, words: &str, p: &mut Plan) {
+fn unreachable(o: &Observation, lost: &str, cause: Cause, words: &str, p: &mut Plan) {
     let others = alive(o, lost);
     if others.is_empty() {
         let text = format!(
@@ -148,7 +156,7 @@ fn unreachable(o: &Observation, lost: &str, words: &str, p: &mut Plan) {
         return p.wait(Topic::Quorum, format!("{lost} cannot be reached ({words}), and {missing}"));
     }
     if is_fenced(o, lost, words, p) {
-        elect_another(o, lost, words, p);
+        elect_another(o, lost, cause, words, p);
     }
 }
 
@@ -184,10 +192,10 @@ fn cut_off_since(o: &Observation, lost: &str, why: &str, p: &mut Plan) -> Option
 }
 
 /// Nobody accepts writes: choose somebody. The process of `lost` takes no more.
-pub(super) fn elect_another(o: &Observation, lost: &str, evidence: &str, p: &mut Plan) {
+pub(super) fn elect_another(o: &Observation, lost: &str, cause: Cause, evidence: &str, p: &mut Plan) {
     let from = o.record.transition.as_ref().map(|t| t.from.clone().unwrap_or_else(|| t.to.clone()));
     let from = from.or_else(|| o.record.master.clone());
-    choose(o, Some(lost), from, TransitionKind::Failover, &format!("{lost}: {evidence}"), p);
+    choose(o, Some(lost), from, cause, &format!("{lost}: {evidence}"), p);
 }
 
 /// Chooses a master, or says what is being waited for.
@@ -195,7 +203,7 @@ pub(super) fn choose(
     o: &Observation,
     lost: Option<&str>,
     from: Option<String>,
-    kind: TransitionKind,
+    cause: Cause,
     reason: &str,
     p: &mut Plan,
 ) {
@@ -207,8 +215,9 @@ pub(super) fn choose(
     match elect(o, lost) {
         Election::Elected { to, fence, note } => {
             let reason = if note.is_empty() { reason.to_owned() } else { format!("{reason}; {note}") };
-            let epoch = o.record.epoch.saturating_add(1);
-            p.record(transition::begin(o, Pending { epoch, kind, from, to, phase: phase(o, lost), reason }, fence));
+            // without a master recorded there is nothing that force would decide
+            let cause = if lost.is_some() && forced(o) { Cause::Forced } else { cause };
+            p.record(transition::begin(o, Choice { cause, from, to, phase: phase(o, lost), reason, fence }));
         }
         Election::Wait(words) => {
             look_at_others(o, lost.unwrap_or_default(), p);

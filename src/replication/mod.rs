@@ -5,6 +5,7 @@
 //! of a failover is nowhere written down as a program: each step is the answer to a situation, and whoever resumes
 //! after a crash finds the situation and goes on.
 
+mod cause;
 mod drops;
 mod effect;
 mod election;
@@ -24,9 +25,10 @@ mod suspicion;
 mod switchover;
 mod transition;
 
+pub use cause::Cause;
 pub use drops::Drops;
 pub use effect::Effect;
-pub use following::{Cause, LinkTrouble, is_deaf, words as link_words};
+pub use following::{LinkFault, LinkTrouble, is_deaf, words as link_words};
 pub use lost::FENCE;
 pub use memory::{Demotion, Frozen, Goal, Hold, Joining, Mark, Memory, serving_master};
 pub use observation::{

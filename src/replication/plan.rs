@@ -1,6 +1,7 @@
 //! Observation → steps and the reasons for waiting. Start reading here.
 
 use super::{
+    cause::Cause,
     lost,
     memory::serving_master,
     observation::{Observation, Settings},
@@ -11,7 +12,6 @@ use super::{
     suspicion::{Verdict, verdict},
     switchover, transition,
 };
-use crate::api::TransitionKind;
 
 /// What to do now.
 pub fn plan(o: &Observation) -> Plan {
@@ -31,7 +31,7 @@ pub fn plan(o: &Observation) -> Plan {
     match (&o.record.transition, &o.record.master) {
         (Some(t), _) => transition::proceed(o, t, &mut p),
         (None, Some(master)) => with_master(o, master, &mut p),
-        (None, None) => lost::choose(o, None, None, TransitionKind::Election, "there was no master yet", &mut p),
+        (None, None) => lost::choose(o, None, None, Cause::FirstMaster, &Cause::FirstMaster.to_string(), &mut p),
     }
     p
 }

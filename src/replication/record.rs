@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::promises::Promises;
+use super::{cause::Cause, promises::Promises};
 use crate::api::{Outcome, TransitionKind, TransitionPhase};
 
 /// What the status has recorded: the decisions that outlive any operator process.
@@ -73,6 +73,8 @@ pub struct Pending {
 pub enum Change {
     /// A change of master begins. Recorded before anything is done about it.
     Begin {
+        /// Why. It is not recorded: no decision rests on it.
+        cause: Cause,
         /// What is to be done.
         transition: Pending,
         /// The process that is to be the master. It counts from now on.
@@ -122,7 +124,7 @@ impl Record {
     pub fn next(&self, change: &Change) -> Self {
         let mut next = self.clone();
         match change {
-            Change::Begin { transition, target, members, fence, replaced } => {
+            Change::Begin { cause: _, transition, target, members, fence, replaced } => {
                 next.epoch = transition.epoch;
                 next.fence = *fence;
                 next.replaced.clone_from(replaced);

@@ -3,7 +3,7 @@
 use std::{collections::BTreeSet, time::Duration};
 
 use super::{
-    Change, Observation, Pending, Promises, Record, Recorded, Replaced, Step,
+    Cause, Change, Observation, Pending, Promises, Record, Recorded, Replaced, Step,
     fixture::{NOW, consistent, healthy, name},
     plan,
 };
@@ -44,6 +44,7 @@ fn names(of: impl IntoIterator<Item = usize>) -> BTreeSet<String> {
 fn a_change_of_master_that_begins() {
     let replaced = Some(Replaced { epoch: 2, master: name(1), reason: "without data".into() });
     let begin = |members, replaced| Change::Begin {
+        cause: Cause::ProcessEnded,
         transition: pending(1),
         target: process("chosen", "uid-chosen"),
         members: names(members),
@@ -210,7 +211,9 @@ fn a_switchover_begins_with_all_that_is_known() {
     let mut o = restarted(healthy(3));
     o.settings.preferred_master = Some(name(1));
     let found = changes(&o);
-    let [first, Change::Begin { transition, target, members, fence, replaced }] = found.as_slice() else {
+    let [first, Change::Begin { cause: Cause::Preferred, transition, target, members, fence, replaced }] =
+        found.as_slice()
+    else {
         panic!("{found:?}")
     };
     assert_eq!(*first, enrol(1, "run-1-again"));

@@ -3,15 +3,15 @@
 use std::{cmp::Reverse, time::Duration};
 
 use super::{
+    cause::Cause,
     observation::{Observation, Request},
     promises::fence_at_promotion,
-    record::Pending,
     rollout,
     steps::{Answer, Plan, Step, Topic},
-    transition,
+    transition::{self, Choice},
 };
 use crate::{
-    api::{RequestKind, TransitionKind, TransitionPhase},
+    api::{RequestKind, TransitionPhase},
     redis::Info,
 };
 
@@ -30,24 +30,23 @@ pub(super) fn consider(o: &Observation, master: &str, truth: &Info, p: &mut Plan
     let leaving = o.members.get(master).is_some_and(super::Member::leaving);
     let preferred = o.settings.preferred_master.as_deref().filter(|n| *n != master);
     let must = if leaving {
-        Some("its pod is being deleted")
+        Some(Cause::PodDeleted)
     } else if !o.wanted(master) {
-        Some("its pod is to be removed, because replicas was reduced")
+        Some(Cause::ScaledDown)
     } else if rollout::master_is_last(o, master, truth, p) {
-        Some("its pod is to be replaced, because the spec was changed")
+        Some(Cause::RollingUpdate)
     } else {
         None
     };
-    if let Some(reason) = must {
-        refuse_request(o, &format!("{master} hands over already: {reason}"), p);
-        return begin(o, master, truth, reason, None, p);
+    if let Some(cause) = must {
+        refuse_request(o, &format!("{master} hands over already: {cause}"), p);
+        return begin(o, master, truth, cause, None, p);
     }
     if let Some(request) = &o.settings.request {
         return requested(o, master, truth, request, p);
     }
     if let Some(preferred) = preferred.filter(|n| rollout::online(o, n)) {
-        let reason = format!("{preferred} is the preferred master, and has all data");
-        begin(o, master, truth, &reason, Some(preferred), p);
+        begin(o, master, truth, Cause::Preferred, Some(preferred), p);
     }
 }
 
@@ -67,7 +66,7 @@ fn requested(o: &Observation, master: &str, truth: &Info, request: &Request, p: 
             refuse_request(o, &format!("{to} is not a member; there are {names}"), p);
         }
         None if o.settings.replicas < 2 => refuse_request(o, "there is no other member", p),
-        to => begin(o, master, truth, "requested by a user", to, p),
+        to => begin(o, master, truth, Cause::Requested, to, p),
     }
 }
 
@@ -77,7 +76,8 @@ fn refuse_request(o: &Observation, note: &str, p: &mut Plan) {
     }
 }
 
-fn begin(o: &Observation, master: &str, truth: &Info, reason: &str, to: Option<&str>, p: &mut Plan) {
+fn begin(o: &Observation, master: &str, truth: &Info, cause: Cause, to: Option<&str>, p: &mut Plan) {
+    let reason = cause.words(to);
     let pod = o.members.get(master).and_then(|m| m.pod.as_ref());
     let alone = o.settings.replicas == 1 && o.members.keys().all(|n| n == master || !rollout::online(o, n));
     if alone && o.wanted(master) {
@@ -88,7 +88,7 @@ fn begin(o: &Observation, master: &str, truth: &Info, reason: &str, to: Option<&
                 reason: format!("{reason}, and there is no other member to take over"),
             }
         } else {
-            Step::Restart { member: master.to_owned(), reason: reason.to_owned() }
+            Step::Restart { member: master.to_owned(), reason }
         });
         return;
     }
@@ -106,15 +106,15 @@ fn begin(o: &Observation, master: &str, truth: &Info, reason: &str, to: Option<&
     };
     // if it is abandoned, the old master goes on with the fence that it has
     let fence = fence_at_promotion(o, target).min(o.record.after(p.changes()).fence);
-    let transition = Pending {
-        epoch: o.record.epoch.saturating_add(1),
-        kind: TransitionKind::Switchover,
+    let choice = Choice {
+        cause,
         from: Some(master.to_owned()),
         to: target.to_owned(),
         phase: TransitionPhase::Promoting,
         reason: format!("{master}: {reason}"),
+        fence,
     };
-    p.record(transition::begin(o, transition, fence));
+    p.record(transition::begin(o, choice));
 }
 
 /// The replica that takes over: it follows, is known to have all data, and is the closest.

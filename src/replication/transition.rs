@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use super::{
+    cause::Cause,
     exchange, lost,
     observation::Observation,
     promises,
@@ -24,13 +25,28 @@ const HOLD_MARGIN: Duration = Duration::from_millis(500);
 /// How long the target may take to receive what the demoted master had sent; it was equal a moment ago.
 const LAST_BYTES: Duration = Duration::from_millis(500);
 
+/// Who is to be master, and why.
+pub(super) struct Choice {
+    pub cause: Cause,
+    pub from: Option<String>,
+    pub to: String,
+    pub phase: TransitionPhase,
+    /// The evidence, in words.
+    pub reason: String,
+    /// The `min-replicas-to-write` that the target is promoted with.
+    pub fence: usize,
+}
+
 /// A change of master begins. With it every member that has a pod is recorded: each may follow the target as soon as it is
 /// promoted, and one more write would delay that. A recorded member that holds nothing only raises the number of those that
 /// have to answer before the next failover, so recording one too many loses nothing.
-pub(super) fn begin(o: &Observation, t: Pending, fence: usize) -> Change {
+pub(super) fn begin(o: &Observation, choice: Choice) -> Change {
+    let Choice { cause, from, to, phase, reason, fence } = choice;
+    let t = Pending { epoch: o.record.epoch.saturating_add(1), kind: cause.kind(), from, to, phase, reason };
     let there = o.members.iter().filter(|(_, m)| m.pod.is_some()).map(|(n, _)| n.clone());
     let target = o.members.get(&t.to);
     Change::Begin {
+        cause,
         target: Recorded {
             run_id: target.and_then(|m| m.server.info.as_ref()).map(|(_, info)| info.run_id.clone()),
             uid: target.and_then(|m| m.pod.as_ref()).map(|pod| pod.uid.clone()),
@@ -130,7 +146,8 @@ fn hand_over(o: &Observation, t: &Pending, target: &Info, p: &mut Plan) {
             } else if demotion.is_some_and(|d| o.now < d.at + LAST_BYTES) {
                 p.steps.push(look());
             } else {
-                lost::elect_another(o, &t.to, "it lacks writes that the former master has", p);
+                let cause = Cause::TargetBehind;
+                lost::elect_another(o, &t.to, cause, &cause.to_string(), p);
             }
         }
         _ => lost::lost(o, name, p),

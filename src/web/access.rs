@@ -46,7 +46,7 @@ pub struct Gate {
 }
 
 /// Why somebody may not read the metrics.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, thiserror::Error)]
 pub enum Refusal {
     /// No token was sent.
     #[error("a token is missing: send `Authorization: Bearer TOKEN` with that of a service account")]
@@ -59,7 +59,18 @@ pub enum Refusal {
     NotAllowed(String),
     /// The API server did not tell.
     #[error("cannot find out who may read the metrics: {0}")]
-    Unknown(String),
+    Unknown(#[from] Unanswered),
+}
+
+/// Why the API server did not tell.
+#[derive(Debug, thiserror::Error)]
+pub enum Unanswered {
+    /// It refused, or could not be asked.
+    #[error(transparent)]
+    Api(#[from] kube::Error),
+    /// It did not answer in time.
+    #[error("the API server is slow")]
+    Slow,
 }
 
 impl Refusal {
@@ -104,7 +115,7 @@ impl Gate {
             return Ok(());
         }
         let review = self.take_turn(token, print);
-        timeout(PATIENCE, review).await.unwrap_or_else(|_| Err(Refusal::Unknown("the API server is slow".into())))
+        timeout(PATIENCE, review).await.unwrap_or_else(|_| Err(Unanswered::Slow.into()))
     }
 
     async fn take_turn(&self, token: &str, print: Print) -> Result<(), Refusal> {
@@ -138,12 +149,12 @@ impl Gate {
         allowed.then_some(()).ok_or(Refusal::NotAllowed(name))
     }
 
-    async fn ask<K>(&self, review: K) -> Result<K, Refusal>
+    async fn ask<K>(&self, review: K) -> Result<K, Unanswered>
     where
         K: kube::Resource<DynamicType = ()> + Clone + std::fmt::Debug + serde::Serialize + serde::de::DeserializeOwned,
     {
         let reviews = Api::<K>::all(self.client.clone());
-        reviews.create(&PostParams::default(), &review).await.map_err(|e| Refusal::Unknown(e.to_string()))
+        Ok(reviews.create(&PostParams::default(), &review).await?)
     }
 
     fn remembers(&self, print: &Print) -> bool {

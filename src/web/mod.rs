@@ -14,7 +14,7 @@ use axum::{
 use kube::Client;
 use tokio::net::TcpListener;
 
-pub use access::{Gate, Refusal};
+pub use access::{Gate, Refusal, Unanswered};
 pub use certificate::{Certificate, CertificateError};
 
 /// What is asked for, and what a right has to be to.

@@ -121,9 +121,8 @@ impl Collector {
     fn transitions(&self, encoder: &mut DescriptorEncoder) -> fmt::Result {
         let mut counter = encoder.encode_descriptor("transitions", "Changes of master", None, MetricType::Counter)?;
         for (key, resource) in &self.resources {
-            for ((kind, cause, outcome), count) in &resource.transitions {
-                let cause = cause.to_string();
-                let labels = with(key, &[("kind", kind), ("reason", &cause), ("outcome", outcome)]);
+            for ((kind, reason, outcome), count) in &resource.transitions {
+                let labels = with(key, &[("kind", kind), ("reason", reason), ("outcome", outcome)]);
                 counter.encode_family(&labels)?.encode_counter::<NoLabelSet, _, u64>(count, None)?;
             }
         }

@@ -22,11 +22,11 @@ use prometheus_client::{
     registry::Registry,
 };
 
-use self::{cause::Cause, reading::Reading, resource::Resource};
+use self::{reading::Reading, resource::Resource};
 use crate::{
     api::{Outcome, RedisReplication, TransitionKind},
     kubernetes::{client::Requests, stores::Key, undecodable::Faults},
-    replication::Observation,
+    replication::{Cause, Observation},
 };
 
 /// What all names begin with.
@@ -88,8 +88,8 @@ impl Metrics {
     }
 
     /// A change of master begins.
-    pub fn transition_begins(&self, key: &Key, o: &Observation, kind: TransitionKind) {
-        self.lock().entry(key.clone()).or_default().cause = Some(Cause::of(o, kind));
+    pub fn transition_begins(&self, key: &Key, cause: Cause) {
+        self.lock().entry(key.clone()).or_default().cause = Some(cause);
     }
 
     /// Counts a change of master that has ended.

@@ -1,14 +1,13 @@
 #![allow(clippy::unwrap_used)]
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
-use rstest::rstest;
 
 use super::*;
 use crate::{
-    api::{RedisReplicationStatus, RequestKind, TransitionPhase},
+    api::RedisReplicationStatus,
     redis::{FollowState, MemoryUse, Role},
     replication::{
-        Contact, Pending, Request,
+        Contact,
         fixture::{NOW, healthy, name},
     },
 };
@@ -59,7 +58,7 @@ fn filled() -> Metrics {
     let metrics = Metrics::default();
     let o = observation();
     metrics.observed(&key("shop"), &o, &resource());
-    metrics.transition_begins(&key("shop"), &o, TransitionKind::Failover);
+    metrics.transition_begins(&key("shop"), Cause::ProcessEnded);
     metrics.transition_ended(&key("shop"), TransitionKind::Failover, Outcome::Completed, Duration::from_millis(30));
     metrics.reconciled(Duration::from_millis(3), true);
     metrics
@@ -221,42 +220,36 @@ fn counts_begin_at_zero() {
     assert!(counts.iter().all(|line| line.ends_with(" 0")), "{counts:?}");
 }
 
-#[rstest]
-#[case::first(TransitionKind::Election, "FirstMaster", |o: &mut Observation| o.record.master = None)]
-#[case::restarted(TransitionKind::Election, "AllRestarted", |_: &mut Observation| {})]
-#[case::ended(TransitionKind::Failover, "ProcessEnded", |o: &mut Observation| {
-    o.members.get_mut("shop-0").unwrap().server.contact = Contact::Refused { since: NOW };
-})]
-#[case::killed(TransitionKind::Failover, "Hung", |o: &mut Observation| {
-    o.members.get_mut("shop-0").unwrap().server.contact = Contact::Refused { since: NOW };
-    o.memory.killed.insert("uid-0".into(), NOW);
-})]
-#[case::cut_off(TransitionKind::Failover, "Unreachable", |o: &mut Observation| {
-    let since = NOW.saturating_sub(Duration::from_secs(10));
-    o.members.get_mut("shop-0").unwrap().server.contact = Contact::HostSilent { since };
-})]
-#[case::forced(TransitionKind::Failover, "Forced", |o: &mut Observation| {
-    o.settings.request = Some(Request { kind: RequestKind::Failover, to: None });
-})]
-#[case::of_the_one_that_was_chosen(TransitionKind::Failover, "ProcessEnded", |o: &mut Observation| {
-    let kind = TransitionKind::Failover;
-    let pending = Pending { epoch: 2, kind, from: Some(name(0)), to: name(1), phase: TransitionPhase::Promoting, reason: String::new() };
-    o.record.transition = Some(pending);
-    o.members.get_mut("shop-1").unwrap().server.contact = Contact::Refused { since: NOW };
-})]
-#[case::deleted(TransitionKind::Switchover, "PodDeleted", |o: &mut Observation| {
-    o.members.get_mut("shop-0").unwrap().pod.as_mut().unwrap().leaving = true;
-})]
-#[case::surplus(TransitionKind::Switchover, "ScaledDown", |o: &mut Observation| o.settings.replicas = 0)]
-#[case::outdated(TransitionKind::Switchover, "RollingUpdate", |o: &mut Observation| {
-    o.members.get_mut("shop-0").unwrap().pod.as_mut().unwrap().outdated = true;
-})]
-#[case::asked(TransitionKind::Switchover, "Requested", |o: &mut Observation| {
-    o.settings.request = Some(Request { kind: RequestKind::Switchover, to: None });
-})]
-#[case::preferred(TransitionKind::Switchover, "Preferred", |_: &mut Observation| {})]
-fn reasons(#[case] kind: TransitionKind, #[case] reason: &str, #[case] change: fn(&mut Observation)) {
-    let mut o = healthy(3);
-    change(&mut o);
-    assert_eq!(Cause::of(&o, kind).to_string(), reason);
+/// docs/monitoring.md lists what a change of master can be due to, by its kind.
+#[test]
+fn every_reason_is_listed_in_the_documents() {
+    let page = include_str!("../../../docs/monitoring.md");
+    let line = page.lines().find(|l| l.starts_with("| `redis_replication_transitions_total")).unwrap();
+    let known: Vec<_> = super::cause::known().collect();
+    for kind in [TransitionKind::Election, TransitionKind::Failover, TransitionKind::Switchover] {
+        let listed = line.split(&format!("`{kind:?}` (")).nth(1).unwrap().split(')').next().unwrap();
+        let mut listed: Vec<_> = listed.split(", ").map(|word| word.trim_matches('`')).collect();
+        let mut reasons: Vec<_> = known.iter().filter(|(k, _)| *k == kind).map(|(_, reason)| *reason).collect();
+        listed.sort_unstable();
+        reasons.sort_unstable();
+        assert_eq!(listed, reasons, "{kind:?}");
+    }
+}
+
+#[test]
+fn a_transition_is_counted_under_its_cause() {
+    for cause in Cause::ALL {
+        let metrics = Metrics::default();
+        metrics.transition_begins(&key("shop"), cause);
+        metrics.transition_ended(&key("shop"), cause.kind(), Outcome::Completed, Duration::from_secs(1));
+        let text = metrics.text();
+        let (kind, reason) = (cause.kind(), super::cause::label(Some(cause)));
+        let line = format!(r#"kind="{kind:?}",reason="{reason}",outcome="Completed"}} 1"#);
+        assert!(text.contains(&line), "{line}\nis not in\n{text}");
+        if cause == Cause::TargetBehind {
+            assert_eq!(reason, "Unknown");
+        } else {
+            assert_eq!(reason, format!("{cause:?}"));
+        }
+    }
 }
