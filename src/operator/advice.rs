@@ -107,7 +107,10 @@ impl Place {
                 self.deleted()
             )
         } else {
-            format!("Put the former one back (key {}), which is printed by: {}", self.key, self.shown_by(member))
+            format!(
+                "If spec.auth.secretName was changed, set it back; otherwise put the former password back with: {}",
+                self.patched(&format!("{} | base64 | tr -d '\\n'", self.shown_by(member)))
+            )
         }
     }
 
@@ -152,6 +155,12 @@ impl Place {
         let value = format!(
             "kubectl -n {namespace} get secret {secret} -o jsonpath='{{.data.{path}}}' | base64 -d | tr -d '\\r' | base64 | tr -d '\\n'"
         );
+        self.patched(&value)
+    }
+
+    /// Writes what a command prints, in base64, into the Secret.
+    fn patched(&self, value: &str) -> String {
+        let Self { namespace, secret, key, .. } = self;
         format!(
             "kubectl -n {namespace} patch secret {secret} -p \"{{\\\"data\\\":{{\\\"{key}\\\":\\\"$({value})\\\"}}}}\""
         )

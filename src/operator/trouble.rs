@@ -40,7 +40,8 @@ mod tests {
     use super::*;
     use crate::password::Password;
 
-    const BACK: &str = "printed by: kubectl -n shop exec c-1 -c redis -- cat /run/redis/password";
+    const BACK: &str = "back with: kubectl -n shop patch secret c-auth -p \"{\\\"data\\\":{\\\"password\\\":\\\"\
+        $(kubectl -n shop exec c-1 -c redis -- cat /run/redis/password | base64 | tr -d '\\n')\\\"}}\"";
     const RESTART: &str = "starts with it: kubectl -n shop delete pod c-1";
     const AGAIN: &str = "makes it again: kubectl -n shop delete secret c-auth";
 

@@ -172,7 +172,8 @@ pub(super) fn missing_quorum(o: &Observation, lost: &str) -> Option<String> {
         let others = o.record.members.keys().filter(|n| *n != lost && !counted.contains(&n.as_str()));
         let others: Vec<_> = others.map(String::as_str).collect();
         format!(
-            "of its {replicas} replicas {needed} must answer that have lost nothing, so that no write is missing which {k} confirmed; {} do{}",
+            "of its {replicas} replicas {needed} must answer that have lost nothing, so that no write is missing which {k} confirmed; {} do{}; \
+             one that has restarted without its data never will: the annotation redis.replication.dev/force-failover chooses among what is left",
             counted.len(),
             if others.is_empty() { String::new() } else { format!(" (not {})", list(&others)) }
         )

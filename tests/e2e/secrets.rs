@@ -214,9 +214,8 @@ fn members_that_refuse_a_changed_password_are_not_lost() {
         cache.request(Switchover, "any").await?;
         cache.another_master(&master, LONG).await?;
 
-        let printed = run(&message)?;
-        ensure(printed == "former", || format!("{message}: {printed:?}"))?;
-        cache.store("password", Some(printed.as_bytes())).await?;
+        run(&message)?;
+        cache.has_password("former").await?;
         cache.agrees().await.map(drop)
     });
 }
