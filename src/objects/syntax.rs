@@ -34,6 +34,23 @@ pub(super) fn bytes(text: &str) -> Option<u64> {
     (bytes < 1e18).then_some(bytes as u64)
 }
 
+/// How many bytes a size in redis.conf is: `100`, `1k`, `1kb`, `5GB` (`memtoull` in Redis' util.c). `None` for what is none.
+pub(super) fn redis_bytes(text: &str) -> Option<u64> {
+    let end = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+    let (number, unit) = text.split_at(end);
+    let factor = match unit.to_ascii_lowercase().as_str() {
+        "" | "b" => 1,
+        "k" => 1000,
+        "kb" => 1 << 10,
+        "m" => 1_000_000,
+        "mb" => 1 << 20,
+        "g" => 1_000_000_000,
+        "gb" => 1 << 30,
+        _ => return None,
+    };
+    number.parse::<u64>().ok()?.checked_mul(factor)
+}
+
 /// The digits and points after the sign.
 fn number(text: &str) -> &str {
     let unsigned = text.strip_prefix(['+', '-']).unwrap_or(text);

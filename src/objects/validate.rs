@@ -132,6 +132,18 @@ pub enum InvalidSpec {
          not: change the mode, or remove save"
     )]
     SaveMode,
+    /// A size in bytes of which no unit can be meant.
+    #[error(
+        "spec.config.{directive} is {}: less than 1mb is no size that Redis can work with here, was a unit forgotten? Write for \
+         example 256mb, or 0 for no limit",
+        quoted(.value)
+    )]
+    ConfigSize {
+        /// The directive.
+        directive: String,
+        /// What is there.
+        value: String,
+    },
     /// The times of snapshots, in two spellings.
     #[error("spec.config has save in several spellings: leave one of them")]
     SaveTwice,
@@ -232,6 +244,7 @@ pub fn validate(resource: &RedisReplication) -> Result<Cluster, InvalidSpec> {
     check_config(&spec.config)?;
     check_busy_threshold(&spec)?;
     check_save(&spec)?;
+    check_sizes(&spec)?;
     check_references(&spec)?;
     check_labels("spec.podLabels", &spec.pod_labels)?;
     check_labels("spec.nodeSelector", &spec.node_selector)?;
@@ -312,6 +325,31 @@ fn check_save(spec: &RedisReplicationSpec) -> Result<(), InvalidSpec> {
     };
     if text.trim().is_empty() || !text.lines().all(pairs) {
         return Err(InvalidSpec::SaveTimes { value: text });
+    }
+    Ok(())
+}
+
+/// Sizes with which no Redis works, or no operator reaches one: mostly a unit was forgotten.
+fn check_sizes(spec: &RedisReplicationSpec) -> Result<(), InvalidSpec> {
+    const LEAST: u64 = 1 << 20;
+    let small = |text: &str| syntax::redis_bytes(text).is_some_and(|bytes| (1..LEAST).contains(&bytes));
+    for (directive, value) in &spec.config {
+        let text = value.text().unwrap_or_default();
+        let words: Vec<_> = text.split_whitespace().collect();
+        let too_small = match directive.to_ascii_lowercase().as_str() {
+            "maxmemory" => words.first().is_some_and(|size| small(size)),
+            // the operator's and the probes' connections are such
+            "client-output-buffer-limit" => words.chunks(4).any(|limit| match limit {
+                [class, sizes @ ..] if class.eq_ignore_ascii_case("normal") => {
+                    sizes.iter().take(2).any(|size| small(size))
+                }
+                _ => false,
+            }),
+            _ => false,
+        };
+        if too_small {
+            return Err(InvalidSpec::ConfigSize { directive: directive.clone(), value: text });
+        }
     }
     Ok(())
 }

@@ -47,6 +47,13 @@ fn mistakes_say_what_to_change() {
         ("{config: {save: ''}, persistence: {size: 1Gi, mode: RDB}}", "spec.config.save is \"\": it must be pairs"),
         ("{config: {save: 900}, persistence: {size: 1Gi, mode: RDB}}", "spec.config.save is \"900\": it must"),
         ("{config: {save: '900 1 300'}, persistence: {size: 1Gi, mode: RDB}}", "spec.config.save is \"900 1 300\""),
+        ("config: {maxmemory: 1}", "spec.config.maxmemory is \"1\": less than 1mb"),
+        ("config: {MaxMemory: 100kb}", "spec.config.MaxMemory is \"100kb\""),
+        ("config: {client-output-buffer-limit: normal 256 64 60}", "spec.config.client-output-buffer-limit is"),
+        (
+            "config: {client-output-buffer-limit: \"replica 1gb 0 0\\nnormal 0 64kb 60\"}",
+            "spec.config.client-output-buffer-limit is",
+        ),
         (
             "{config: {save: '9 3000000000'}, persistence: {size: 1Gi, mode: RDB}}",
             "spec.config.save is \"9 3000000000\"",
@@ -110,6 +117,9 @@ fn ordinary_specs_are_accepted() {
         "{}",
         "config: {client-output-buffer-limit: \"normal 0 0 0\\n\\tpubsub 0 0 0\"}",
         "config: {busy-reply-threshold: 4500}",
+        "config: {maxmemory: 0}",
+        "config: {maxmemory: 1mb}",
+        "config: {client-output-buffer-limit: \"normal 0 0 0 replica 1 1 1\\npubsub 32kb 8kb 60\"}",
         "{config: {save: '900 1 300 10'}, persistence: {size: 1Gi, mode: RDB}}",
         "{config: {Save: \"900 1\\n300 10\\n\"}, persistence: {size: 1Gi, mode: RDBAndAOF}}",
         "{config: {busy-reply-threshold: 9000}, failover: {unresponsiveAfter: 10s}}",
