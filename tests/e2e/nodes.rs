@@ -6,7 +6,9 @@ use anyhow::{Context, Result, bail};
 use k8s_openapi::api::core::v1::Node;
 use kube::{Api, Client, ResourceExt, api::ListParams};
 
-use crate::harness::{LONG, Replication, cluster::Cluster, ensure, operator, scenario_alone, story::Copies};
+use crate::harness::{
+    LONG, Replication, SHORT, cluster::Cluster, ensure, operator, poll::eventually, scenario_alone, story::Copies,
+};
 
 /// Much longer than a lease lasts.
 const OUTAGE: Duration = Duration::from_secs(20);
@@ -88,6 +90,12 @@ fn the_masters_node_dies_with_the_leader_on_it() {
         let cache = scene.ready("cache", &format!("{{replicas: 3, {APART}}}")).await?;
         let (_, node) = place(&scene.client, &cache, true).await?;
         cache.populate(1000).await?;
+        // what a new master without replicas may have accepted alone is nowhere else, and is not given up
+        eventually("the master needs a replica", SHORT, async || {
+            let needed = cache.status().await?.min_replicas_to_write;
+            ensure(needed == 1, || format!("it needs {needed}"))
+        })
+        .await?;
         let (former, copies, epoch) = (cache.master().await?, cache.copies().await?, cache.status().await?.epoch);
         let broken = cluster.kill(&node).await?;
         cache.another_master(&former, LONG).await?;
