@@ -117,6 +117,8 @@ fn check_status(object: &RedisReplication) -> Result<String> {
         format!("generation {:?} is observed, {:?} is there", status.observed_generation, object.metadata.generation)
     })?;
     ensure(status.transition.is_none(), || format!("a transition is open: {:?}", status.transition))?;
+    // until it does, the loss of its node is not failed over
+    ensure(object.spec.replicas < 2 || status.min_replicas_to_write > 0, || "the master needs no replica yet".into())?;
     ensure(status.ready_replicas == object.spec.replicas && status.replicas == object.spec.replicas, || {
         format!("{} of {} replicas are ready by the status", status.ready_replicas, status.replicas)
     })?;
