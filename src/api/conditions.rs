@@ -13,7 +13,7 @@ closed_list! {
         Replicating,
         /// Pods are being added, removed or replaced.
         Progressing,
-        /// The master is lost and nobody may take its place; the message says what is missing.
+        /// The master is lost and no member may take its place; the message names what is missing.
         FailoverBlocked,
         /// The data of every master since the first, or since the last acknowledgement, has continued that of the one before it.
         DataIntact,
@@ -33,13 +33,13 @@ closed_list! {
         FailingOver,
         /// The master hands over to another.
         SwitchingOver,
-        /// The master is lost and nobody may take its place.
+        /// The master is lost and no member may take its place.
         NoCandidate,
         /// The master cannot be reached, and it is not certain that it is gone.
         MasterUnreachable,
         /// The master is lost, and it is being made sure that it takes no more writes.
         Fencing,
-        /// The master cannot be reached, and nothing keeps it from taking writes that nobody else has.
+        /// The master cannot be reached, and nothing keeps it from accepting writes that no other member has.
         MasterNotFenced,
         /// Too few replicas answer to know that no confirmed write is lost.
         QuorumMissing,
@@ -105,7 +105,7 @@ closed_list! {
         NotBlocked,
         /// Every master's data has continued that of the one before it.
         DataContinues,
-        /// A master was chosen whose data does not continue that of the one before it, and nobody has acknowledged that.
+        /// A master was chosen whose data does not continue that of the one before it, and this has not been acknowledged.
         DataReplaced,
     }
 }

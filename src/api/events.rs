@@ -23,9 +23,9 @@ closed_list! {
         SwitchoverAbandoned,
         /// The pod of a hung master was deleted.
         HungMasterDeleted,
-        /// What a person asked for is done.
+        /// A request of a user is accepted.
         RequestAccepted,
-        /// What a person asked for is not done.
+        /// A request of a user is refused.
         RequestRefused,
         /// A master that is not the recorded one takes no more writes.
         MemberDemoted,
@@ -51,7 +51,7 @@ closed_list! {
 pub enum Occasion {
     /// Something was done.
     Done(EventReason),
-    /// A condition has come about that a person has to do something about.
+    /// A condition requires an action of an administrator.
     Condition(Reason),
 }
 

@@ -3,7 +3,6 @@
 
 use std::{
     collections::{BTreeSet, HashMap},
-    fmt::Debug,
     sync::{Arc, PoisonError, RwLock},
 };
 
@@ -133,7 +132,7 @@ where
 
 impl<K> OwnedWriter<K>
 where
-    K: Resource<DynamicType = ()> + Clone + Debug + 'static,
+    K: Resource<DynamicType = ()> + Clone + 'static,
 {
     /// Takes in an event.
     pub fn apply(&mut self, event: &Event<K>) {

@@ -130,12 +130,11 @@ fn lines(value: &ConfigValue) -> Vec<String> {
 /// What a member writes to its disk.
 pub fn persistence(spec: &RedisReplicationSpec) -> PersistenceSettings {
     let mode = spec.persistence.as_ref().map(|persistence| persistence.mode);
-    let snapshots = matches!(mode, Some(PersistenceMode::Rdb | PersistenceMode::RdbAndAof));
     let own = spec.config.iter().find(|(directive, _)| is_save(directive));
     let schedule = own.map_or_else(|| SNAPSHOTS.to_owned(), |(_, value)| schedule(&lines(value).join(" ")));
     PersistenceSettings {
         append_only: matches!(mode, Some(PersistenceMode::Aof | PersistenceMode::RdbAndAof)),
-        schedule: if snapshots { schedule } else { String::new() },
+        schedule: if writes_snapshots(spec) { schedule } else { String::new() },
     }
 }
 
@@ -143,6 +142,12 @@ pub fn persistence(spec: &RedisReplicationSpec) -> PersistenceSettings {
 fn schedule(text: &str) -> String {
     let numbers = text.split_whitespace().filter_map(|number| number.parse::<u32>().ok());
     numbers.map(|number| number.to_string()).collect::<Vec<_>>().join(" ")
+}
+
+/// Does the mode write snapshots?
+pub(super) fn writes_snapshots(spec: &RedisReplicationSpec) -> bool {
+    let mode = spec.persistence.as_ref().map(|persistence| persistence.mode);
+    matches!(mode, Some(PersistenceMode::Rdb | PersistenceMode::RdbAndAof))
 }
 
 /// The directive that says when snapshots are written.

@@ -332,7 +332,7 @@ impl Root {
             Live::Probe => assert!(self.passes(&READY)),
             Live::Stop => {
                 thread::sleep(Duration::from_millis(1100)); // the snapshot's second is another
-                self.answer(&["REPLICAOF", "127.0.0.1", "1"]).unwrap(); // nobody hands over here
+                self.answer(&["REPLICAOF", "127.0.0.1", "1"]).unwrap(); // no operator demotes it here
                 assert!(self.passes(&STOP));
                 let pid = fs::read_to_string(self.directory.join("run/redis/server.pid")).unwrap();
                 shell_at(&self.data(), &format!("kill {pid}"));

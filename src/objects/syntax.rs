@@ -34,7 +34,7 @@ pub(super) fn bytes(text: &str) -> Option<u64> {
     (bytes < 1e18).then_some(bytes as u64)
 }
 
-/// How many bytes a size in redis.conf is: `100`, `1k`, `1kb`, `5GB` (`memtoull` in Redis' util.c). `None` for what is none.
+/// How many bytes a size in redis.conf is: `100`, `1k`, `1kb`, `5GB` (`memtoull` in Redis' util.c). `None` for a text that is no size.
 pub(super) fn redis_bytes(text: &str) -> Option<u64> {
     let end = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
     let (number, unit) = text.split_at(end);

@@ -11,7 +11,7 @@ use k8s_openapi::{
 use kube::Resource;
 
 use super::{config_map, overrides, pod_template, syntax};
-use crate::api::{BUSY_MARGIN, ConfigValue, PersistenceMode, RedisReplication, RedisReplicationSpec};
+use crate::api::{BUSY_MARGIN, ConfigValue, RedisReplication, RedisReplicationSpec};
 
 /// The least memory that a container may be limited to, in bytes: with less the kubelet cannot write its settings, or Redis dies
 /// at once.
@@ -311,8 +311,7 @@ fn check_save(spec: &RedisReplicationSpec) -> Result<(), InvalidSpec> {
     if given.next().is_some() {
         return Err(InvalidSpec::SaveTwice);
     }
-    let mode = spec.persistence.as_ref().map(|persistence| persistence.mode);
-    if !matches!(mode, Some(PersistenceMode::Rdb | PersistenceMode::RdbAndAof)) {
+    if !config_map::writes_snapshots(spec) {
         return Err(InvalidSpec::SaveMode);
     }
     let text = value.text().unwrap_or_default();

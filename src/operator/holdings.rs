@@ -62,15 +62,17 @@ pub fn pods(store: &Owned<Pod>, key: &Key, strangers: &[Stranger]) -> Vec<Arc<Po
     all
 }
 
+/// Is the pod controlled by another `StatefulSet` than the one with the identity `set`?
+pub fn is_of_another_set(pod: &Pod, set: Option<&str>) -> bool {
+    controller(pod.meta()).is_some_and(|by| Some(by.uid.as_str()) != set)
+}
+
 /// How many of the first ordinals are taken by pods of a deleted `StatefulSet` that end; `set` is the identity of the present one.
 pub fn taken_ordinals(pods: &[Arc<Pod>], key: &Key, set: Option<&str>) -> i32 {
     let taken = |ordinal: &i32| {
         let name = names::pod(&key.name, *ordinal);
         let pod = pods.iter().find(|pod| pod.name_any() == name);
-        pod.is_some_and(|pod| {
-            let of_another = controller(pod.meta()).is_some_and(|by| Some(by.uid.as_str()) != set);
-            of_another && pod.metadata.deletion_timestamp.is_some()
-        })
+        pod.is_some_and(|pod| is_of_another_set(pod, set) && pod.metadata.deletion_timestamp.is_some())
     };
     (0..i32::MAX).find(|ordinal| !taken(ordinal)).unwrap_or(0)
 }

@@ -26,7 +26,7 @@ fn ours() -> Value {
 
 fn store<K>(objects: &[Value]) -> Owned<K>
 where
-    K: Resource<DynamicType = ()> + Clone + std::fmt::Debug + serde::de::DeserializeOwned + 'static,
+    K: Resource<DynamicType = ()> + Clone + serde::de::DeserializeOwned + 'static,
 {
     let (store, mut writer) = owned();
     for object in objects {

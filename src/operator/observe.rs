@@ -29,11 +29,7 @@ use super::{
 };
 use crate::{
     api::{ANY_MEMBER, RedisReplication, RequestKind, Routing},
-    kubernetes::{
-        owned::Owned,
-        ownership::{Stranger, controller},
-        stores::Key,
-    },
+    kubernetes::{owned::Owned, ownership::Stranger, stores::Key},
     objects::{self, names},
     password::Password,
     redis::{Authority, Health, Link, Loss, Target},
@@ -141,8 +137,8 @@ impl Observer {
     /// Is there a pod of a `StatefulSet` that is not the one of the resource with the identity `owner`?
     pub fn has_pods_of_another_set(&self, owner: &str) -> bool {
         let own = holdings::stateful_set(&self.sources.stateful_sets, &self.key, owner).and_then(|set| set.uid());
-        let others = |pod: &Arc<KubePod>| controller(pod.meta()).is_some_and(|by| Some(&by.uid) != own.as_ref());
-        holdings::pods(&self.sources.pods, &self.key, &[]).iter().any(others)
+        let pods = holdings::pods(&self.sources.pods, &self.key, &[]);
+        pods.iter().any(|pod| holdings::is_of_another_set(pod, own.as_deref()))
     }
 
     /// The connection to a member.

@@ -43,7 +43,7 @@ fn service(by: &str) -> Value {
 
 fn store<K>(objects: &[Value]) -> Owned<K>
 where
-    K: Resource<DynamicType = ()> + Clone + std::fmt::Debug + DeserializeOwned + 'static,
+    K: Resource<DynamicType = ()> + Clone + DeserializeOwned + 'static,
 {
     let (store, mut writer) = owned();
     for object in objects {

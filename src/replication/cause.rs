@@ -16,7 +16,7 @@ pub enum Cause {
     Hung,
     /// The process that should be master cannot be reached; it is fenced.
     Unreachable,
-    /// A person decided by the annotation `force-failover`.
+    /// A user forced it by the annotation `force-failover`.
     Forced,
     /// The former master has been demoted, and the target of the switchover lacks writes of it.
     TargetBehind,
@@ -26,7 +26,7 @@ pub enum Cause {
     ScaledDown,
     /// The master's pod is the last one of an older template.
     RollingUpdate,
-    /// A person asked for it by the annotation `switchover-to`.
+    /// A user requested it by the annotation `switchover-to`.
     Requested,
     /// The preferred master has all data.
     Preferred,
