@@ -1,7 +1,6 @@
 //! How long a master's loss keeps clients from writing, and what it costs: of this operator and of Sentinel, with the same
 //! writer. Started by `make bench`; `make bench-report` makes `docs/benchmark.md` of the results.
 
-mod bustle;
 mod faults;
 mod floor;
 #[path = "../tests/e2e/harness/mod.rs"]
@@ -15,6 +14,7 @@ mod results;
 mod rounds;
 mod sentinel;
 mod servers;
+mod service_churn;
 mod setting;
 mod subjects;
 mod table;

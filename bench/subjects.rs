@@ -9,7 +9,6 @@ use kube::{Api, Client, ResourceExt, api::ListParams};
 use serde_json::json;
 
 use crate::{
-    bustle::Bustle,
     harness::{
         LONG, Namespace, Replication, client, ensure, namespace::wait_for_terminating, objects, operator,
         poll::eventually,
@@ -17,6 +16,7 @@ use crate::{
     plan::{Subject, Variant},
     sentinel,
     servers::{self, Syncs},
+    service_churn::Bustle,
     writer::Target,
 };
 
@@ -33,7 +33,7 @@ pub struct Standing {
     pub target: Target,
     password: Option<String>,
     /// Keeps kube-proxy busy, where that is the question.
-    bustle: Option<Bustle>,
+    service_churn: Option<Bustle>,
 }
 
 impl Standing {
@@ -47,8 +47,8 @@ impl Standing {
         match Self::fill(subject, &client, namespace.name()).await {
             Ok((pods, target, password)) => {
                 let busy = subject == Subject::OperatorBusyCluster;
-                let bustle = busy.then(|| Bustle::start(&client, namespace.name()));
-                Ok(Self { subject, namespace, pods, target, password, bustle })
+                let service_churn = busy.then(|| Bustle::start(&client, namespace.name()));
+                Ok(Self { subject, namespace, pods, target, password, service_churn })
             }
             Err(error) => {
                 namespace.clear().await;
@@ -130,11 +130,11 @@ impl Standing {
 
     /// Fails if the cluster has not been as busy as it should be.
     pub fn is_busy(&self) -> Result<()> {
-        self.bustle.as_ref().map_or(Ok(()), Bustle::goes_on)
+        self.service_churn.as_ref().map_or(Ok(()), Bustle::goes_on)
     }
 
     pub async fn remove(self) {
-        drop(self.bustle);
+        drop(self.service_churn);
         if let Some(file) = &self.target.password_file {
             let _ = std::fs::remove_file(file);
         }

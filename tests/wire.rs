@@ -210,7 +210,7 @@ async fn a_status_that_is_not_kept_is_an_error() {
         answer(&mut h, StatusCode::OK, |_, _, body| {
             let mut stored = body.unwrap();
             stored["spec"] = json!({});
-            stored["status"]["members"][0].as_object_mut().unwrap().remove("enrolled");
+            stored["status"]["members"][0].as_object_mut().unwrap().remove("quorumMember");
             stored
         })
         .await;
@@ -221,9 +221,13 @@ async fn a_status_that_is_not_kept_is_an_error() {
     }))
     .unwrap();
     let status: RedisReplicationStatus =
-        serde_json::from_value(json!({"members": [{"name": "cache-0", "role": "Master", "enrolled": true}]})).unwrap();
+        serde_json::from_value(json!({"members": [{"name": "cache-0", "role": "Master", "quorumMember": true}]}))
+            .unwrap();
     let error = apply::status(&client, &resource, &status).await.unwrap_err().to_string();
-    assert!(error.contains("status.members[0].enrolled was not kept") && error.contains("apply the one"), "{error}");
+    assert!(
+        error.contains("status.members[0].quorumMember was not kept") && error.contains("apply the one"),
+        "{error}"
+    );
     done(server).await;
 }
 

@@ -164,7 +164,7 @@ pub struct MemberStatus {
     pub sync_percent: Option<i32>,
     /// It may follow the master and confirm writes, so a failover under `Consistency` has to reckon with it.
     #[serde(default)]
-    pub enrolled: bool,
+    pub quorum_member: bool,
     /// The Redis process (`run_id` of INFO) when it was last known to have all data; another one may have lost some.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub run_id: Option<String>,

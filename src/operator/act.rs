@@ -12,7 +12,9 @@ use serde_json::json;
 use tokio::time::{Instant, timeout};
 use tracing::Instrument;
 
-use super::{context::Context, error::Error, observe::Observer, registry::ObjectsReport, route::MasterService, trace};
+use super::{
+    context::Context, error::Error, observe::Observer, registry::ReconcileReport, route::MasterService, trace,
+};
 use crate::{
     api::{EventReason, Occasion, Reason, RedisReplication, TransitionKind},
     kubernetes::{
@@ -46,7 +48,7 @@ pub struct Actor<'a> {
     pub observer: &'a mut Observer,
     pub memory: &'a mut Memory,
     pub resource: &'a mut RedisReplication,
-    pub report: &'a ObjectsReport,
+    pub report: &'a ReconcileReport,
     /// When this process began the present transition.
     pub begun: &'a mut Option<Instant>,
     /// The plan is another than that of the last round: what fails now has not been told yet.
@@ -112,7 +114,7 @@ impl Actor<'_> {
         let name = self.resource.name_any();
         let namespace = self.resource.namespace().unwrap_or_default();
         match step {
-            Step::Look { members } => {
+            Step::Refresh { members } => {
                 let links = members.iter().filter_map(|m| self.observer.link(m));
                 // what came of it is in the reports, be it later: a slow one does not hold up what is known of another
                 let _ = timeout(LOOK_PATIENCE, join_all(links.map(Link::refresh))).await;
@@ -123,24 +125,24 @@ impl Actor<'_> {
                 let effect = Effect::Recorded { changes: changes.clone(), at: self.observer.now() };
                 Ok(Done { effect, resource })
             }
-            Step::Fence { member, min_replicas } => {
-                self.link(member)?.fence(*min_replicas).await.map_err(on(member))?;
+            Step::SetMinReplicas { member, min_replicas } => {
+                self.link(member)?.set_min_replicas(*min_replicas).await.map_err(on(member))?;
                 tracing::info!(resource = %name, %namespace, member, min_replicas, "min-replicas-to-write set");
                 Ok(Effect::Nothing.into())
             }
             Step::Detach { member, reason } => {
-                self.link(member)?.freeze().await.map_err(on(member))?;
+                self.link(member)?.detach().await.map_err(on(member))?;
                 tracing::info!(resource = %name, %namespace, member, reason, "follows nobody");
                 Ok(Effect::Nothing.into())
             }
-            Step::Kill { member, reason } => {
+            Step::DeleteHungPod { member, reason } => {
                 let Some(uid) = self.delete_pod(o, member, Some(1)).await? else { return Ok(Effect::Nothing.into()) };
                 tracing::info!(resource = %name, %namespace, member, reason, "hung process is ended");
                 let note = format!("{member} is deleted, so that its hung process takes no more writes: {reason}");
                 self.say(Severity::Warning, EventReason::HungMasterDeleted, "Fence", &note);
                 Ok(Effect::Killed { uid, at: self.observer.now() }.into())
             }
-            Step::Dismiss { request, answer, note } => {
+            Step::ResolveRequest { request, answer, note } => {
                 let annotation = request.annotation();
                 let body = json!({ "metadata": { "annotations": { (annotation): null } } });
                 let resource = apply::amend(&self.ctx.client, self.resource, &body).await?;
@@ -160,8 +162,8 @@ impl Actor<'_> {
                 tracing::info!(resource = %name, %namespace, member, epoch = o.record.epoch, offset = info.offset, "promoted");
                 Ok(Effect::Nothing.into())
             }
-            Step::Freeze { member, offset, reason } => {
-                let run_id = self.link(member)?.freeze().await.map_err(on(member))?.run_id;
+            Step::Demote { member, offset, reason } => {
+                let run_id = self.link(member)?.detach().await.map_err(on(member))?.run_id;
                 tracing::info!(resource = %name, %namespace, member, offset, reason, "demoted");
                 let hands_over = o.record.transition.as_ref();
                 let hands_over =
@@ -241,7 +243,7 @@ impl Actor<'_> {
                 Ok(Effect::Labelled { uid: uid.clone(), role: *role }.into())
             }
             Step::Persist { member, act } => self.persist(o, member, act).await,
-            Step::Restart { member, reason } => {
+            Step::ReplacePod { member, reason } => {
                 let Some(uid) = self.delete_pod(o, member, None).await? else { return Ok(Effect::Nothing.into()) };
                 tracing::info!(resource = %name, %namespace, member, reason, "pod is replaced");
                 self.say(

@@ -50,7 +50,7 @@ impl Causes {
         for (Question { member, about }, failure) in answers.iter() {
             let Some(member) = o.members.get_mut(member) else { continue };
             match (about, &mut member.pod) {
-                (About::Absence(_), None) => member.absent = Some(failure.clone()),
+                (About::MissingPods(_), None) => member.absent = Some(failure.clone()),
                 (About::Start(uid), Some(pod)) if pod.uid == *uid && !pod.running && !pod.leaving => {
                     pod.failure.get_or_insert_with(|| failure.clone());
                 }
@@ -119,13 +119,13 @@ pub async fn answer(
     let mut read: BTreeMap<String, Option<Vec<Event>>> = BTreeMap::new(); // the StatefulSet's are asked for by each absent pod
     let mut answers = Answers::new();
     for question in questions {
-        let (About::Absence(uid) | About::Start(uid) | About::Claim(uid, _)) = &question.about;
+        let (About::MissingPods(uid) | About::Start(uid) | About::Claim(uid, _)) = &question.about;
         if !read.contains_key(uid) {
             read.insert(uid.clone(), events(client, namespace, uid).await);
         }
         let cause = match (&question.about, read.get(uid).and_then(Option::as_deref)) {
             (_, None) => before.get(&question).cloned(),
-            (About::Absence(_), Some(events)) => told::of_absence(&question.member, events, Timestamp::now()),
+            (About::MissingPods(_), Some(events)) => told::of_absence(&question.member, events, Timestamp::now()),
             (About::Start(_), Some(events)) => told::of_start(events),
             (About::Claim(_, name), Some(events)) => told::of_claim(name, events),
         };
@@ -196,7 +196,7 @@ mod tests {
         });
         let start = question("shop-1", About::Start("pod".into()));
         let claim = question("shop-1", About::Claim("claim".into(), "data-shop-1".into()));
-        let absent = |member| question(member, About::Absence("set".into()));
+        let absent = |member| question(member, About::MissingPods("set".into()));
         let before =
             [(claim.clone(), Failure { reason: Reason::VolumeUnavailable, message: "as before".into() })].into();
         let questions = [start.clone(), claim.clone(), absent("shop-2"), absent("shop-3")].into();
@@ -226,7 +226,7 @@ mod tests {
             (member.pod.and_then(|p| p.failure).map(|f| f.reason), member.absent.map(|f| f.reason))
         };
         let (start, other) = (About::Start("uid-1".into()), About::Start("uid-9".into()));
-        let (claim, absence) = (About::Claim("c".into(), "data-shop-1".into()), About::Absence("s".into()));
+        let (claim, absence) = (About::Claim("c".into(), "data-shop-1".into()), About::MissingPods("s".into()));
         let volume = Some(Reason::VolumeUnavailable);
         assert_eq!(told(start.clone(), &|_| {}), (volume, None));
         assert_eq!(told(other, &|_| {}), (None, None), "another pod's");

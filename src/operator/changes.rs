@@ -16,7 +16,7 @@ use super::{
 use crate::{
     api::{CompletedTransition, EventReason, Outcome, RedisReplication, TransitionKind},
     kubernetes::{apply, events::Severity, stores::Key},
-    replication::{Change, Observation, Pending, Plan, Promises},
+    replication::{Change, Commitments, Observation, Pending, Plan},
 };
 
 impl Actor<'_> {
@@ -70,9 +70,9 @@ impl Actor<'_> {
                 let note = format!("{to} is to be the master (epoch {epoch}): {reason}");
                 self.say(severity, event, "ChangeMaster", &note);
             }
-            Change::Commit(Promises { fence, wait_replicas, members }) => {
+            Change::Commit(Commitments { min_replicas, wait_replicas, members }) => {
                 let members = members.iter().map(String::as_str).collect::<Vec<_>>().join(",");
-                tracing::info!(resource = %name, %namespace, fence, wait_replicas, members, "promises recorded");
+                tracing::info!(resource = %name, %namespace, min_replicas, wait_replicas, members, "promises recorded");
             }
             Change::Enrol { member, run_id, .. } => {
                 tracing::info!(resource = %name, %namespace, member, run_id, "has all data, and counts from now on");

@@ -2,7 +2,7 @@
 
 use kube::Client;
 
-use super::{Metrics, observe::Sources, registry::Registry};
+use super::{Metrics, observe::Stores, registry::Registry};
 use crate::kubernetes::{events::Publisher, lease::Leadership, undecodable::Faults};
 
 /// What every task needs.
@@ -11,7 +11,7 @@ pub struct Context {
     /// For everything but the lease.
     pub client: Client,
     /// What the watches have seen.
-    pub sources: Sources,
+    pub stores: Stores,
     /// May this process act?
     pub leadership: Leadership,
     /// For people.

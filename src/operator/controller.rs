@@ -15,7 +15,7 @@ use super::{
     leftovers,
     observe::stateful_set_replicas,
     password::{self, Found},
-    registry::ObjectsReport,
+    registry::ReconcileReport,
     site::Site,
     supervisor::supervise,
 };
@@ -53,7 +53,7 @@ pub enum Error {
 /// Makes the objects of one resource what its spec says.
 pub async fn reconcile(resource: Arc<RedisReplication>, ctx: Arc<Context>) -> Result<Action, Error> {
     let key = Key::of(&*resource);
-    let (handle, new) = ctx.registry.enter(&key);
+    let (handle, new) = ctx.registry.get_or_insert(&key);
     if new {
         tokio::spawn(supervise(key.clone(), Arc::clone(&handle), (*ctx).clone()));
     }
@@ -64,7 +64,7 @@ pub async fn reconcile(resource: Arc<RedisReplication>, ctx: Arc<Context>) -> Re
     let read = handle.report.borrow().password.clone();
     let known = handle.accepted.borrow().clone().or_else(|| read.clone());
     let generation = resource.meta().generation;
-    let mut report = ObjectsReport { generation, password: read, ..ObjectsReport::default() };
+    let mut report = ReconcileReport { generation, password: read, ..ReconcileReport::default() };
     let result = Box::pin(converge(&resource, &ctx, &key, known, &mut report)).await;
     ctx.metrics.reconciled(began.elapsed(), result.is_ok());
     let fault = ctx.faults.of(&RedisReplication::kind(&()), &key);
@@ -122,7 +122,7 @@ async fn converge(
     ctx: &Context,
     key: &Key,
     known: Option<Password>,
-    report: &mut ObjectsReport,
+    report: &mut ReconcileReport,
 ) -> Result<(), Error> {
     let cluster = match objects::validate(resource) {
         Ok(cluster) => cluster,
@@ -132,17 +132,17 @@ async fn converge(
         }
     };
     let mut wanted = objects::build(&cluster, stateful_set_replicas(resource));
-    let live = holdings::stateful_set(&ctx.sources.stateful_sets, key, &cluster.owner.uid);
+    let live = holdings::stateful_set(&ctx.stores.stateful_sets, key, &cluster.owner.uid);
     if let Some(live) = &live {
         objects::keep_immutable(&mut wanted.stateful_set, live);
     }
-    let pods = holdings::pods(&ctx.sources.pods, key, &report.strangers);
+    let pods = holdings::pods(&ctx.stores.pods, key, &report.strangers);
     let taken = holdings::taken_ordinals(&pods, key, live.and_then(|set| set.uid()).as_deref());
     objects::leave_out(&mut wanted.stateful_set, taken);
     let site = if resource.spec.paused {
         Ok(None)
     } else {
-        Site::survey(&ctx.client, Some(&ctx.sources), &cluster, &wanted).await.map(Some)
+        Site::survey(&ctx.client, Some(&ctx.stores), &cluster, &wanted).await.map(Some)
     };
     if let Ok(Some(site)) = &site {
         report.strangers = site.strangers();
@@ -170,7 +170,7 @@ async fn converge(
     if !written.is_empty() {
         tracing::info!(namespace = key.namespace, resource = key.name, objects = written.join(", "), "applied");
     }
-    let pods = holdings::pods(&ctx.sources.pods, key, &report.strangers);
+    let pods = holdings::pods(&ctx.stores.pods, key, &report.strangers);
     tidy(resource, ctx, key, &wanted.settings.name_any(), &pods).await
 }
 
@@ -181,9 +181,9 @@ async fn learn_password(
     key: &Key,
     maker: Option<&Cluster>,
     known: Option<Password>,
-    report: &mut ObjectsReport,
+    report: &mut ReconcileReport,
 ) -> Result<(), password::Error> {
-    let pods = holdings::pods(&ctx.sources.pods, key, &report.strangers);
+    let pods = holdings::pods(&ctx.stores.pods, key, &report.strangers);
     match password::find(resource, maker, &ctx.client, &pods, known).await {
         Ok(Found { password, restored, stranger }) => {
             report.password = Some(password);
@@ -213,7 +213,7 @@ async fn tidy(
     present: &str,
     pods: &[Arc<Pod>],
 ) -> Result<(), Error> {
-    let (client, known, namespace) = (&ctx.client, &ctx.sources, key.namespace.as_str());
+    let (client, known, namespace) = (&ctx.client, &ctx.stores, key.namespace.as_str());
     let set = holdings::stateful_set(&known.stateful_sets, key, &resource.uid().unwrap_or_default());
     let maps = known.config_maps.of(key);
     for map in leftovers::unused_settings(&maps, present, resource, set.as_deref(), pods) {

@@ -1,7 +1,6 @@
 //! Where the pieces meet: watches, one supervisor for each resource, the controller that applies objects, the lease, and
 //! metrics.
 
-mod absence;
 mod act;
 mod advice;
 mod announce;
@@ -18,6 +17,7 @@ mod isolation;
 mod last_words;
 mod leftovers;
 mod metrics;
+mod missing_pods;
 mod observe;
 mod password;
 mod pods;

@@ -22,7 +22,7 @@ use super::{
     advice::Place,
     holdings, pods,
     questions::{Question, questions},
-    registry::ObjectsReport,
+    registry::ReconcileReport,
     slices,
     status::record,
     trouble,
@@ -32,14 +32,14 @@ use crate::{
     kubernetes::{owned::Owned, ownership::Stranger, stores::Key},
     objects::{self, names},
     password::Password,
-    redis::{Authority, Health, Link, Loss, Target},
+    redis::{Health, LeadershipCheck, Link, Loss, Target},
     replication::{
-        Contact, Effect, Former, Member, Memory, Moment, Observation, Pod, Record, Request, RoleLabel, Server,
-        Settings, Standstill,
+        Contact, Effect, Former, Member, Memory, Moment, Observation, OffsetStall, Pod, Record, Request, RoleLabel,
+        Server, Settings,
     },
 };
 
-/// For so long an own write is taken for granted, until the watch shows it.
+/// For so long an own write is taken for authorized_master, until the watch shows it.
 const OWN_WRITE: Duration = Duration::from_secs(3);
 /// For so long the address of a pod that is gone stays behind the master Service: one change, to that of the next master, is
 /// heard of a second sooner than two.
@@ -47,7 +47,7 @@ const LINGERS_AFTER: Duration = Duration::from_secs(3);
 
 /// What is known of the cluster.
 #[derive(Clone)]
-pub struct Sources {
+pub struct Stores {
     /// The resources.
     pub resources: Store<RedisReplication>,
     /// Their pods.
@@ -71,9 +71,9 @@ pub struct Observer {
     key: Key,
     /// The resource's identity: whose the objects are.
     owner: String,
-    sources: Sources,
+    stores: Stores,
     changed: Arc<Notify>,
-    authority: Authority,
+    authority: LeadershipCheck,
     start: Instant,
     links: BTreeMap<String, Watched>,
     /// For all links, each of which takes the present one at each login.
@@ -107,11 +107,11 @@ struct Watched {
 impl Observer {
     /// For one resource; `changed` is woken when something about a member changes. Members are connected to with
     /// `authority` only.
-    pub fn new(key: Key, sources: Sources, changed: Arc<Notify>, authority: Authority) -> Self {
+    pub fn new(key: Key, stores: Stores, changed: Arc<Notify>, authority: LeadershipCheck) -> Self {
         Self {
             key,
             owner: String::new(),
-            sources,
+            stores,
             changed,
             authority,
             start: Instant::now(),
@@ -136,8 +136,8 @@ impl Observer {
 
     /// Is there a pod of a `StatefulSet` that is not the one of the resource with the identity `owner`?
     pub fn has_pods_of_another_set(&self, owner: &str) -> bool {
-        let own = holdings::stateful_set(&self.sources.stateful_sets, &self.key, owner).and_then(|set| set.uid());
-        let pods = holdings::pods(&self.sources.pods, &self.key, &[]);
+        let own = holdings::stateful_set(&self.stores.stateful_sets, &self.key, owner).and_then(|set| set.uid());
+        let pods = holdings::pods(&self.stores.pods, &self.key, &[]);
         pods.iter().any(|pod| holdings::is_of_another_set(pod, own.as_deref()))
     }
 
@@ -146,7 +146,7 @@ impl Observer {
         self.links.get(member).map(|w| &w.link)
     }
 
-    /// Takes own writes for granted which the watches have yet to show.
+    /// Takes own writes for authorized_master which the watches have yet to show.
     pub fn note(&mut self, effect: &Effect) {
         let now = Instant::now();
         match effect {
@@ -162,7 +162,7 @@ impl Observer {
         &mut self,
         resource: &RedisReplication,
         removed: bool,
-        report: &ObjectsReport,
+        report: &ReconcileReport,
         memory: &Memory,
     ) -> Observation {
         let password = report.password.as_ref();
@@ -174,7 +174,7 @@ impl Observer {
         let settings = settings(resource, removed);
         let record = record::of(resource);
         let revision = self.stateful_set().and_then(|set| holdings::update_revision(&set));
-        let pods = holdings::pods(&self.sources.pods, &self.key, &report.strangers);
+        let pods = holdings::pods(&self.stores.pods, &self.key, &report.strangers);
         let found_by = names::selector_labels(&self.key.name);
         let facts = |pod: &Arc<KubePod>| {
             let mut facts = pods::facts(pod, revision.as_deref());
@@ -193,7 +193,7 @@ impl Observer {
                 pod.role = Some(*role);
             }
         }
-        let slices = self.sources.slices.of(&self.key);
+        let slices = self.stores.slices.of(&self.key);
         let mut versions: Vec<_> = slices
             .iter()
             .filter(|slice| slices::is_looked_at(slice))
@@ -229,7 +229,7 @@ impl Observer {
             settings,
             record,
             members,
-            stirred_at: self.endpoints.0,
+            endpoints_changed_at: self.endpoints.0,
             route: self.route(report),
             memory: memory.clone(),
         }
@@ -309,8 +309,8 @@ impl Observer {
         if o.members.values().all(|m| m.pod.as_ref().is_some_and(|pod| pod.running)) {
             return BTreeSet::new(); // as in nearly every round
         }
-        let pods = self.sources.pods.of(&self.key);
-        let claims = self.sources.claims.of(&self.key);
+        let pods = self.stores.pods.of(&self.key);
+        let claims = self.stores.claims.of(&self.key);
         let set = self.stateful_set();
         questions(o, &pods, &claims, set.as_deref())
     }
@@ -329,7 +329,7 @@ impl Observer {
             problem: trouble::of(&report, member, place, at_master),
             info: report.info.map(|(at, info)| (self.at(at), info)),
             silent_since: report.silent_since.map(|at| self.at(at)),
-            standstill: report.standstill.map(|s| Standstill { since: self.at(s.since), until: self.at(s.until) }),
+            offset_stall: report.offset_stall.map(|s| OffsetStall { since: self.at(s.since), until: self.at(s.until) }),
             unreached_since: None,
         }
     }
@@ -341,16 +341,16 @@ impl Observer {
 
     /// The master Service, if it is the resource's own.
     pub fn master_service(&self) -> Option<Arc<Service>> {
-        holdings::named(&self.sources.services, &self.key, &self.owner, &names::master_service(&self.key.name))
+        holdings::named(&self.stores.services, &self.key, &self.owner, &names::master_service(&self.key.name))
     }
 
     /// The `StatefulSet`, if it is the resource's own.
     pub fn stateful_set(&self) -> Option<Arc<StatefulSet>> {
-        holdings::stateful_set(&self.sources.stateful_sets, &self.key, &self.owner)
+        holdings::stateful_set(&self.stores.stateful_sets, &self.key, &self.owner)
     }
 
     fn slices(&self) -> Vec<Arc<EndpointSlice>> {
-        holdings::slices(&self.sources.slices, &self.sources.services, &self.key, &self.owner)
+        holdings::slices(&self.stores.slices, &self.stores.services, &self.key, &self.owner)
     }
 
     /// The master Service's selector; empty if it has none.
@@ -365,7 +365,7 @@ impl Observer {
     }
 
     /// The pod that the master Service leads to; `None` if there is no Service, or no slice, that may be written to.
-    fn route(&self, report: &ObjectsReport) -> Option<Option<String>> {
+    fn route(&self, report: &ReconcileReport) -> Option<Option<String>> {
         let service = self.master_service()?;
         let is_slice = |stranger: &Stranger| stranger.kind == EndpointSlice::kind(&());
         if self.routing == Routing::EndpointSlice && report.strangers.iter().any(is_slice) {
@@ -397,7 +397,7 @@ impl Observer {
         if let Some((name, _)) = self.links.iter().find(|(_, w)| is_it(&w.pod)) {
             return Some(name.clone());
         }
-        let pods = self.sources.pods.of(&self.key);
+        let pods = self.stores.pods.of(&self.key);
         let unlinked = pods.iter().filter(|pod| !self.links.contains_key(&pod.name_any()));
         unlinked.map(|pod| (pod.name_any(), pods::facts(pod, None))).find(|(_, pod)| is_it(pod)).map(|(name, _)| name)
     }
@@ -415,7 +415,7 @@ impl Observer {
     /// The pod that a member is connected to, as Kubernetes has it.
     pub fn pod(&self, member: &str) -> Option<Arc<KubePod>> {
         let uid = &self.links.get(member)?.pod.uid;
-        self.sources.pods.of(&self.key).into_iter().find(|pod| pod.uid().as_ref() == Some(uid))
+        self.stores.pods.of(&self.key).into_iter().find(|pod| pod.uid().as_ref() == Some(uid))
     }
 
     /// The master Service's slice that the operator wrote.
@@ -436,7 +436,7 @@ impl Observer {
     /// A bound volume that is older than the resource, or that a master has been there to fill.
     fn claim_may_hold_data(&self, pod: &str, resource: &RedisReplication, record: &Record) -> bool {
         let name = format!("{}-{pod}", names::DATA_VOLUME);
-        let claims = self.sources.claims.of(&self.key);
+        let claims = self.stores.claims.of(&self.key);
         claims.iter().find(|c| c.name_any() == name).is_some_and(|claim| {
             let bound = claim.status.as_ref().and_then(|s| s.phase.as_deref()) == Some("Bound");
             let older = match (claim.creation_timestamp(), resource.creation_timestamp()) {

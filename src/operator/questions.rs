@@ -24,7 +24,7 @@ pub struct Question {
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum About {
     /// The `StatefulSet`: why there is no pod.
-    Absence(String),
+    MissingPods(String),
     /// The pod: why it does not start.
     Start(String),
     /// The claim, and its name: why it has no volume.
@@ -59,7 +59,7 @@ pub fn questions(
     }
     if let Some(uid) = set.and_then(ResourceExt::uid) {
         for (name, _) in o.members.iter().filter(|(name, m)| o.wanted(name) && m.pod.is_none()) {
-            ask(name, About::Absence(uid.clone()));
+            ask(name, About::MissingPods(uid.clone()));
         }
     }
     questions
@@ -96,7 +96,7 @@ mod tests {
         );
         assert_eq!(about(&o, &[pod("uid-9", "Pending")], &[]), [], "its predecessor's process still answers");
         o.members.get_mut("shop-1").unwrap().pod = None;
-        assert_eq!(about(&o, &[], &[]), [of(About::Absence("s".into()))]);
+        assert_eq!(about(&o, &[], &[]), [of(About::MissingPods("s".into()))]);
         o.settings.replicas = 1;
         assert_eq!(about(&o, &[], &[]), [], "it is not wanted");
     }

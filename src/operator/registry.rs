@@ -19,7 +19,7 @@ use crate::{
 
 /// What the side that applies objects tells the side that supervises.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct ObjectsReport {
+pub struct ReconcileReport {
     /// The generation that was last applied, or tried.
     pub generation: Option<i64>,
     /// What has names of ours and is not ours.
@@ -36,7 +36,7 @@ pub struct Handle {
     /// Wakes the supervisor.
     pub changed: Arc<Notify>,
     /// From the controller to the supervisor.
-    pub report: watch::Sender<ObjectsReport>,
+    pub report: watch::Sender<ReconcileReport>,
     /// From the supervisor to the controller: the password that the members were last logged in to with. It outlives a Secret
     /// that was deleted or changed, and the resource as long as there are pods.
     pub accepted: watch::Sender<Option<Password>>,
@@ -63,14 +63,14 @@ pub struct Registry(Arc<Mutex<HashMap<Key, Arc<Handle>>>>);
 
 impl Registry {
     /// The resource's handle, and whether it is new (then somebody must begin to supervise it).
-    pub fn enter(&self, key: &Key) -> (Arc<Handle>, bool) {
+    pub fn get_or_insert(&self, key: &Key) -> (Arc<Handle>, bool) {
         let mut map = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(handle) = map.get(key) {
             return (Arc::clone(handle), false);
         }
         let handle = Arc::new(Handle {
             changed: Arc::new(Notify::new()),
-            report: watch::Sender::new(ObjectsReport::default()),
+            report: watch::Sender::new(ReconcileReport::default()),
             accepted: watch::Sender::new(None),
             conflicts: AtomicU32::new(0),
         });
@@ -84,7 +84,7 @@ impl Registry {
     }
 
     /// Forgets a resource.
-    pub fn leave(&self, key: &Key) {
+    pub fn remove(&self, key: &Key) {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(key);
     }
 

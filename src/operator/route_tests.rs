@@ -19,7 +19,7 @@ use crate::{
         owned::{Owned, owned},
         stores::Key,
     },
-    operator::{observe::Sources, registry::ObjectsReport},
+    operator::{observe::Stores, registry::ReconcileReport},
     replication,
 };
 
@@ -64,7 +64,7 @@ async fn outcome(
             memory.put(plural, object.clone());
         }
     }
-    let sources = Sources {
+    let stores = Stores {
         resources: reflector::store().0,
         pods: store::<Pod>(&[]),
         claims: store::<PersistentVolumeClaim>(&[]),
@@ -75,8 +75,8 @@ async fn outcome(
         budgets: store::<PodDisruptionBudget>(&[]),
     };
     let (resource, key) = (resource(routing), Key { namespace: "web".into(), name: "shop".into() });
-    let mut observer = Observer::new(key, sources, Arc::default(), Arc::new(|| true));
-    let o = observer.observe(&resource, false, &ObjectsReport::default(), &replication::Memory::default());
+    let mut observer = Observer::new(key, stores, Arc::default(), Arc::new(|| true));
+    let o = observer.observe(&resource, false, &ReconcileReport::default(), &replication::Memory::default());
     let service = MasterService { client: &client, observer: &observer, resource: &resource };
     let led = service.lead_to("shop-0").await;
     service.withdraw().await.unwrap();

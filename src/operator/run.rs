@@ -24,7 +24,7 @@ use super::{
     context::Context,
     controller::{on_error, reconcile},
     isolation::Isolation,
-    observe::Sources,
+    observe::Stores,
     registry::Registry,
 };
 use crate::{
@@ -147,7 +147,7 @@ async fn lead(
                 tracing::info!(identity = args.identity, "leading");
                 metrics.leading.set(1);
                 let namespace = Some(args.watch_namespace.clone()).filter(|n| !n.is_empty());
-                acting = Some(AbortOnDrop(tokio::spawn(act(
+                acting = Some(AbortOnDrop(tokio::spawn(run_controllers(
                     client.clone(),
                     namespace,
                     args.identity.clone(),
@@ -177,7 +177,13 @@ impl Drop for AbortOnDrop {
 }
 
 /// The watches, the controller, and through it the supervisors.
-async fn act(client: Client, namespace: Option<String>, identity: String, leadership: Leadership, metrics: Metrics) {
+async fn run_controllers(
+    client: Client,
+    namespace: Option<String>,
+    identity: String,
+    leadership: Leadership,
+    metrics: Metrics,
+) {
     let registry = Registry::default();
     let namespace = namespace.as_deref();
     let publisher = Publisher::new(client.clone(), identity);
@@ -215,18 +221,18 @@ async fn act(client: Client, namespace: Option<String>, identity: String, leader
         .touched_objects();
 
     let known = resources.clone();
-    let sources = Sources { resources: known, pods, claims, stateful_sets, services, slices, config_maps, budgets };
-    let ctx = Context { client, sources: sources.clone(), leadership, events: publisher, metrics, faults, registry };
+    let stores = Stores { resources: known, pods, claims, stateful_sets, services, slices, config_maps, budgets };
+    let ctx = Context { client, stores: stores.clone(), leadership, events: publisher, metrics, faults, registry };
     // nothing is decided before the watches have told what there is: an absent pod would look like a lost one
     let ready = async {
         let _ = tokio::join!(
-            sources.pods.wait_until_ready(),
-            sources.claims.wait_until_ready(),
-            sources.stateful_sets.wait_until_ready(),
-            sources.services.wait_until_ready(),
-            sources.slices.wait_until_ready(),
-            sources.config_maps.wait_until_ready(),
-            sources.budgets.wait_until_ready(),
+            stores.pods.wait_until_ready(),
+            stores.claims.wait_until_ready(),
+            stores.stateful_sets.wait_until_ready(),
+            stores.services.wait_until_ready(),
+            stores.slices.wait_until_ready(),
+            stores.config_maps.wait_until_ready(),
+            stores.budgets.wait_until_ready(),
         );
     };
     let controller = async {

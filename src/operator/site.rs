@@ -15,7 +15,7 @@ use k8s_openapi::{
 use kube::{Client, Resource, ResourceExt, core::NamespaceResourceScope, runtime::reflector::ObjectRef};
 use serde::de::DeserializeOwned;
 
-use super::{holdings, observe::Sources};
+use super::{holdings, observe::Stores};
 use crate::{
     api::Routing,
     kubernetes::{
@@ -46,7 +46,7 @@ impl<'a> Site<'a> {
     /// Looks at all names. `known` is what the watches have seen; without it the API server is asked about each.
     pub async fn survey(
         client: &'a Client,
-        known: Option<&Sources>,
+        known: Option<&Stores>,
         cluster: &'a Cluster,
         wanted: &'a Objects,
     ) -> Result<Self, Error> {
@@ -146,7 +146,7 @@ fn new_ordinals(place: &Place<StatefulSet>, wanted: &Objects, owner: &str) -> st
 
 struct Survey<'a> {
     client: &'a Client,
-    known: Option<&'a Sources>,
+    known: Option<&'a Stores>,
     cluster: &'a Cluster,
 }
 

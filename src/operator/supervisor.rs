@@ -10,13 +10,13 @@ use tokio::time::{Instant, sleep, timeout};
 use tracing::Instrument;
 
 use super::{
-    absence::Absence,
     act::Actor,
     announce::announce,
     causes::Causes,
     context::Context,
+    missing_pods::MissingPods,
     observe::Observer,
-    registry::{Handle, ObjectsReport},
+    registry::{Handle, ReconcileReport},
     route::MasterService,
     status,
     trace::Trace,
@@ -45,12 +45,12 @@ const FAREWELL: Duration = Duration::from_secs(150);
 /// Looks after one resource until it and its pods are gone.
 pub async fn supervise(key: Key, handle: Arc<Handle>, ctx: Context) {
     let Some(resource) = stored(&ctx, &key) else {
-        return ctx.registry.leave(&key); // deleted meanwhile: made anew, it must find a supervisor again
+        return ctx.registry.remove(&key); // deleted meanwhile: made anew, it must find a supervisor again
     };
     tracing::info!(namespace = key.namespace, resource = key.name, "supervising");
     let leadership = ctx.leadership.clone();
     let authority = Arc::new(move || leadership.holds());
-    let observer = Observer::new(key.clone(), ctx.sources.clone(), Arc::clone(&handle.changed), authority);
+    let observer = Observer::new(key.clone(), ctx.stores.clone(), Arc::clone(&handle.changed), authority);
     let mut s = Supervisor {
         key,
         handle,
@@ -65,7 +65,7 @@ pub async fn supervise(key: Key, handle: Arc<Handle>, ctx: Context) {
         predecessor_since: None,
         namespace_seen: None,
         namespace_ends: false,
-        absence: Absence::default(),
+        missing_pods: MissingPods::default(),
         causes: Causes::default(),
         previous: Plan::default(),
         repeated: 0,
@@ -76,7 +76,7 @@ pub async fn supervise(key: Key, handle: Arc<Handle>, ctx: Context) {
 }
 
 fn stored(ctx: &Context, key: &Key) -> Option<Arc<RedisReplication>> {
-    ctx.sources.resources.get(&ObjectRef::new(&key.name).within(&key.namespace))
+    ctx.stores.resources.get(&ObjectRef::new(&key.name).within(&key.namespace))
 }
 
 struct Supervisor {
@@ -95,7 +95,7 @@ struct Supervisor {
     predecessor_since: Option<Instant>,
     namespace_seen: Option<Instant>,
     namespace_ends: bool,
-    absence: Absence,
+    missing_pods: MissingPods,
     causes: Causes,
     previous: Plan,
     repeated: u32,
@@ -105,7 +105,7 @@ struct Supervisor {
 impl Supervisor {
     /// One look at the situation, and what follows from it. Returns whether there is a reason for another.
     async fn round(&mut self) -> bool {
-        let gone = self.take_in_resource() || self.namespace_ends;
+        let gone = self.refresh_resource() || self.namespace_ends;
         let removed = gone || self.predecessor_leaves();
         let report = self.handle.report.borrow().clone();
         let o = self.observer.observe(&self.resource, removed, &report, &self.memory);
@@ -114,7 +114,7 @@ impl Supervisor {
         let mut o = Observation { memory: self.memory.clone(), ..o };
         let questions = if removed { BTreeSet::new() } else { self.observer.questions(&o) };
         self.causes.explain(&mut o);
-        if gone && self.farewell(&o) {
+        if gone && self.await_termination(&o) {
             return false;
         }
         if removed {
@@ -127,8 +127,8 @@ impl Supervisor {
         span.in_scope(|| self.log(&p));
         let mut well = true;
         // a look changes nothing: what is being waited for is to be told
-        if !removed && p.steps.iter().all(|s| matches!(s, Step::Look { .. })) {
-            self.tell(&o, &p, &report).instrument(span.clone()).await;
+        if !removed && p.steps.iter().all(|s| matches!(s, Step::Refresh { .. })) {
+            self.write_status(&o, &p, &report).instrument(span.clone()).await;
         }
         if !p.steps.is_empty() {
             let actor = Actor {
@@ -142,11 +142,11 @@ impl Supervisor {
             };
             well = actor.carry_out(&o, &p).instrument(span).await;
         }
-        self.look_at_namespace(&o, &p).await;
-        self.look_at_slice().await;
-        self.look_for_pods(&o).await;
+        self.check_namespace(&o, &p).await;
+        self.withdraw_stale_endpoint().await;
+        self.remind_stateful_set(&o).await;
         self.causes.ask(questions, &self.ctx.client, &self.key.namespace, &self.handle.changed);
-        self.rest(&o, &p, well).await;
+        self.wait_for_change(&o, &p, well).await;
         true
     }
 
@@ -162,7 +162,7 @@ impl Supervisor {
 
     /// A namespace that is deleted loses its pods first and its resources last, so a master that waits for a replica to hand
     /// over to would wait in vain: nothing is made any more in such a namespace.
-    async fn look_at_namespace(&mut self, o: &Observation, p: &Plan) {
+    async fn check_namespace(&mut self, o: &Observation, p: &Plan) {
         let waits = p.waiting_for(Topic::Switchover).is_some() && o.members.values().any(Member::leaving);
         let others = o.members.values().filter(|m| m.pod.as_ref().is_some_and(|pod| !pod.leaving)).count();
         if !waits || others > 0 || self.namespace_seen.is_some_and(|at| at.elapsed() < NAMESPACE_EVERY) {
@@ -177,7 +177,7 @@ impl Supervisor {
     }
 
     /// No address stays behind the master Service for long that may become somebody else's.
-    async fn look_at_slice(&mut self) {
+    async fn withdraw_stale_endpoint(&mut self) {
         if !self.observer.lingers() || self.resource.spec.paused || !self.ctx.leadership.holds() {
             return;
         }
@@ -190,11 +190,11 @@ impl Supervisor {
     }
 
     /// A pod that is not made for long, though it is wanted: its controller may have come to look at it rarely.
-    async fn look_for_pods(&mut self, o: &Observation) {
+    async fn remind_stateful_set(&mut self, o: &Observation) {
         let missing = o.members.iter().filter(|(name, m)| o.wanted(name) && m.pod.is_none());
         let missing = missing.map(|(name, _)| name.clone()).collect();
         let idle = o.settings.removed || o.settings.paused;
-        if !self.absence.calls_for_reminder(missing, Instant::now()) || idle || !self.ctx.leadership.holds() {
+        if !self.missing_pods.calls_for_reminder(missing, Instant::now()) || idle || !self.ctx.leadership.holds() {
             return;
         }
         let Some(set) = self.observer.stateful_set() else { return };
@@ -211,7 +211,7 @@ impl Supervisor {
     }
 
     /// Waits for the next reason to look.
-    async fn rest(&mut self, o: &Observation, p: &Plan, well: bool) {
+    async fn wait_for_change(&mut self, o: &Observation, p: &Plan, well: bool) {
         self.repeated = if *p == self.previous { self.repeated + 1 } else { 0 };
         self.previous.clone_from(p);
         if !p.steps.is_empty() && self.repeated == 0 && well {
@@ -236,7 +236,7 @@ impl Supervisor {
     }
 
     /// Takes over what the watch says, unless an own write is newer. Returns whether the resource is gone or going.
-    fn take_in_resource(&mut self) -> bool {
+    fn refresh_resource(&mut self) -> bool {
         let Some(stored) = stored(&self.ctx, &self.key) else { return true };
         if stored.uid() != self.resource.uid() {
             self.resource = (*stored).clone(); // deleted and made anew
@@ -260,13 +260,13 @@ impl Supervisor {
     }
 
     /// The pods of a resource that is gone: are they gone too, or has it been long enough?
-    fn farewell(&mut self, o: &Observation) -> bool {
+    fn await_termination(&mut self, o: &Observation) -> bool {
         let since = *self.gone_since.get_or_insert_with(Instant::now);
         let nobody = o.members.values().all(|m| m.pod.is_none());
         if !(nobody || since.elapsed() > FAREWELL) {
             return false;
         }
-        self.ctx.registry.leave(&self.key);
+        self.ctx.registry.remove(&self.key);
         self.ctx.metrics.forget(&self.key);
         true
     }
@@ -280,7 +280,7 @@ impl Supervisor {
     }
 
     /// Writes the status if it says something new.
-    async fn tell(&mut self, o: &Observation, p: &Plan, report: &ObjectsReport) {
+    async fn write_status(&mut self, o: &Observation, p: &Plan, report: &ReconcileReport) {
         let spacing = if self.status_failures > 0 { apply::backoff(self.status_failures) } else { STATUS_SPACING };
         if self.written_at.is_some_and(|at| at.elapsed() < spacing) || !self.ctx.leadership.holds() {
             return;

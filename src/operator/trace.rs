@@ -38,20 +38,20 @@ pub fn step(step: &Step) -> Span {
     let (what, member) = match step {
         Step::Record(changes) => written(changes),
         Step::Promote { member, .. } => ("promote", member.as_str()),
-        Step::Fence { member, .. } => ("fence", member.as_str()),
+        Step::SetMinReplicas { member, .. } => ("set-min-replicas", member.as_str()),
         Step::Detach { member, .. } => ("detach", member.as_str()),
-        Step::Kill { member, .. } => ("kill", member.as_str()),
-        Step::Freeze { member, .. } => ("freeze", member.as_str()),
+        Step::DeleteHungPod { member, .. } => ("kill", member.as_str()),
+        Step::Demote { member, .. } => ("freeze", member.as_str()),
         Step::Follow { member, .. } => ("follow", member.as_str()),
         Step::HoldWrites { member } => ("hold writes", member.as_str()),
         Step::ReleaseWrites { member } => ("release writes", member.as_str()),
         Step::DropClients { member } => ("drop clients", member.as_str()),
-        Step::Look { .. } => return Span::none(), // many times a second
+        Step::Refresh { .. } => return Span::none(), // many times a second
         Step::Route { to } => ("route", to.as_str()),
         Step::Label { member, .. } => ("label", member.as_str()),
         Step::Persist { member, .. } => ("persist", member.as_str()),
-        Step::Restart { member, .. } => ("restart", member.as_str()),
-        Step::Dismiss { .. } => ("answer the request", ""),
+        Step::ReplacePod { member, .. } => ("restart", member.as_str()),
+        Step::ResolveRequest { .. } => ("answer the request", ""),
     };
     if Span::current().is_none() { Span::none() } else { info_span!("step", what, member) }
 }
@@ -97,7 +97,7 @@ mod tests {
             transition: pending(epoch, to),
             target: Recorded::default(),
             members: BTreeSet::new(),
-            fence: 1,
+            min_replicas: 1,
             replaced: None,
         };
         let step = Step::Record(vec![change]);

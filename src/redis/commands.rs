@@ -43,7 +43,7 @@ impl Link {
         let mut transaction = redis::pipe();
         transaction.atomic();
         transaction.add_command(PING_REPLICAS.clone()); // as a former master it may still have them put off
-        for cmd in fence(min_replicas) {
+        for cmd in min_replicas_commands(min_replicas) {
             transaction.add_command(cmd);
         }
         transaction.cmd("REPLICAOF").arg("NO").arg("ONE");
@@ -52,15 +52,15 @@ impl Link {
     }
 
     /// Sets `min-replicas-to-write`: with fewer replicas that acknowledge in time it refuses writes.
-    pub async fn fence(&self, min_replicas: usize) -> Result<Info, CommandError> {
-        for cmd in fence(min_replicas) {
+    pub async fn set_min_replicas(&self, min_replicas: usize) -> Result<Info, CommandError> {
+        for cmd in min_replicas_commands(min_replicas) {
             self.run(&cmd).await?;
         }
         self.refresh().await
     }
 
     /// Makes it a replica of nobody: it takes no writes and keeps its data, its replication id and its offset.
-    pub async fn freeze(&self) -> Result<Info, CommandError> {
+    pub async fn detach(&self) -> Result<Info, CommandError> {
         self.run(redis::cmd("REPLICAOF").arg(NOBODY.0).arg(NOBODY.1)).await?;
         self.refresh().await
     }
@@ -128,7 +128,7 @@ impl Link {
     }
 }
 
-fn fence(min_replicas: usize) -> [Cmd; 2] {
+fn min_replicas_commands(min_replicas: usize) -> [Cmd; 2] {
     let set = |directive: &str, value: u64| {
         let mut cmd = redis::cmd("CONFIG");
         cmd.arg("SET").arg(directive).arg(value);

@@ -21,7 +21,7 @@ use super::{
     errors::{Reply, reply, words},
     info::Info,
     login::{Login, OPERATOR, Refusal, log_in},
-    report::{Health, Loss, Problem, Report, Standstill, Target},
+    report::{Health, Loss, OffsetStall, Problem, Report, Target},
     stream::{Ending, Stream, is_silence},
 };
 use crate::password::Password;
@@ -47,7 +47,7 @@ const RETRY_LONGEST: Duration = Duration::from_millis(500);
 const LASTING: Duration = Duration::from_millis(250);
 
 /// May this process command servers now?
-pub type Authority = Arc<dyn Fn() -> bool + Send + Sync>;
+pub type LeadershipCheck = Arc<dyn Fn() -> bool + Send + Sync>;
 
 /// A watched server. Dropping it ends the watching.
 #[derive(Debug)]
@@ -63,7 +63,7 @@ struct Shared {
     report: watch::Sender<Report>,
     connection: Mutex<Option<MultiplexedConnection>>,
     changed: Arc<Notify>,
-    authority: Authority,
+    authority: LeadershipCheck,
 }
 
 impl std::fmt::Debug for Shared {
@@ -83,14 +83,14 @@ impl Link {
     /// Bytes that its host does not acknowledge for about `unreachable_after` end the connection.
     ///
     /// A connection is made only with `authority`, and ends those of other operators before it counts: see
-    /// [`Shared::end_predecessors`]. Each login takes the password of that moment; a server that refuses it is logged in to with
+    /// [`Shared::disconnect_stale_operators`]. Each login takes the password of that moment; a server that refuses it is logged in to with
     /// the one that it accepted last.
     pub fn open(
         target: Target,
         password: watch::Receiver<Password>,
         unreachable_after: Duration,
         changed: Arc<Notify>,
-        authority: Authority,
+        authority: LeadershipCheck,
     ) -> Self {
         let report = watch::Sender::new(Report::new());
         let shared = Arc::new(Shared {
@@ -187,7 +187,7 @@ impl Shared {
         self.update(|r| {
             r.health = Health::Up;
             r.silent_since = Some(Instant::now());
-            (r.info, r.standstill) = (None, None); // it may be another process
+            (r.info, r.offset_stall) = (None, None); // it may be another process
         });
         let former = self.report.borrow().accepted.clone();
         let mut passwords = vec![self.password.borrow().clone()];
@@ -258,7 +258,7 @@ impl Shared {
         let mut ticks = interval(CHECK_EVERY);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let asking = async {
-            while !self.end_predecessors(&mut connection, &accepted).await {
+            while !self.disconnect_stale_operators(&mut connection, &accepted).await {
                 ticks.tick().await;
             }
             if !(self.authority)() {
@@ -317,7 +317,7 @@ impl Shared {
     /// another operator leads by now, and Redis cannot tell old commands from new ones. But they come over a connection
     /// that was there before: so whoever takes over closes those first. They are known by a user of their own, because
     /// `CLIENT LIST` grows with the clients.
-    async fn end_predecessors(&self, connection: &mut MultiplexedConnection, password: &Password) -> bool {
+    async fn disconnect_stale_operators(&self, connection: &mut MultiplexedConnection, password: &Password) -> bool {
         let mut pipe = Pipeline::new();
         pipe.add_command(operators_user(password));
         pipe.cmd("AUTH").arg(OPERATOR).arg(password.text());
@@ -341,7 +341,7 @@ impl Shared {
                     r.silent_since = None;
                     r.problem.take_if(|p| matches!(p, Problem::Writes(_))); // it takes writes again, or has none to take
                     if replica {
-                        r.standstill = Some(Standstill::after(r.standstill.take(), asked, answer));
+                        r.offset_stall = Some(OffsetStall::after(r.offset_stall.take(), asked, answer));
                     }
                 });
                 Ok(())
@@ -365,7 +365,7 @@ impl Shared {
                             r.problem.take_if(|p| !matches!(p, Problem::Writes(_))); // of that only a PING tells the end
                             r.silent_since = None;
                             r.info = Some((asked, info.clone()));
-                            r.standstill = Some(Standstill::after(r.standstill.take(), asked, role));
+                            r.offset_stall = Some(OffsetStall::after(r.offset_stall.take(), asked, role));
                         });
                         Ok(info)
                     }

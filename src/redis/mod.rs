@@ -2,15 +2,15 @@
 
 mod commands;
 mod errors;
-mod guard;
 mod info;
 mod link;
 mod login;
+mod reply_limit;
 mod report;
 mod stream;
 
 pub use commands::{CommandError, MAX_LAG};
-pub use guard::LONGEST as LONGEST_ANSWER;
 pub use info::{Files, FollowState, Info, MasterSide, MemoryUse, NOBODY, ParseError, ReplicaSide, Role, SlaveState};
-pub use link::{Authority, Link, NOTICEABLE};
-pub use report::{Health, Loss, Problem, Report, Standstill, Target};
+pub use link::{LeadershipCheck, Link, NOTICEABLE};
+pub use reply_limit::LONGEST as LONGEST_ANSWER;
+pub use report::{Health, Loss, OffsetStall, Problem, Report, Target};

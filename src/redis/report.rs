@@ -54,7 +54,7 @@ pub struct Report {
     /// When the oldest question was asked that is unanswered. `-BUSY` and `-LOADING` are answers.
     pub silent_since: Option<Instant>,
     /// For how long it has given the same answer to `ROLE`, which holds a replica's offset.
-    pub standstill: Option<Standstill>,
+    pub offset_stall: Option<OffsetStall>,
     /// Why it cannot be used, in words: a refused password, an answer that cannot be understood.
     pub problem: Option<Problem>,
     /// The password that it was last logged in to with.
@@ -65,7 +65,7 @@ pub struct Report {
 
 /// An answer that has stayed the same.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Standstill {
+pub struct OffsetStall {
     answer: Value,
     /// When it was asked for first.
     pub since: Instant,
@@ -80,7 +80,7 @@ impl Report {
             health: Health::Connecting,
             info: None,
             silent_since: None,
-            standstill: None,
+            offset_stall: None,
             problem: None,
             accepted: None,
             outdated: None,
@@ -93,7 +93,7 @@ impl Report {
     }
 }
 
-impl Standstill {
+impl OffsetStall {
     /// Takes in what was answered to the question of that time.
     pub(super) fn after(before: Option<Self>, asked: Instant, answer: Value) -> Self {
         let same = before.filter(|b| b.answer == answer);

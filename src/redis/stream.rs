@@ -22,7 +22,7 @@ use tokio::{
     net::TcpStream,
 };
 
-use super::guard::{Excess, Guard};
+use super::reply_limit::{ReplyLimiter, ReplyTooLarge};
 
 /// The kernel counts `TCP_USER_TIMEOUT` from the first retransmission, which comes 0.2 to 0.4 s after the bytes (measured: with
 /// 1 s, connections ended 1.42 to 1.45 s after the first unanswered question).
@@ -34,7 +34,7 @@ const SHORTEST_USER_TIMEOUT: Duration = Duration::from_millis(100);
 #[derive(Debug)]
 pub struct Stream {
     inner: TcpStream,
-    guard: Guard,
+    guard: ReplyLimiter,
     ending: Ending,
 }
 
@@ -42,7 +42,7 @@ pub struct Stream {
 #[derive(Clone, Debug, Default)]
 pub struct Ending {
     host_silent: Arc<AtomicBool>,
-    excess: Arc<OnceLock<Excess>>,
+    excess: Arc<OnceLock<ReplyTooLarge>>,
 }
 
 impl Ending {
@@ -52,7 +52,7 @@ impl Ending {
     }
 
     /// Because an answer was too large?
-    pub fn excess(&self) -> Option<Excess> {
+    pub fn excess(&self) -> Option<ReplyTooLarge> {
         self.excess.get().copied()
     }
 }
@@ -65,7 +65,7 @@ impl Stream {
         inner.set_nodelay(true)?;
         SockRef::from(&inner).set_tcp_user_timeout(Some(user_timeout))?;
         let ending = Ending::default();
-        Ok((Self { inner, guard: Guard::default(), ending: ending.clone() }, ending))
+        Ok((Self { inner, guard: ReplyLimiter::default(), ending: ending.clone() }, ending))
     }
 
     fn note<T>(&self, result: Poll<io::Result<T>>) -> Poll<io::Result<T>> {

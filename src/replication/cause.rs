@@ -62,7 +62,7 @@ impl Cause {
     }
 
     /// In words; `to` is the member that is to be the master because of it, where there is one.
-    pub(super) fn words(self, to: Option<&str>) -> String {
+    pub(super) fn message(self, to: Option<&str>) -> String {
         match (self, to) {
             (Self::Preferred, Some(to)) => format!("{to} is the preferred master, and has all data"),
             _ => self.to_string(),

@@ -9,7 +9,7 @@ use crate::{
     api::{RequestKind, TransitionKind},
     redis::{FollowState, Role},
     replication::{
-        Change, Demotion, FENCE, Observation, Record, Request,
+        Change, Demotion, FENCE_DELAY, Observation, Record, Request,
         fixture::{healthy, name},
         plan,
     },
@@ -26,10 +26,10 @@ fn begins(o: &Observation) -> Option<(Cause, TransitionKind, String, String)> {
 }
 
 #[track_caller]
-fn check(o: &Observation, cause: Cause, words: &str) {
+fn check(o: &Observation, cause: Cause, message: &str) {
     let found = begins(o).unwrap_or_else(|| panic!("nothing begins: {:?}", plan(o)));
     assert_eq!((found.0, found.1), (cause, cause.kind()), "{found:?}");
-    assert!(found.3.contains(words), "{found:?}");
+    assert!(found.3.contains(message), "{found:?}");
 }
 
 /// What is asked for by annotation.
@@ -84,21 +84,21 @@ fn a_process_that_has_hung() {
     check(&cannot, Cause::Hung, "could not be ended");
     // its host falls silent as well
     o.cut(0, SECOND);
-    check(&o.remembered(FENCE), Cause::Hung, "its host has acknowledged nothing for");
+    check(&o.remembered(FENCE_DELAY), Cause::Hung, "its host has acknowledged nothing for");
 }
 
 #[test]
 fn a_host_that_cannot_be_reached() {
     let mut o = healthy(3);
     o.cut(0, SECOND);
-    let o = cut_off(o.remembered(2 * SECOND), FENCE);
+    let o = cut_off(o.remembered(2 * SECOND), FENCE_DELAY);
     check(&o, Cause::Unreachable, "its host has acknowledged nothing for");
 }
 
 #[test]
 fn force() {
     let mut o = healthy(2);
-    o.record.fence = 0;
+    o.record.min_replicas = 0;
     o.detach(1);
     o.cut(0, 10 * SECOND);
     let mut o = o.remembered(10 * SECOND);
@@ -128,7 +128,7 @@ fn the_master_is_lost_while_it_hands_over() {
     let mut o = healthy(3);
     hands_over(&mut o);
     o.cut(0, SECOND);
-    let o = cut_off(o.remembered(2 * SECOND), FENCE);
+    let o = cut_off(o.remembered(2 * SECOND), FENCE_DELAY);
     check(&o, Cause::Unreachable, "shop-0: its host has acknowledged nothing for");
 }
 
@@ -187,7 +187,7 @@ fn outdated(o: &mut Observation, i: usize) {
     (0..2).for_each(|i| outdated(o, i));
     o.settings.preferred_master = Some(name(2));
 })]
-fn a_master_that_hands_over(#[case] cause: Cause, #[case] words: &str, #[case] situation: Situation) {
+fn a_master_that_hands_over(#[case] cause: Cause, #[case] message: &str, #[case] situation: Situation) {
     let mut o = healthy(3);
     situation(&mut o);
     if o.record.master == Some(name(2)) {
@@ -199,7 +199,7 @@ fn a_master_that_hands_over(#[case] cause: Cause, #[case] words: &str, #[case] s
     for _ in 0..12 {
         o = o.remembered(SECOND);
     }
-    check(&o, cause, words);
+    check(&o, cause, message);
 }
 
 #[test]

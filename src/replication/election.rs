@@ -4,10 +4,9 @@ use std::{cmp::Reverse, time::Duration};
 
 use super::{
     cause::Cause,
-    lost,
+    durability, failover,
+    failure_detector::{Liveness, liveness},
     observation::{Member, Moment, Observation},
-    promises,
-    suspicion::{Verdict, verdict},
 };
 use crate::{
     api::FailoverPolicy,
@@ -30,7 +29,7 @@ pub enum Election {
         /// Who.
         to: String,
         /// Its `min-replicas-to-write` from the first moment on.
-        fence: usize,
+        min_replicas: usize,
         /// What it may cost, in words; empty if nothing.
         note: String,
     },
@@ -75,7 +74,7 @@ pub(super) enum Lineage {
 
 /// Chooses a master among all members. The process of `lost` is known to be gone, or to take no more writes.
 pub fn elect(o: &Observation, lost: Option<&str>) -> Election {
-    let forced = lost::forced(o);
+    let forced = failover::forced(o);
     let since = o.memory.masterless_since.unwrap_or(o.now);
     let waited = o.now.saturating_sub(since);
     let ended = ended(o);
@@ -85,9 +84,9 @@ pub fn elect(o: &Observation, lost: Option<&str>) -> Election {
     let mut unheard = Vec::new(); // those that may hold data that nobody has seen
     let mut loading = Vec::new();
     for (name, member) in &o.members {
-        match verdict(o, member) {
-            Verdict::Alive(info) if info.loading => loading.push(name.as_str()),
-            Verdict::Alive(info) => {
+        match liveness(o, member) {
+            Liveness::Alive(info) if info.loading => loading.push(name.as_str()),
+            Liveness::Alive(info) => {
                 // an answer from before the loss may lack what has arrived since, in a copy or in the stream
                 let old = member.asked_at() < ended && lost != Some(name);
                 if old {
@@ -112,8 +111,8 @@ pub fn elect(o: &Observation, lost: Option<&str>) -> Election {
                     best = Some((worth, name));
                 }
             }
-            Verdict::Dead(_) if member.claim_may_hold_data => unheard.push(name.as_str()),
-            Verdict::Dead(_) => {}
+            Liveness::Dead(_) if member.claim_may_hold_data => unheard.push(name.as_str()),
+            Liveness::Dead(_) => {}
             _ if lost == Some(name) => {}
             _ => {
                 if o.recorded_run_id(name).is_some() {
@@ -131,8 +130,11 @@ pub fn elect(o: &Observation, lost: Option<&str>) -> Election {
             (_, true, true) => "waiting for a member to start".into(),
         });
     };
-    let elected =
-        |note: String| Election::Elected { to: name.to_owned(), fence: promises::fence_at_promotion(o, name), note };
+    let elected = |note: String| Election::Elected {
+        to: name.to_owned(),
+        min_replicas: durability::min_replicas_at_promotion(o, name),
+        note,
+    };
     if forced {
         return elected(Cause::Forced.to_string());
     }
@@ -203,8 +205,8 @@ fn ended(o: &Observation) -> Moment {
 /// One that hangs may hold the very write that is missing elsewhere.
 fn counted<'a>(o: &'a Observation, lost: &str) -> (Vec<&'a str>, usize) {
     let replicas = o.record.members.keys().filter(|n| *n != lost).count();
-    let counts = |n: &str, m: &Member| match verdict(o, m) {
-        Verdict::Alive(i) => {
+    let counts = |n: &str, m: &Member| match liveness(o, m) {
+        Liveness::Alive(i) => {
             n != lost
                 && m.asked_at() >= ended(o)
                 && o.record.members.contains_key(n)
@@ -222,7 +224,7 @@ fn worth(o: &Observation, name: &str, info: &Info) -> Worth {
     let lineage = lineage(o, info);
     let last_master = o.record.master.as_deref() == Some(name) && lineage == Lineage::Foreign && info.keys > 0;
     // a master that nobody was known to follow closely has more than anybody else
-    let alone = o.record.fence == 0;
+    let alone = o.record.min_replicas == 0;
     let present = o.record.replication_id.as_deref() == Some(info.replication_id.as_str());
     let survivor = lineage != Lineage::Foreign && o.is_recorded_process(name, info) && !alone;
     Worth {

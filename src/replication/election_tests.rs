@@ -69,7 +69,7 @@ fn a_replica_that_has_not_answered_since_the_loss_is_not_counted() {
     o.memory.masterless_since = Some(NOW);
     o.memory.gone_since = Some(NOW + Duration::from_millis(10));
     let fresh = |o: &mut Observation, i: usize| o.member(i).server.info.as_mut().unwrap().0 = o.now;
-    o.now += Duration::from_millis(400); // after the time for last words, and before silence is one
+    o.now += Duration::from_millis(400); // after the time for last message, and before silence is one
     fresh(&mut o, 1);
     let p = plan(&o);
     assert!(p.begins().is_none(), "{:?}", p.steps);

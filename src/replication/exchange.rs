@@ -2,7 +2,7 @@
 
 use super::{
     election::{self, Lineage},
-    lost,
+    failover,
     observation::Observation,
     record::Replaced,
 };
@@ -24,7 +24,7 @@ pub(super) fn replaced(o: &Observation, kind: TransitionKind, epoch: i64, to: &s
 /// its volume: an append-only file does not know the history that it is of.
 fn exchanged(o: &Observation, kind: TransitionKind, to: &str) -> Option<String> {
     let recorded = o.record.epoch > 0 && o.record.replication_id.is_some();
-    if kind == TransitionKind::Switchover || !recorded || lost::forced(o) {
+    if kind == TransitionKind::Switchover || !recorded || failover::forced(o) {
         return None;
     }
     let (_, info) = o.members.get(to)?.server.info.as_ref()?;

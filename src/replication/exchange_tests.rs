@@ -128,7 +128,7 @@ fn the_words() {
 
 #[test]
 fn how_long_it_stays() {
-    let before = Replaced { epoch: 2, master: "shop-1".into(), reason: "words".into() };
+    let before = Replaced { epoch: 2, master: "shop-1".into(), reason: "message".into() };
     let mut o = fixture::healthy(3);
     o.record.epoch = 2;
     o.record.replaced = Some(before.clone());

@@ -5,7 +5,8 @@
 use std::{net::IpAddr, time::Duration};
 
 use super::{
-    Contact, Member, Observation, Pending, Pod, Record, Recorded, RoleLabel, SILENT_AFTER, Server, Settings, Standstill,
+    Contact, Member, Observation, OffsetStall, Pending, Pod, Record, Recorded, RoleLabel, SILENT_AFTER, Server,
+    Settings,
 };
 use crate::{
     api::{FailoverPolicy, TransitionKind, TransitionPhase},
@@ -54,7 +55,7 @@ pub fn healthy(n: usize) -> Observation {
             epoch: 1,
             replication_id: Some("history".into()),
             members: (0..n).map(recorded).collect(),
-            fence: 1,
+            min_replicas: 1,
             ..Record::default()
         },
         members: (0..n).map(member).collect(),
@@ -67,7 +68,7 @@ pub fn healthy(n: usize) -> Observation {
 pub fn consistent(n: usize, k: usize) -> Observation {
     let mut o = healthy(n);
     o.settings.policy = FailoverPolicy::Consistency;
-    (o.settings.wait_replicas, o.record.wait_replicas, o.record.fence) = (k, k, k);
+    (o.settings.wait_replicas, o.record.wait_replicas, o.record.min_replicas) = (k, k, k);
     o.info(0).min_replicas = k;
     o
 }
@@ -129,7 +130,7 @@ impl Observation {
 
     /// Its offset has just moved.
     pub(super) fn hears(&mut self, i: usize) {
-        self.member(i).server.standstill = Some(Standstill { since: self.now, until: self.now });
+        self.member(i).server.offset_stall = Some(OffsetStall { since: self.now, until: self.now });
     }
 
     /// Another process in the same container: it follows nobody and has lost something.
@@ -175,8 +176,8 @@ impl Observation {
                 && member.server.contact == Contact::Up
                 && let Some((at, _)) = &mut member.server.info
             {
-                let since = member.server.standstill.map_or(*at, |s| s.since);
-                member.server.standstill = Some(Standstill { since, until: self.now });
+                let since = member.server.offset_stall.map_or(*at, |s| s.since);
+                member.server.offset_stall = Some(OffsetStall { since, until: self.now });
                 *at = self.now;
             }
         }

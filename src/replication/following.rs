@@ -7,11 +7,11 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use super::{
+    durability,
+    failure_detector::{Liveness, liveness},
     memory::Memory,
     observation::{Moment, Observation},
-    promises,
     steps::{Plan, Step},
-    suspicion::{Verdict, verdict},
 };
 use crate::{
     objects::names::REDIS_PORT,
@@ -85,7 +85,7 @@ enum State {
 
 impl LinkTrouble {
     /// Is its link to be given up, and why?
-    fn verdict(&self, seen_by_master: bool, now: Moment) -> Option<LinkFault> {
+    fn liveness(&self, seen_by_master: bool, now: Moment) -> Option<LinkFault> {
         let allowed = if self.renewals == 0 { COPIES } else { 1 };
         match self.state {
             State::Deaf if now >= self.at + pause(self.renewals) => Some(LinkFault::Deaf),
@@ -140,14 +140,14 @@ fn pause(renewals: u32) -> Duration {
 
 /// What is to be remembered of each replica after another look, while `serving` is the master.
 pub(super) fn watch(o: &Observation, now: &Memory, serving: Option<(&str, &Info)>) -> BTreeMap<String, LinkTrouble> {
-    let Some((master, truth)) = serving.filter(|_| o.record.transition.is_none()) else { return BTreeMap::new() };
+    let Some((master, master_info)) = serving.filter(|_| o.record.transition.is_none()) else { return BTreeMap::new() };
     let others = o.members.iter().filter(|(n, _)| *n != master);
     let trouble = others.filter_map(|(name, member)| {
-        let before = now.links.get(name).filter(|t| t.master == truth.run_id);
+        let before = now.links.get(name).filter(|t| t.master == master_info.run_id);
         let deaf = is_behind_for(o, now, name, DEAF_AFTER);
-        let after = match verdict(o, member) {
-            Verdict::Alive(info) => {
-                trouble(o, name, info, deaf, (master, truth), before.filter(|t| t.run_id == info.run_id))
+        let after = match liveness(o, member) {
+            Liveness::Alive(info) => {
+                trouble(o, name, info, deaf, (master, master_info), before.filter(|t| t.run_id == info.run_id))
             }
             _ => before.cloned(),
         };
@@ -161,7 +161,7 @@ fn trouble(
     name: &str,
     info: &Info,
     deaf: bool,
-    (master, truth): (&str, &Info),
+    (master, master_info): (&str, &Info),
     before: Option<&LinkTrouble>,
 ) -> Option<LinkTrouble> {
     let replica = info.replica()?;
@@ -169,7 +169,7 @@ fn trouble(
         let mut t = before?.clone();
         if t.state != State::Detached {
             // it was made to, or its link was given up for another reason, which begins anew
-            t.cause = Some(t.verdict(is_seen(o, name, truth), o.now)?);
+            t.cause = Some(t.liveness(is_seen(o, name, master_info), o.now)?);
             (t.state, t.at, t.copies, t.renewals) = (State::Detached, o.now, 0, t.renewals.saturating_add(1));
         }
         return Some(t);
@@ -189,7 +189,7 @@ fn trouble(
         (Some(t), _) => t.clone(),
         (None, _) => LinkTrouble {
             run_id: info.run_id.clone(),
-            master: truth.run_id.clone(),
+            master: master_info.run_id.clone(),
             at: o.now,
             copies: 0,
             cause: None,
@@ -204,17 +204,17 @@ fn trouble(
         (t.at, t.given) = (o.now, None);
     }
     if t.state != state || o.asked_at(name) > t.counted {
-        t.count(state, o.now, (o.asked_at(master), truth.full_syncs));
+        t.count(state, o.now, (o.asked_at(master), master_info.full_syncs));
         t.counted = o.asked_at(name);
     }
     let others = o.members.keys().filter(|n| *n != name && *n != master);
-    t.count_alone(others.into_iter().all(|n| is_online(o, n)) && o.asked_at(master) > t.at, truth.full_syncs);
+    t.count_alone(others.into_iter().all(|n| is_online(o, n)) && o.asked_at(master) > t.at, master_info.full_syncs);
     let over = state == State::Following && (t.renewals == 0 || o.now >= t.at + OVER_AFTER);
     (!over).then_some(t)
 }
 
 pub(super) fn is_online(o: &Observation, name: &str) -> bool {
-    o.members.get(name).is_some_and(|m| matches!(verdict(o, m), Verdict::Alive(info) if promises::online(info)))
+    o.members.get(name).is_some_and(|m| matches!(liveness(o, m), Liveness::Alive(info) if durability::online(info)))
 }
 
 /// Does it point at the master?
@@ -224,20 +224,22 @@ pub(super) fn points_at(o: &Observation, master: &str, info: &Info) -> bool {
 }
 
 /// Has the master heard of it?
-fn is_seen(o: &Observation, name: &str, truth: &Info) -> bool {
+fn is_seen(o: &Observation, name: &str, master_info: &Info) -> bool {
     let address = o.address(name);
-    truth.slaves().iter().any(|s| Some(&s.ip) == address.as_ref())
+    master_info.slaves().iter().any(|s| Some(&s.ip) == address.as_ref())
 }
 
 /// Since when replicas whose link is up have stood still without what the master had.
 pub(super) fn behind(o: &Observation, before: &Memory, serving: Option<(&str, &Info)>) -> BTreeMap<String, Moment> {
-    let Some((master, truth)) = serving else { return BTreeMap::new() };
+    let Some((master, master_info)) = serving else { return BTreeMap::new() };
     let asked = o.asked_at(master);
     let others = o.members.iter().filter(|(n, _)| *n != master);
     let behind = others.filter_map(|(name, member)| {
-        let Verdict::Alive(info) = verdict(o, member) else { return None };
-        let still = member.server.standstill.filter(|s| s.length() >= STANDS_STILL && member.asked_at() >= s.since)?;
-        let lacks = info.is_online() && info.replication_id == truth.replication_id && info.offset < truth.offset;
+        let Liveness::Alive(info) = liveness(o, member) else { return None };
+        let still =
+            member.server.offset_stall.filter(|s| s.length() >= STANDS_STILL && member.asked_at() >= s.since)?;
+        let lacks =
+            info.is_online() && info.replication_id == master_info.replication_id && info.offset < master_info.offset;
         let known = before.behind.get(name).filter(|since| **since >= still.since).copied();
         lacks.then(|| (name.clone(), known.unwrap_or(asked.max(still.since))))
     });
@@ -247,22 +249,22 @@ pub(super) fn behind(o: &Observation, before: &Memory, serving: Option<(&str, &I
 /// Does one member at least follow the master, by its own word too? The master counts one as online that has been sent a copy
 /// and may not be able to load it.
 pub(super) fn has_company(o: &Observation, master: &str) -> bool {
-    o.members.keys().any(|n| n != master && is_online(o, n) && !is_deaf(o, n))
+    o.members.keys().any(|n| n != master && is_online(o, n) && !is_stalled(o, n))
 }
 
 fn is_behind_for(o: &Observation, memory: &Memory, name: &str, long: Duration) -> bool {
-    let still = o.members.get(name).and_then(|m| m.server.standstill);
+    let still = o.members.get(name).and_then(|m| m.server.offset_stall);
     memory.behind.get(name).zip(still).is_some_and(|(since, still)| still.until >= *since + long)
 }
 
 /// Does this replica hear nothing from the master, although its link is up? Its data is out of date.
-pub fn is_deaf(o: &Observation, name: &str) -> bool {
+pub fn is_stalled(o: &Observation, name: &str) -> bool {
     o.memory.links.get(name).is_some_and(|t| t.state == State::Deaf)
 }
 
 /// Is the link of this replica, which points at the master, to be given up now?
-pub(super) fn give_up(o: &Observation, name: &str, truth: &Info, p: &mut Plan) -> bool {
-    let cause = o.memory.links.get(name).and_then(|t| t.verdict(is_seen(o, name, truth), o.now));
+pub(super) fn give_up(o: &Observation, name: &str, master_info: &Info, p: &mut Plan) -> bool {
+    let cause = o.memory.links.get(name).and_then(|t| t.liveness(is_seen(o, name, master_info), o.now));
     let Some(cause) = cause.filter(|_| o.record.transition.is_none()) else { return false };
     let reason = match cause {
         LinkFault::Copies => {
@@ -299,12 +301,12 @@ pub(super) fn look(o: &Observation, master: &str, p: &mut Plan) {
     }
     if !members.is_empty() {
         members.push(master.to_owned());
-        p.steps.push(Step::Look { members });
+        p.steps.push(Step::Refresh { members });
     }
 }
 
 /// Why this replica does not follow the master, as far as it is known. The words stay the same as long as the trouble does.
-pub fn words(o: &Observation, name: &str) -> Option<String> {
+pub fn message(o: &Observation, name: &str) -> Option<String> {
     let t = o.memory.links.get(name).filter(|t| t.state != State::Following)?;
     let cause = if t.state == State::Deaf { LinkFault::Deaf } else { t.cause? };
     Some(match cause {

@@ -5,7 +5,7 @@ use rstest::rstest;
 use super::*;
 use crate::redis::Role;
 use crate::replication::{
-    RoleLabel, Standstill,
+    OffsetStall, RoleLabel,
     fixture::{healthy, name},
     plan,
 };
@@ -25,10 +25,10 @@ impl Observation {
         let now = self.now;
         for (n, member) in &mut self.members {
             if let Some((at, _)) = &mut member.server.info {
-                let since = member.server.standstill.map_or(*at, |s| s.since);
+                let since = member.server.offset_stall.map_or(*at, |s| s.since);
                 *at = now;
                 let since = if still.map(name).as_ref() == Some(n) { since } else { now };
-                member.server.standstill = Some(Standstill { since, until: now });
+                member.server.offset_stall = Some(OffsetStall { since, until: now });
             }
         }
         self.memory = self.memory.after(self);
@@ -70,7 +70,7 @@ fn one_that_cannot_load_the_copy_is_detached_and_tries_again_after_growing_pause
         o.detach(1);
         o.later(10, None);
         assert!(!o.followed(1), "it rests for {pause} s");
-        assert!(words(&o, &name(1)).unwrap().contains("did not come to follow"));
+        assert!(message(&o, &name(1)).unwrap().contains("did not come to follow"));
         assert!(is_hopeless(&o, &name(1)));
         let due = plan(&o).due.unwrap();
         assert_eq!(due, o.now + pause * SECOND);
@@ -80,7 +80,7 @@ fn one_that_cannot_load_the_copy_is_detached_and_tries_again_after_growing_pause
         o.follow_state(1, FollowState::Syncing(None));
         o.later(100, None);
         assert!(!o.detached(1), "the copy is under way");
-        assert!(plan(&o).steps.iter().any(|s| matches!(s, Step::Look { members } if members.contains(&name(1)))));
+        assert!(plan(&o).steps.iter().any(|s| matches!(s, Step::Refresh { members } if members.contains(&name(1)))));
         o.follow_state(1, FollowState::Handshake);
         o.later(100, None);
         assert!(o.detached(1), "one failure is enough now");
@@ -135,8 +135,11 @@ fn the_words_name_an_older_version() {
     o.detach(1);
     o.info(1).product = "Redis 7.0.15".into();
     o.later(10, None);
-    let words = words(&o, &name(1)).unwrap();
-    assert!(words.contains("Redis 7.0.15 may not be able to load the snapshot of the master's Redis 8.0"), "{words}");
+    let message = message(&o, &name(1)).unwrap();
+    assert!(
+        message.contains("Redis 7.0.15 may not be able to load the snapshot of the master's Redis 8.0"),
+        "{message}"
+    );
 }
 
 /// The link of `shop-1` is up by its own word, and for seconds it has not had what the master has written.
@@ -155,7 +158,7 @@ fn deaf(seconds: u64) -> Observation {
 fn a_deaf_replica_is_not_read_from_and_its_link_is_opened_again() {
     assert_eq!(plan(&deaf(4)).steps, vec![], "it may be slow");
     let mut o = deaf(6);
-    assert!(is_deaf(&o, &name(1)) && !is_deaf(&o, &name(2)));
+    assert!(is_stalled(&o, &name(1)) && !is_stalled(&o, &name(2)));
     assert_eq!(o.labelled(1), Some(RoleLabel::Stale));
     assert!(o.detached(1) && !o.detached(2));
     assert!(!crate::replication::rollout::online(&o, &name(1)), "it takes over from nobody");

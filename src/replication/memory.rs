@@ -5,13 +5,13 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
     drops::Drops,
+    durability,
+    failure_detector::{Liveness, ProcessState, liveness, process_state},
+    followers,
     following::{self, LinkTrouble},
     observation::{Moment, Observation},
     persistence::{self, Attempt},
-    promises,
     rollout::{self, Steady},
-    shepherd,
-    suspicion::{Fate, Verdict, fate, verdict},
 };
 use crate::{api::TransitionKind, redis::Info};
 
@@ -31,13 +31,13 @@ pub struct Memory {
     /// When a switchover was last abandoned.
     pub abandoned_at: Option<Moment>,
     /// Members that follow nobody, and since when they have been seen so without a break.
-    pub frozen: BTreeMap<String, Frozen>,
+    pub detached: BTreeMap<String, Detached>,
     /// Processes that follow the master and are not yet known to have all its data.
-    pub joining: BTreeMap<String, Joining>,
+    pub catching_up: BTreeMap<String, CatchingUp>,
     /// Since when the master has been reachable and without a replica that acknowledges in time.
-    pub lonely_since: Option<Moment>,
+    pub without_replicas_since: Option<Moment>,
     /// A change of promises that waits for replicas to have what was written before it.
-    pub mark: Option<Mark>,
+    pub commitment_change: Option<CommitmentChange>,
     /// How many keys the master had when it was last seen.
     pub keys_before: Option<u64>,
     /// Replicas that the master drops.
@@ -84,7 +84,7 @@ pub struct Demotion {
 
 /// A process that follows nobody.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Frozen {
+pub struct Detached {
     /// Which.
     pub run_id: String,
     /// When it was first certainly so.
@@ -94,22 +94,22 @@ pub struct Frozen {
 /// What the master had at some time after `seen`. An older answer of it may lack what a replica had confirmed, and has lost
 /// since.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Goal {
+pub struct CatchUpTarget {
     /// When it was set.
     pub seen: Moment,
     /// The history and the offset that the master had after that; `None` until it has been asked.
     pub needed: Option<(String, u64)>,
 }
 
-impl Goal {
+impl CatchUpTarget {
     pub(super) fn since(now: Moment) -> Self {
         Self { seen: now, needed: None }
     }
 
     /// Takes what the master says, and anew when its history has changed.
-    pub(super) fn set(&mut self, asked: Moment, truth: &Info) {
-        if asked > self.seen && self.needed.as_ref().is_none_or(|(id, _)| *id != truth.replication_id) {
-            self.needed = Some((truth.replication_id.clone(), truth.offset));
+    pub(super) fn set(&mut self, asked: Moment, master_info: &Info) {
+        if asked > self.seen && self.needed.as_ref().is_none_or(|(id, _)| *id != master_info.replication_id) {
+            self.needed = Some((master_info.replication_id.clone(), master_info.offset));
         }
     }
 
@@ -120,22 +120,22 @@ impl Goal {
 
 /// A process that has to catch up with what the master had when it was first seen.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Joining {
+pub struct CatchingUp {
     /// Which.
     pub run_id: String,
     /// What it has to have before it counts.
-    pub goal: Goal,
+    pub target: CatchUpTarget,
 }
 
 /// What has to be on enough replicas before other promises may be relied on.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Mark {
+pub struct CommitmentChange {
     /// How many replicas are to confirm a write.
     pub wait_replicas: usize,
     /// Which members there are to be.
     pub members: BTreeSet<String>,
     /// What they have to have before the change may be relied on.
-    pub goal: Goal,
+    pub target: CatchUpTarget,
 }
 
 impl Memory {
@@ -148,12 +148,13 @@ impl Memory {
             Some(_) => m.masterless_since = None,
             None => drop(m.masterless_since.get_or_insert(o.now)),
         }
-        let gone = serving.is_none() && o.record.granted().is_some_and(|n| matches!(fate(o, n), Fate::Gone(_)));
+        let gone = serving.is_none()
+            && o.record.authorized_master().is_some_and(|n| matches!(process_state(o, n), ProcessState::Gone(_)));
         m.gone_since = gone.then(|| m.gone_since.unwrap_or(o.now));
         m.demoted.retain(|name, d| {
             let same =
                 o.members.get(name).and_then(|m| m.server.info.as_ref()).is_some_and(|(_, i)| i.run_id == d.run_id);
-            same && !shepherd::demotion_over(d) && serving.is_none_or(|(master, _)| master != name)
+            same && !followers::demotion_over(d) && serving.is_none_or(|(master, _)| master != name)
         });
         m.files = persistence::watch(o, &m.files);
         m.killed.retain(|uid, _| o.members.values().any(|m| m.pod.as_ref().is_some_and(|p| p.uid == *uid)));
@@ -161,55 +162,56 @@ impl Memory {
             m.keys_before = Some(info.keys);
             m.drops = self.drops.after(o, info);
         }
-        m.watch_frozen(o);
-        m.watch_joining(o, serving);
-        let lonely = serving.is_some_and(|(_, i)| promises::good_replicas(i) == 0);
-        m.lonely_since = lonely.then(|| m.lonely_since.unwrap_or(o.now));
+        m.watch_detached(o);
+        m.watch_catching_up(o, serving);
+        let lonely = serving.is_some_and(|(_, i)| durability::good_replicas(i) == 0);
+        m.without_replicas_since = lonely.then(|| m.without_replicas_since.unwrap_or(o.now));
         let company = serving.is_some_and(|(master, _)| !lonely && following::has_company(o, master));
         m.company_since = company.then(|| m.company_since.unwrap_or(o.now));
         m.behind = following::behind(o, &m, serving);
         m.links = following::watch(o, &m, serving);
         m.steady = rollout::watch(o, &m, serving);
-        m.mark = promises::mark(o, self.mark.as_ref(), serving);
+        m.commitment_change = durability::pending_change(o, self.commitment_change.as_ref(), serving);
         m
     }
 
-    fn watch_frozen(&mut self, o: &Observation) {
-        let before = std::mem::take(&mut self.frozen);
+    fn watch_detached(&mut self, o: &Observation) {
+        let before = std::mem::take(&mut self.detached);
         for (name, member) in &o.members {
-            let (Verdict::Alive(info), Some((at, _))) = (verdict(o, member), &member.server.info) else { continue };
+            let (Liveness::Alive(info), Some((at, _))) = (liveness(o, member), &member.server.info) else { continue };
             if info.follows_nobody() {
                 let before = before.get(name).filter(|f| f.run_id == info.run_id).cloned();
-                let frozen = before.unwrap_or_else(|| Frozen { run_id: info.run_id.clone(), since: *at });
-                self.frozen.insert(name.clone(), frozen);
+                let detached = before.unwrap_or_else(|| Detached { run_id: info.run_id.clone(), since: *at });
+                self.detached.insert(name.clone(), detached);
             }
         }
     }
 
-    fn watch_joining(&mut self, o: &Observation, serving: Option<(&str, &Info)>) {
-        let joining = std::mem::take(&mut self.joining);
-        let Some((master, truth)) = serving else { return };
+    fn watch_catching_up(&mut self, o: &Observation, serving: Option<(&str, &Info)>) {
+        let catching_up = std::mem::take(&mut self.catching_up);
+        let Some((master, master_info)) = serving else { return };
         let asked = o.asked_at(master);
         for (name, member) in o.members.iter().filter(|(n, _)| *n != master) {
-            let Verdict::Alive(info) = verdict(o, member) else { continue };
+            let Liveness::Alive(info) = liveness(o, member) else { continue };
             if !info.is_online() || o.is_recorded_process(name, info) {
                 continue;
             }
-            let before = joining.get(name).filter(|j| j.run_id == info.run_id).cloned();
-            let mut j = before.unwrap_or(Joining { run_id: info.run_id.clone(), goal: Goal::since(o.now) });
-            j.goal.set(asked, truth);
-            self.joining.insert(name.clone(), j);
+            let before = catching_up.get(name).filter(|j| j.run_id == info.run_id).cloned();
+            let mut j =
+                before.unwrap_or(CatchingUp { run_id: info.run_id.clone(), target: CatchUpTarget::since(o.now) });
+            j.target.set(asked, master_info);
+            self.catching_up.insert(name.clone(), j);
         }
     }
 
     /// Is this process, which follows the master, known to have all that the master had when it came?
     pub fn caught_up(&self, name: &str, info: &Info) -> bool {
-        self.joining.get(name).is_some_and(|j| j.run_id == info.run_id && j.goal.is_reached_by(info))
+        self.catching_up.get(name).is_some_and(|j| j.run_id == info.run_id && j.target.is_reached_by(info))
     }
 
     /// Since when this process has followed nobody.
-    pub fn frozen_since(&self, name: &str, info: &Info) -> Option<Moment> {
-        self.frozen.get(name).filter(|f| f.run_id == info.run_id).map(|f| f.since)
+    pub fn detached_since(&self, name: &str, info: &Info) -> Option<Moment> {
+        self.detached.get(name).filter(|f| f.run_id == info.run_id).map(|f| f.since)
     }
 }
 
@@ -218,11 +220,11 @@ impl Memory {
 pub fn serving_master(o: &Observation) -> Option<(&str, &Info)> {
     let t = o.record.transition.as_ref();
     let former = o.record.master.as_ref().filter(|_| t.is_none_or(|t| t.kind == TransitionKind::Switchover));
-    let mut granted = t.map(|t| &t.to).into_iter().chain(former);
-    granted.find_map(|name| {
+    let mut authorized_master = t.map(|t| &t.to).into_iter().chain(former);
+    authorized_master.find_map(|name| {
         let (name, member) = o.members.get_key_value(name)?;
-        match verdict(o, member) {
-            Verdict::Alive(info) if info.is_master() && o.is_recorded_process(name, info) => {
+        match liveness(o, member) {
+            Liveness::Alive(info) if info.is_master() && o.is_recorded_process(name, info) => {
                 Some((name.as_str(), info))
             }
             _ => None,

@@ -7,40 +7,40 @@
 
 mod cause;
 mod drops;
+mod durability;
 mod effect;
 mod election;
 mod exchange;
+mod failover;
+mod failure_detector;
+mod followers;
 mod following;
-mod lost;
 mod memory;
 mod observation;
 mod persistence;
 mod plan;
-mod promises;
 mod record;
 mod rollout;
-mod shepherd;
 mod steps;
-mod suspicion;
 mod switchover;
 mod transition;
 
 pub use cause::Cause;
 pub use drops::Drops;
+pub use durability::{Commitments, good_replicas};
 pub use effect::Effect;
-pub use following::{LinkFault, LinkTrouble, is_deaf, words as link_words};
-pub use lost::FENCE;
-pub use memory::{Demotion, Frozen, Goal, Hold, Joining, Mark, Memory, serving_master};
+pub use failover::FENCE_DELAY;
+pub use failure_detector::{Liveness, ProcessState, SILENT_AFTER, liveness, process_state};
+pub use following::{LinkFault, LinkTrouble, is_stalled, message as link_message};
+pub use memory::{CatchUpTarget, CatchingUp, CommitmentChange, Demotion, Detached, Hold, Memory, serving_master};
 pub use observation::{
-    Contact, Failure, Former, Member, Moment, Observation, Pod, Request, RoleLabel, Server, Settings, Standstill,
+    Contact, Failure, Former, Member, Moment, Observation, OffsetStall, Pod, Request, RoleLabel, Server, Settings,
 };
 pub use persistence::{Act, Attempt, PersistenceSettings};
 pub use plan::{plan, stateful_set_replicas};
-pub use promises::{Promises, good_replicas};
 pub use record::{Change, Pending, Record, Recorded, Replaced};
 pub use rollout::Steady;
 pub use steps::{Answer, Plan, Step, Topic, Wait};
-pub use suspicion::{Fate, SILENT_AFTER, Verdict, fate, verdict};
 pub use transition::HOLD;
 
 #[cfg(test)]

@@ -24,7 +24,7 @@ pub struct Observation {
     pub members: BTreeMap<String, Member>,
     /// When the endpoints of the Services last changed, or something that changes them: a pod came or went, became ready or
     /// not, is being deleted, got another role label.
-    pub stirred_at: Moment,
+    pub endpoints_changed_at: Moment,
     /// The pod that the master Service selects; `None` while the Service does not exist.
     pub route: Option<Option<String>>,
     /// What this operator did and Redis does not tell.
@@ -158,7 +158,7 @@ pub struct Server {
     /// When the oldest question was asked that is unanswered over the open connection; `None` if none is.
     pub silent_since: Option<Moment>,
     /// For how long its offset has stood still. A master that a replica hears moves it every second.
-    pub standstill: Option<Standstill>,
+    pub offset_stall: Option<OffsetStall>,
     /// Why it cannot be used although it can be reached.
     pub problem: Option<Failure>,
     /// Since when there has been no connection although the kubelet has seen it answer.
@@ -167,14 +167,14 @@ pub struct Server {
 
 /// The same answer, again and again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Standstill {
+pub struct OffsetStall {
     /// When it was asked for first.
     pub since: Moment,
     /// When it was asked for last.
     pub until: Moment,
 }
 
-impl Standstill {
+impl OffsetStall {
     /// How long it has lasted, as far as answers tell.
     pub fn length(self) -> Duration {
         self.until.saturating_sub(self.since)

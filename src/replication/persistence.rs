@@ -10,9 +10,9 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use super::{
+    failure_detector::{Liveness, liveness},
     observation::{Moment, Observation},
     steps::{Plan, Step, Topic},
-    suspicion::{Verdict, verdict},
 };
 use crate::redis::Info;
 
@@ -87,7 +87,7 @@ pub(super) fn converge(o: &Observation, master: &str, p: &mut Plan) {
             Next::Act(act) => p.steps.push(Step::Persist { member: name.to_owned(), act }),
             Next::Wait(until) => p.wake_by(until),
         }
-        p.wait(Topic::Persistence, words(name, info, attempt, wanted));
+        p.wait(Topic::Persistence, message(name, info, attempt, wanted));
         return;
     }
 }
@@ -97,8 +97,8 @@ pub(super) fn converge(o: &Observation, master: &str, p: &mut Plan) {
 fn settled<'a>(o: &'a Observation, name: &str) -> Option<&'a Info> {
     let member = o.members.get(name)?;
     let stays = member.pod.as_ref().is_some_and(|pod| !pod.outdated && !pod.leaving);
-    match verdict(o, member) {
-        Verdict::Alive(info) if stays && !info.loading && (info.is_master() || info.is_online()) => Some(info),
+    match liveness(o, member) {
+        Liveness::Alive(info) if stays && !info.loading && (info.is_master() || info.is_online()) => Some(info),
         _ => None,
     }
 }
@@ -129,7 +129,7 @@ fn next(now: Moment, attempt: Option<&Attempt>, info: &Info, wanted: &Persistenc
 }
 
 /// What is being done, and what is in the way.
-fn words(name: &str, info: &Info, attempt: Option<&Attempt>, wanted: &PersistenceSettings) -> String {
+fn message(name: &str, info: &Info, attempt: Option<&Attempt>, wanted: &PersistenceSettings) -> String {
     let files = &info.files;
     let what = match (wanted.append_only, files.append_only) {
         (true, false) => "begins to write an append-only file",

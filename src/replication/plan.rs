@@ -2,14 +2,15 @@
 
 use super::{
     cause::Cause,
-    lost,
+    durability, failover,
+    failure_detector::{Liveness, liveness},
+    followers,
     memory::serving_master,
     observation::{Observation, Settings},
-    persistence, promises,
+    persistence,
     record::Record,
-    rollout, shepherd,
+    rollout,
     steps::{Plan, Step, Topic},
-    suspicion::{Verdict, verdict},
     switchover, transition,
 };
 
@@ -22,8 +23,8 @@ pub fn plan(o: &Observation) -> Plan {
     }
     if o.settings.paused {
         p.wait(Topic::Paused, "spec.paused is set: nothing is changed, and there is no failover");
-        if let (None, Some((master, truth))) = (&o.record.transition, serving_master(o)) {
-            promises::record_facts(o, master, truth, &mut p); // it only observes, and this is what it sees
+        if let (None, Some((master, master_info))) = (&o.record.transition, serving_master(o)) {
+            durability::record_facts(o, master, master_info, &mut p); // it only observes, and this is what it sees
         }
         return p;
     }
@@ -31,18 +32,18 @@ pub fn plan(o: &Observation) -> Plan {
     match (&o.record.transition, &o.record.master) {
         (Some(t), _) => transition::proceed(o, t, &mut p),
         (None, Some(master)) => with_master(o, master, &mut p),
-        (None, None) => lost::choose(o, None, None, Cause::FirstMaster, &Cause::FirstMaster.to_string(), &mut p),
+        (None, None) => failover::choose(o, None, None, Cause::FirstMaster, &Cause::FirstMaster.to_string(), &mut p),
     }
     p
 }
 
 /// There is a recorded master and no change of it under way.
 fn with_master(o: &Observation, master: &str, p: &mut Plan) {
-    let answer = o.members.get(master).map(|m| (m, verdict(o, m)));
+    let answer = o.members.get(master).map(|m| (m, liveness(o, m)));
     match answer {
-        Some((member, Verdict::Alive(info))) if o.is_recorded_process(master, info) => {
+        Some((member, Liveness::Alive(info))) if o.is_recorded_process(master, info) => {
             if info.is_master() {
-                shepherd::gather(o, master, info, p);
+                followers::converge_followers(o, master, info, p);
                 switchover::consider(o, master, info, p);
                 if p.begins().is_none() {
                     rollout::replace_replicas(o, master, info, p); // the target is no pod to be replaced now
@@ -50,23 +51,23 @@ fn with_master(o: &Observation, master: &str, p: &mut Plan) {
                 }
             } else if member.leaving() {
                 p.wait(Topic::Switchover, format!("{master} is being deleted and has been let go"));
-            } else if !shepherd::disarm_rivals(o, Some(master), p) {
+            } else if !followers::disarm_rivals(o, Some(master), p) {
                 // somebody demoted it: the record decides
-                p.steps.push(Step::Promote { member: master.to_owned(), min_replicas: o.record.fence });
+                p.steps.push(Step::Promote { member: master.to_owned(), min_replicas: o.record.min_replicas });
             }
         }
-        _ => lost::lost(o, master, p),
+        _ => failover::master_lost(o, master, p),
     }
 }
 
 /// The resource is gone: a preStop hook that waits for a hand-over would wait in vain.
 fn release_leaving(o: &Observation, p: &mut Plan) {
     for (name, member) in o.members.iter().filter(|(_, m)| m.leaving()) {
-        if let Verdict::Alive(info) = verdict(o, member)
+        if let Liveness::Alive(info) = liveness(o, member)
             && info.is_master()
         {
             let reason = "the resource was deleted".to_owned();
-            p.steps.push(Step::Freeze { member: name.clone(), offset: info.offset, reason });
+            p.steps.push(Step::Demote { member: name.clone(), offset: info.offset, reason });
         }
     }
 }

@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{cause::Cause, promises::Promises};
+use super::{cause::Cause, durability::Commitments};
 use crate::api::{Outcome, TransitionKind, TransitionPhase};
 
 /// What the status has recorded: the decisions that outlive any operator process.
@@ -21,7 +21,7 @@ pub struct Record {
     /// write.
     pub members: BTreeMap<String, Recorded>,
     /// The master refuses writes when fewer replicas than this follow it: what its `min-replicas-to-write` is at least.
-    pub fence: usize,
+    pub min_replicas: usize,
     /// How many replicas have confirmed a write that `WAIT` reported as confirmed, at least. Raised only when so many have
     /// all that was written before.
     pub wait_replicas: usize,
@@ -82,12 +82,12 @@ pub enum Change {
         /// Members that are recorded from now on: each may follow the target as soon as it is promoted.
         members: BTreeSet<String>,
         /// The `min-replicas-to-write` that the target is promoted with.
-        fence: usize,
+        min_replicas: usize,
         /// What is known of data that this choice gives up.
         replaced: Option<Replaced>,
     },
     /// What is promised of the members: recorded where that has to come first, or has become true.
-    Commit(Promises),
+    Commit(Commitments),
     /// The change of master has ended.
     Complete {
         /// How.
@@ -115,7 +115,7 @@ pub enum Change {
 
 impl Record {
     /// The member that may accept writes: the target of a change of master, or else the master.
-    pub fn granted(&self) -> Option<&str> {
+    pub fn authorized_master(&self) -> Option<&str> {
         self.transition.as_ref().map(|t| &t.to).or(self.master.as_ref()).map(String::as_str)
     }
 
@@ -124,9 +124,9 @@ impl Record {
     pub fn next(&self, change: &Change) -> Self {
         let mut next = self.clone();
         match change {
-            Change::Begin { cause: _, transition, target, members, fence, replaced } => {
+            Change::Begin { cause: _, transition, target, members, min_replicas, replaced } => {
                 next.epoch = transition.epoch;
-                next.fence = *fence;
+                next.min_replicas = *min_replicas;
                 next.replaced.clone_from(replaced);
                 for name in members {
                     next.members.entry(name.clone()).or_default();
@@ -134,8 +134,8 @@ impl Record {
                 next.members.insert(transition.to.clone(), target.clone());
                 next.transition = Some(transition.clone());
             }
-            Change::Commit(Promises { fence, wait_replicas, members }) => {
-                (next.fence, next.wait_replicas) = (*fence, *wait_replicas);
+            Change::Commit(Commitments { min_replicas, wait_replicas, members }) => {
+                (next.min_replicas, next.wait_replicas) = (*min_replicas, *wait_replicas);
                 next.members.retain(|name, _| members.contains(name));
                 for name in members {
                     next.members.entry(name.clone()).or_default();

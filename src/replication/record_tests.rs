@@ -3,7 +3,7 @@
 use std::{collections::BTreeSet, time::Duration};
 
 use super::{
-    Cause, Change, Observation, Pending, Promises, Record, Recorded, Replaced, Step,
+    Cause, Change, Commitments, Observation, Pending, Record, Recorded, Replaced, Step,
     fixture::{NOW, consistent, healthy, name},
     plan,
 };
@@ -48,11 +48,11 @@ fn a_change_of_master_that_begins() {
         transition: pending(1),
         target: process("chosen", "uid-chosen"),
         members: names(members),
-        fence: 2,
+        min_replicas: 2,
         replaced,
     };
     let next = full().next(&begin(vec![1, 2, 3], replaced.clone()));
-    let mut expected = Record { epoch: 2, fence: 2, transition: Some(pending(1)), replaced, ..full() };
+    let mut expected = Record { epoch: 2, min_replicas: 2, transition: Some(pending(1)), replaced, ..full() };
     expected.members.insert(name(1), process("chosen", "uid-chosen"));
     expected.members.insert(name(3), Recorded::default());
     assert_eq!(next, expected, "who was recorded stays recorded, with its process");
@@ -63,8 +63,8 @@ fn a_change_of_master_that_begins() {
 #[test]
 fn promises() {
     let members = names([0, 2, 4]);
-    let next = full().next(&Change::Commit(Promises { fence: 3, wait_replicas: 2, members }));
-    let mut expected = Record { fence: 3, wait_replicas: 2, ..full() };
+    let next = full().next(&Change::Commit(Commitments { min_replicas: 3, wait_replicas: 2, members }));
+    let mut expected = Record { min_replicas: 3, wait_replicas: 2, ..full() };
     expected.members.remove(&name(1));
     expected.members.insert(name(4), Recorded::default());
     assert_eq!(next, expected);
@@ -101,7 +101,7 @@ fn a_history() {
 
 #[test]
 fn changes_of_one_round_follow_one_another() {
-    let commit = Change::Commit(Promises { fence: 1, wait_replicas: 1, members: names(0..4) });
+    let commit = Change::Commit(Commitments { min_replicas: 1, wait_replicas: 1, members: names(0..4) });
     let recorded = |changes: &[Change]| full().after(changes).members[&name(3)].clone();
     assert_eq!(recorded(&[commit.clone(), enrol(3, "run-3")]), process("run-3", "uid-3"));
     assert_eq!(recorded(&[enrol(3, "run-3"), commit]), Recorded::default());
@@ -211,7 +211,7 @@ fn a_switchover_begins_with_all_that_is_known() {
     let mut o = restarted(healthy(3));
     o.settings.preferred_master = Some(name(1));
     let found = changes(&o);
-    let [first, Change::Begin { cause: Cause::Preferred, transition, target, members, fence, replaced }] =
+    let [first, Change::Begin { cause: Cause::Preferred, transition, target, members, min_replicas, replaced }] =
         found.as_slice()
     else {
         panic!("{found:?}")
@@ -219,7 +219,7 @@ fn a_switchover_begins_with_all_that_is_known() {
     assert_eq!(*first, enrol(1, "run-1-again"));
     assert_eq!((transition.to.as_str(), transition.epoch), ("shop-1", 2));
     assert_eq!((target, members), (&process("run-1-again", "uid-1"), &names(0..3)));
-    assert_eq!((*fence, replaced), (1, &None));
+    assert_eq!((*min_replicas, replaced), (1, &None));
 }
 
 /// If it is abandoned, the old master goes on with what is promised now.
@@ -233,8 +233,8 @@ fn a_switchover_keeps_a_fence_that_is_lowered_with_it() {
     let fences: Vec<_> = found
         .iter()
         .map(|c| match c {
-            Change::Commit(promises) => promises.fence,
-            Change::Begin { fence, .. } => *fence,
+            Change::Commit(promises) => promises.min_replicas,
+            Change::Begin { min_replicas, .. } => *min_replicas,
             other => panic!("{other:?}"),
         })
         .collect();
@@ -247,7 +247,7 @@ fn what_is_seen_is_recorded_while_paused_and_nothing_is_done() {
     let mut o = restarted(healthy(3));
     o.settings.paused = true;
     o.detach(2);
-    o.record.fence = 0;
+    o.record.min_replicas = 0;
     assert_eq!(plan(&o).steps, [Step::Record(vec![enrol(1, "run-1-again")])]);
     o.kill(0);
     assert_eq!(plan(&o).steps, vec![], "without a master nobody has all data");

@@ -7,12 +7,12 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use super::{
+    durability,
+    failure_detector::{Liveness, liveness},
     following,
     memory::Memory,
     observation::{Contact, Member, Moment, Observation, Pod, RoleLabel},
-    promises,
     steps::{Plan, Step, Topic},
-    suspicion::{Verdict, verdict},
 };
 use crate::redis::{FollowState, Info};
 
@@ -54,8 +54,8 @@ pub(super) fn watch(o: &Observation, now: &Memory, serving: Option<(&str, &Info)
     let steady = pods.map(|(name, member, pod)| {
         let serves = serving.is_some_and(|(master, _)| master == name);
         let is_well = pod.ready && !pod.leaving && (serves || is_read_from(o, name, pod));
-        let run_id = match verdict(o, member) {
-            Verdict::Alive(info) => Some(info.run_id.clone()),
+        let run_id = match liveness(o, member) {
+            Liveness::Alive(info) => Some(info.run_id.clone()),
             _ => None,
         };
         let master = serving.map(|(_, info)| info.run_id.clone());
@@ -84,14 +84,14 @@ pub(super) fn replace_broken(o: &Observation, p: &mut Plan) {
     for (name, member) in &o.members {
         let Some(pod) = member.pod.as_ref().filter(|pod| pod.outdated && !pod.leaving) else { continue };
         let failed = member.server.contact == Contact::None && pod.failure.is_some();
-        let reason = match verdict(o, member) {
-            Verdict::Alive(_) => continue,
+        let reason = match liveness(o, member) {
+            Liveness::Alive(_) => continue,
             _ if !has_run(o, name, member, pod) => "its Redis has not started",
-            Verdict::Dead(_) if not_well_for(o, name) >= NOT_WELL => "its Redis does not run",
+            Liveness::Dead(_) if not_well_for(o, name) >= NOT_WELL => "its Redis does not run",
             _ if failed && not_well_for(o, name) >= NOT_WELL => "its Redis does not stay",
             _ => continue,
         };
-        p.steps.push(Step::Restart { member: name.clone(), reason: format!("{OLDER}, and {reason}") });
+        p.steps.push(Step::ReplacePod { member: name.clone(), reason: format!("{OLDER}, and {reason}") });
     }
 }
 
@@ -113,14 +113,14 @@ fn not_well_for(o: &Observation, name: &str) -> Duration {
 }
 
 /// The next replicas to be replaced, while `master` serves.
-pub(super) fn replace_replicas(o: &Observation, master: &str, truth: &Info, p: &mut Plan) {
+pub(super) fn replace_replicas(o: &Observation, master: &str, master_info: &Info, p: &mut Plan) {
     let goes =
-        |p: &Plan, name: &str| p.steps.iter().any(|s| matches!(s, Step::Restart { member, .. } if member == name));
+        |p: &Plan, name: &str| p.steps.iter().any(|s| matches!(s, Step::ReplacePod { member, .. } if member == name));
     let outdated = |n: &&String| *n != master && is_outdated(o, n) && !goes(p, n);
     let outdated: Vec<_> = o.members.keys().filter(outdated).collect();
-    let lost: Vec<_> = outdated.iter().filter_map(|n| Some((*n, why_lost(o, n, truth)?))).collect();
+    let lost: Vec<_> = outdated.iter().filter_map(|n| Some((*n, why_lost(o, n, master_info)?))).collect();
     for (name, why) in &lost {
-        p.steps.push(Step::Restart { member: (*name).clone(), reason: format!("{OLDER}, and {why}") });
+        p.steps.push(Step::ReplacePod { member: (*name).clone(), reason: format!("{OLDER}, and {why}") });
     }
     if !lost.is_empty() {
         return;
@@ -129,20 +129,20 @@ pub(super) fn replace_replicas(o: &Observation, master: &str, truth: &Info, p: &
         return; // one of them takes over first
     }
     // one that is not well holds up the others, and so it comes before them
-    let next = outdated.into_iter().max_by_key(|n| (!serves(o, n, truth), o.ordinal(n)));
+    let next = outdated.into_iter().max_by_key(|n| (!serves(o, n, master_info), o.ordinal(n)));
     let Some(next) = next else { return };
-    match blocker(o, master, Some(next), truth) {
+    match blocker(o, master, Some(next), master_info) {
         Some((name, why)) => wait(o, next, &name, &why, p),
-        None => p.steps.push(Step::Restart { member: next.clone(), reason: OLDER.into() }),
+        None => p.steps.push(Step::ReplacePod { member: next.clone(), reason: OLDER.into() }),
     }
 }
 
 /// Is the master the only one left that was made from an older template, and have all others been well for a while?
-pub(super) fn master_is_last(o: &Observation, master: &str, truth: &Info, p: &mut Plan) -> bool {
+pub(super) fn master_is_last(o: &Observation, master: &str, master_info: &Info, p: &mut Plan) -> bool {
     if !is_outdated(o, master) || o.members.keys().any(|n| n != master && is_outdated(o, n)) {
         return false;
     }
-    let blocker = blocker(o, master, None, truth);
+    let blocker = blocker(o, master, None, master_info);
     if let Some((name, why)) = &blocker {
         wait(o, master, name, why, p);
     }
@@ -163,16 +163,16 @@ fn wait(o: &Observation, next: &str, name: &str, why: &str, p: &mut Plan) {
 }
 
 /// Why an outdated replica will not follow before it is replaced, in words. A master serves, so nothing that it has is needed.
-fn why_lost(o: &Observation, name: &str, truth: &Info) -> Option<String> {
+fn why_lost(o: &Observation, name: &str, master_info: &Info) -> Option<String> {
     let member = o.members.get(name)?;
-    if serves(o, name, truth) || is_seen_online(o, name, truth) {
+    if serves(o, name, master_info) || is_seen_online(o, name, master_info) {
         return None;
     }
     if following::is_hopeless(o, name) {
         return Some("it cannot load the master's data".into());
     }
-    let on_its_way = match (verdict(o, member), member.server.contact) {
-        (Verdict::Alive(info), _) => {
+    let on_its_way = match (liveness(o, member), member.server.contact) {
+        (Liveness::Alive(info), _) => {
             info.loading || info.replica().is_some_and(|r| matches!(r.follow, FollowState::Syncing(_)))
         }
         (_, Contact::HostSilent { .. }) => true, // its node may be back, and could not end it now
@@ -182,28 +182,28 @@ fn why_lost(o: &Observation, name: &str, truth: &Info) -> Option<String> {
 }
 
 /// Would readers miss it?
-fn serves(o: &Observation, name: &str, truth: &Info) -> bool {
+fn serves(o: &Observation, name: &str, master_info: &Info) -> bool {
     let pod = o.members.get(name).and_then(|m| m.pod.as_ref()).filter(|pod| pod.ready && !pod.leaving);
     pod.is_some_and(|pod| {
-        is_read_from(o, name, pod) || pod.role == Some(RoleLabel::Replica) && is_seen_online(o, name, truth)
+        is_read_from(o, name, pod) || pod.role == Some(RoleLabel::Replica) && is_seen_online(o, name, master_info)
     })
 }
 
 /// Does the master count it as online? The operator may be the only one who does not reach it.
-fn is_seen_online(o: &Observation, name: &str, truth: &Info) -> bool {
+fn is_seen_online(o: &Observation, name: &str, master_info: &Info) -> bool {
     let address = o.address(name);
-    promises::good(truth).any(|s| Some(&s.ip) == address.as_ref())
+    durability::good(master_info).any(|s| Some(&s.ip) == address.as_ref())
 }
 
 /// The first wanted member because of which `next` must not be replaced yet, and why, in words.
-fn blocker(o: &Observation, master: &str, next: Option<&str>, truth: &Info) -> Option<(String, String)> {
+fn blocker(o: &Observation, master: &str, next: Option<&str>, master_info: &Info) -> Option<(String, String)> {
     let others = (0..o.settings.replicas).map(|i| o.settings.name_of(i)).filter(|n| Some(n.as_str()) != next);
     let mut others = others.filter_map(|name| {
         let why = if name == master {
             // it took over in the middle of a rollout
             (!is_outdated(o, master) && well_since(o, master).is_some()).then(|| unsteady(o, master)).flatten()
         } else if is_outdated(o, &name) {
-            (!serves(o, &name, truth)).then(|| missing(o, &name))
+            (!serves(o, &name, master_info)).then(|| missing(o, &name))
         } else {
             unsteady(o, &name)
         };
@@ -243,12 +243,12 @@ fn missing(o: &Observation, name: &str) -> String {
     if let Some(failure) = pod.failure.as_ref().or(member.server.problem.as_ref()) {
         return format!("is not well: {}{present}", failure.message);
     }
-    if let Some(words) = following::words(o, name) {
-        return format!("does not follow the master: {words}{present}");
+    if let Some(message) = following::message(o, name) {
+        return format!("does not follow the master: {message}{present}");
     }
-    match verdict(o, member) {
-        Verdict::Alive(info) if info.loading => "loads its data".into(),
-        Verdict::Alive(info) => match info.replica().map(|r| r.follow) {
+    match liveness(o, member) {
+        Liveness::Alive(info) if info.loading => "loads its data".into(),
+        Liveness::Alive(info) => match info.replica().map(|r| r.follow) {
             Some(FollowState::Syncing(_)) => "is copying the master's data".into(),
             Some(FollowState::Online) if !pod.ready => "follows the master and is not ready yet".into(),
             Some(FollowState::Online) => "follows the master, and readers are not led to it yet".into(),
@@ -262,7 +262,7 @@ fn missing(o: &Observation, name: &str) -> String {
 /// Does the member follow a master, with all data?
 pub(super) fn online(o: &Observation, name: &str) -> bool {
     let leaving = o.members.get(name).is_some_and(Member::leaving);
-    following::is_online(o, name) && !leaving && !following::is_deaf(o, name)
+    following::is_online(o, name) && !leaving && !following::is_stalled(o, name)
 }
 
 #[cfg(test)]

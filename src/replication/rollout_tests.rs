@@ -7,7 +7,7 @@ use crate::{
     api::Reason,
     redis::{MasterSide, Role},
     replication::{
-        Failure, Standstill,
+        Failure, OffsetStall,
         fixture::{consistent, healthy, name},
         plan,
     },
@@ -29,7 +29,7 @@ impl Observation {
             for member in self.members.values_mut() {
                 if let Some((at, _)) = &mut member.server.info {
                     *at = now;
-                    member.server.standstill = Some(Standstill { since: now, until: now });
+                    member.server.offset_stall = Some(OffsetStall { since: now, until: now });
                 }
                 member.server.silent_since = None;
             }
@@ -67,7 +67,7 @@ impl Observation {
 
 fn restarts(o: &Observation) -> Vec<String> {
     let steps = plan(o).steps.into_iter();
-    steps.filter_map(|s| if let Step::Restart { member, .. } = s { Some(member) } else { None }).collect()
+    steps.filter_map(|s| if let Step::ReplacePod { member, .. } = s { Some(member) } else { None }).collect()
 }
 
 fn waits(o: &Observation) -> String {
@@ -98,7 +98,7 @@ fn replicas_are_replaced_one_by_one_and_each_has_to_stay_well() {
     o.pod(1).outdated = false;
     o.pod(1).uid = "newer".into();
     let o = o.goes_on(5);
-    assert!(plan(&o).steps.iter().all(|s| matches!(s, Step::Look { .. })), "nor does the master hand over");
+    assert!(plan(&o).steps.iter().all(|s| matches!(s, Step::Refresh { .. })), "nor does the master hand over");
     assert!(waits(&o).starts_with("shop-0 waits to be replaced: shop-1 is new"), "{}", waits(&o));
     let o = o.goes_on(10);
     assert!(plan(&o).begins().is_some(), "{:?}", plan(&o));
@@ -191,10 +191,10 @@ fn one_that_copies_or_whose_node_is_silent_is_waited_for() {
         }
         silent.cut(i, SECOND);
     }
-    for (o, words) in [(copies, "copying the master's data"), (silent, "does not answer")] {
+    for (o, message) in [(copies, "copying the master's data"), (silent, "does not answer")] {
         let o = o.goes_on(100);
         assert_eq!(restarts(&o), [""; 0]);
-        assert!(waits(&o).contains(words), "{}", waits(&o));
+        assert!(waits(&o).contains(message), "{}", waits(&o));
     }
 }
 
@@ -206,9 +206,9 @@ fn a_broken_template_is_named_with_its_cause_and_goes_no_further() {
     o.pod(2).failure = Some(Failure { reason: Reason::ImageUnavailable, message: "no such image".into() });
     let o = o.goes_on(1000);
     assert_eq!(restarts(&o), [""; 0]);
-    let words = waits(&o);
-    assert!(words.contains("shop-1 waits") && words.contains("shop-2 is not well: no such image"), "{words}");
-    assert!(words.contains("once that is changed, it is replaced at once"), "{words}");
+    let message = waits(&o);
+    assert!(message.contains("shop-1 waits") && message.contains("shop-2 is not well: no such image"), "{message}");
+    assert!(message.contains("once that is changed, it is replaced at once"), "{message}");
 }
 
 /// While the master's pod is being deleted its replicas are needed.
@@ -338,8 +338,8 @@ proptest! {
         }
         let goes_on = !replaced.is_empty() || p.begins().is_some() || p.steps.iter().any(|s| matches!(s, Step::Label { .. }));
         let present_and_unwell: Vec<_> = (1..n).filter(|i| !old(*i) && !matches!(FAULTS[faults[*i]], Fault::None)).collect();
-        let words = p.waiting_for(Topic::Rollout).unwrap_or_default();
-        prop_assert!(goes_on || present_and_unwell.iter().any(|i| words.contains(&format!("{} ", name(*i)))), "{:?}", p);
+        let message = p.waiting_for(Topic::Rollout).unwrap_or_default();
+        prop_assert!(goes_on || present_and_unwell.iter().any(|i| message.contains(&format!("{} ", name(*i)))), "{:?}", p);
         // none that readers have is taken from them while another is missing
         let serving = |n: &String| matches!(FAULTS[faults[o.ordinal(n)]], Fault::None);
         prop_assert!(replaced.iter().filter(|n| serving(n)).count() <= usize::from(present_and_unwell.is_empty()), "{:?}", p);

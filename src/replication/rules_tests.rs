@@ -5,11 +5,10 @@ use std::time::Duration;
 use rstest::rstest;
 
 use super::{
-    Answer, Change, Contact, FENCE, Former, Observation, Pod, Promises, Request, Step, Topic, Verdict,
+    Answer, Change, Commitments, Contact, FENCE_DELAY, Former, Liveness, Observation, Pod, Request, Step, Topic,
+    failure_detector::{ProcessState, process_state},
     fixture::{NOW, consistent, healthy, name},
-    plan,
-    suspicion::{Fate, fate},
-    verdict,
+    liveness, plan,
 };
 use crate::{
     api::{Outcome, RequestKind, TransitionKind, TransitionPhase},
@@ -19,12 +18,12 @@ use crate::{
 const SECOND: Duration = Duration::from_secs(1);
 
 fn steps(o: &Observation) -> Vec<Step> {
-    plan(o).steps.into_iter().filter(|s| !matches!(s, Step::Look { .. })).collect()
+    plan(o).steps.into_iter().filter(|s| !matches!(s, Step::Refresh { .. })).collect()
 }
 
 fn begins(o: &Observation) -> Option<(TransitionKind, String, usize)> {
     plan(o).changes().iter().find_map(|c| match c {
-        Change::Begin { transition: t, fence, .. } => Some((t.kind, t.to.clone(), *fence)),
+        Change::Begin { transition: t, min_replicas, .. } => Some((t.kind, t.to.clone(), *min_replicas)),
         _ => None,
     })
 }
@@ -65,12 +64,12 @@ fn verdicts(#[case] contact: Contact, #[case] silent_ms: u64, #[case] expected: 
     if silent_ms > 0 {
         o.member(0).server.silent_since = Some(NOW.saturating_sub(Duration::from_millis(silent_ms)));
     }
-    let found = match verdict(&o, &o.members[&name(0)]) {
-        Verdict::Alive(_) => "Alive",
-        Verdict::Dead(_) => "Dead",
-        Verdict::Hung(_) => "Hung",
-        Verdict::Unreachable(_) => "Unreachable",
-        Verdict::Silent(_) => "Silent",
+    let found = match liveness(&o, &o.members[&name(0)]) {
+        Liveness::Alive(_) => "Alive",
+        Liveness::Dead(_) => "Dead",
+        Liveness::Hung(_) => "Hung",
+        Liveness::Unreachable(_) => "Unreachable",
+        Liveness::Silent(_) => "Silent",
     };
     assert_eq!(found, expected);
 }
@@ -82,11 +81,14 @@ fn another_pod_of_the_same_name_proves_nothing_of_its_predecessor() {
         o.restart(0);
         o.member(0).pod = Some(Pod { uid: "another".into(), running: true, ..Pod::default() });
         o.member(0).former = former;
-        assert_eq!(matches!(fate(&o, &name(0)), Fate::Gone(_)), gone, "{former:?}");
+        assert_eq!(matches!(process_state(&o, &name(0)), ProcessState::Gone(_)), gone, "{former:?}");
     }
     let mut same_pod = healthy(3);
     same_pod.restart(0);
-    assert!(matches!(fate(&same_pod, &name(0)), Fate::Gone(_)), "a container restarts when its process has ended");
+    assert!(
+        matches!(process_state(&same_pod, &name(0)), ProcessState::Gone(_)),
+        "a container restarts when its process has ended"
+    );
 }
 
 #[test]
@@ -125,7 +127,7 @@ fn a_restarted_member_never_comes_before_a_survivor() {
 fn a_master_that_served_alone_is_waited_for_rather_than_its_former_replicas() {
     let mut o = healthy(2);
     o.settings.persistent = true;
-    o.record.fence = 0;
+    o.record.min_replicas = 0;
     o.kill(0);
     o.member(0).claim_may_hold_data = true;
     let o = o.remembered(SECOND);
@@ -133,7 +135,7 @@ fn a_master_that_served_alone_is_waited_for_rather_than_its_former_replicas() {
     assert!(waits(&o, Topic::Election).contains("shop-0: it may hold the newest data"));
     // it is back, from its append-only file, which forgets the history
     let mut o = healthy(2);
-    (o.settings.persistent, o.record.fence) = (true, 0);
+    (o.settings.persistent, o.record.min_replicas) = (true, 0);
     o.restart(0);
     o.info(0).keys = 5;
     o.detach(1);
@@ -164,7 +166,11 @@ fn a_hung_master_is_ended_and_not_overtaken() {
     o.record.transition.as_mut().unwrap().phase = TransitionPhase::Ending;
     assert_eq!(steps(&o), vec![Step::Route { to: name(1) }], "the Service before the pod");
     o.route = Some(Some(name(1)));
-    assert!(matches!(steps(&o).as_slice(), [Step::Kill { member, .. }] if *member == name(0)), "{:?}", plan(&o));
+    assert!(
+        matches!(steps(&o).as_slice(), [Step::DeleteHungPod { member, .. }] if *member == name(0)),
+        "{:?}",
+        plan(&o)
+    );
     o.memory.killed.insert("uid-0".into(), o.now);
     assert_eq!(steps(&o), vec![], "until its end is seen");
     assert!(waits(&o, Topic::Fence).contains("is being ended"));
@@ -178,7 +184,7 @@ fn a_hung_master_is_ended_and_not_overtaken() {
     let cannot = o.clone().remembered(7 * SECOND);
     assert!(promotes(&cannot), "it could not be ended, and has been cut off for long: {:?}", plan(&cannot));
     let mut late = cannot;
-    late.memory.frozen.get_mut(&name(2)).unwrap().since = late.now;
+    late.memory.detached.get_mut(&name(2)).unwrap().since = late.now;
     assert_eq!(steps(&late), vec![], "it may have found a replica until now");
     assert!(waits(&late, Topic::Fence).contains("could not be ended"));
 }
@@ -191,7 +197,7 @@ fn a_hung_master_that_goes_on_is_demoted() {
     o.record.transition.as_mut().unwrap().phase = TransitionPhase::Ending;
     o.member(0).server.silent_since = None;
     let mut o = o.remembered(Duration::ZERO);
-    assert!(matches!(steps(&o).as_slice(), [Step::Freeze { member, .. }] if *member == name(0)), "{:?}", plan(&o));
+    assert!(matches!(steps(&o).as_slice(), [Step::Demote { member, .. }] if *member == name(0)), "{:?}", plan(&o));
     o.detach(0);
     assert!(
         steps(&o).iter().any(|s| matches!(s, Step::Promote { member, .. } if *member == name(1))),
@@ -204,10 +210,14 @@ fn a_hung_master_that_goes_on_is_demoted() {
 #[test]
 fn a_hung_master_that_served_alone_is_ended_first() {
     let mut o = healthy(3);
-    o.record.fence = 0;
+    o.record.min_replicas = 0;
     o.hang(0, 5 * SECOND);
     let o = o.remembered(2 * SECOND);
-    assert!(matches!(steps(&o).as_slice(), [Step::Kill { member, .. }] if *member == name(0)), "{:?}", plan(&o));
+    assert!(
+        matches!(steps(&o).as_slice(), [Step::DeleteHungPod { member, .. }] if *member == name(0)),
+        "{:?}",
+        plan(&o)
+    );
 }
 
 #[test]
@@ -244,12 +254,12 @@ fn an_unreachable_master_is_cut_off_and_waited_out() {
     let detached: Vec<_> = steps(&o).into_iter().map(|s| matches!(s, Step::Detach { .. })).collect();
     assert_eq!(detached, [true, true]);
     (1..3).for_each(|i| o.detach(i));
-    let frozen = o.remembered(Duration::ZERO);
-    let early = frozen.clone().remembered(FENCE.saturating_sub(Duration::from_millis(1)));
+    let detached = o.remembered(Duration::ZERO);
+    let early = detached.clone().remembered(FENCE_DELAY.saturating_sub(Duration::from_millis(1)));
     assert_eq!(steps(&early), vec![], "it may take writes until then");
     assert!(waits(&early, Topic::Fence).contains("refuses writes"));
     assert_eq!(plan(&early).due, Some(early.now + Duration::from_millis(1)), "nobody has to wake the operator then");
-    assert_eq!(begins(&frozen.remembered(FENCE)), Some((TransitionKind::Failover, name(1), 1)));
+    assert_eq!(begins(&detached.remembered(FENCE_DELAY)), Some((TransitionKind::Failover, name(1), 1)));
 }
 
 #[test]
@@ -282,17 +292,17 @@ fn who_hears_the_former_master_does_not_vouch_for_a_lost_target() {
 #[test]
 fn a_person_decides_when_the_target_is_lost_and_the_former_master_serves() {
     let mut o = healthy(3);
-    o.record.fence = 0;
+    o.record.min_replicas = 0;
     o.fail_over(1);
     o.cut(1, 10 * SECOND);
     let mut o = o.remembered(SECOND);
     assert!(waits(&o, Topic::NotFenced).contains("served alone"), "{:?}", plan(&o).waits);
     o.settings.request = Some(Request { kind: RequestKind::Failover, to: None });
-    assert!(!steps(&o).iter().any(|s| matches!(s, Step::Dismiss { .. })), "{:?}", steps(&o));
+    assert!(!steps(&o).iter().any(|s| matches!(s, Step::ResolveRequest { .. })), "{:?}", steps(&o));
     o.detach(2);
     let mut o = o.remembered(SECOND);
     assert!(
-        steps(&o).iter().any(|s| matches!(s, Step::Freeze { member, .. } if *member == name(0))),
+        steps(&o).iter().any(|s| matches!(s, Step::Demote { member, .. } if *member == name(0))),
         "{:?}",
         steps(&o)
     );
@@ -303,7 +313,7 @@ fn a_person_decides_when_the_target_is_lost_and_the_former_master_serves() {
 #[test]
 fn an_unreachable_master_without_a_fence_is_not_replaced_but_by_a_person() {
     let mut o = healthy(2);
-    o.record.fence = 0;
+    o.record.min_replicas = 0;
     o.detach(1);
     o.cut(0, 10 * SECOND);
     let mut o = o.remembered(10 * SECOND);
@@ -326,8 +336,8 @@ fn consistency_needs_a_quorum(#[case] n: usize, #[case] k: usize, #[case] surviv
     let o = o.remembered(SECOND);
     assert_eq!(begins(&o).is_some(), elects, "{:?}", plan(&o).waits);
     if !elects {
-        let words = waits(&o, Topic::Quorum);
-        assert!(words.contains(&format!("{survivors} do (not {}", name(survivors + 1))), "{words}");
+        let message = waits(&o, Topic::Quorum);
+        assert!(message.contains(&format!("{survivors} do (not {}", name(survivors + 1))), "{message}");
         let mut forced = o.clone();
         forced.settings.request = Some(Request { kind: RequestKind::Failover, to: Some(name(1)) });
         assert_eq!(begins(&forced).unwrap().1, name(1));
@@ -341,19 +351,19 @@ fn a_lower_fence_is_recorded_first_and_a_higher_one_set_first() {
     alone.kill(1);
     let alone = alone.remembered(SECOND);
     let lowered = change(&alone);
-    assert!(matches!(lowered, Some(Change::Commit(Promises { fence: 0, .. }))), "{lowered:?}");
+    assert!(matches!(lowered, Some(Change::Commit(Commitments { min_replicas: 0, .. }))), "{lowered:?}");
     let mut recorded = alone.clone();
-    recorded.record.fence = 0;
-    assert_eq!(steps(&recorded), [Step::Fence { member: name(0), min_replicas: 0 }]);
+    recorded.record.min_replicas = 0;
+    assert_eq!(steps(&recorded), [Step::SetMinReplicas { member: name(0), min_replicas: 0 }]);
 
     let mut back = healthy(2);
-    (back.record.fence, back.info(0).min_replicas) = (0, 0);
+    (back.record.min_replicas, back.info(0).min_replicas) = (0, 0);
     assert_eq!(steps(&back.clone().remembered(SECOND)), vec![], "not before it has had one for some seconds");
     let back = back.remembered(3 * SECOND);
-    assert_eq!(steps(&back), [Step::Fence { member: name(0), min_replicas: 1 }]);
+    assert_eq!(steps(&back), [Step::SetMinReplicas { member: name(0), min_replicas: 1 }]);
     let mut set = back.clone();
     set.info(0).min_replicas = 1;
-    assert!(matches!(change(&set), Some(Change::Commit(Promises { fence: 1, .. }))));
+    assert!(matches!(change(&set), Some(Change::Commit(Commitments { min_replicas: 1, .. }))));
 }
 
 #[test]
@@ -420,8 +430,8 @@ fn a_switchover_can_be_asked_for(#[case] to: Option<&str>, #[case] expected: &st
             }
             other => format!("{other:?}"),
         },
-        [Step::Dismiss { answer: Answer::Accepted, .. }] => "Accepted".into(),
-        [Step::Dismiss { answer: Answer::Refused, .. }] => "Refused".into(),
+        [Step::ResolveRequest { answer: Answer::Accepted, .. }] => "Accepted".into(),
+        [Step::ResolveRequest { answer: Answer::Refused, .. }] => "Refused".into(),
         other => format!("{other:?}"),
     };
     assert_eq!(found, expected);
@@ -431,7 +441,7 @@ fn a_switchover_can_be_asked_for(#[case] to: Option<&str>, #[case] expected: &st
 fn a_failover_by_force_is_refused_while_a_master_serves() {
     let mut o = healthy(3);
     o.settings.request = Some(Request { kind: RequestKind::Failover, to: None });
-    assert!(matches!(steps(&o.remembered(SECOND)).as_slice(), [Step::Dismiss { answer: Answer::Refused, .. }]));
+    assert!(matches!(steps(&o.remembered(SECOND)).as_slice(), [Step::ResolveRequest { answer: Answer::Refused, .. }]));
 }
 
 /// It comes back while a failover from it is recorded, whose target cannot be reached: it is counted, and not waited for.
@@ -444,8 +454,8 @@ fn a_former_master_that_comes_back_during_a_failover_does_not_serve() {
     let mut waiting = o.remembered(SECOND);
     waiting.now += Duration::from_millis(10); // no answer is of the very moment
     assert_eq!(waits(&waiting, Topic::Quorum), "", "two that lost nothing answer");
-    let found = steps(&waiting.remembered(FENCE));
-    assert!(matches!(found.as_slice(), [Step::Freeze { member, .. }] if *member == name(0)), "{found:?}");
+    let found = steps(&waiting.remembered(FENCE_DELAY));
+    assert!(matches!(found.as_slice(), [Step::Demote { member, .. }] if *member == name(0)), "{found:?}");
 }
 
 #[test]
@@ -462,7 +472,7 @@ fn the_preferred_master_gets_its_role_back_when_it_has_everything() {
 #[test]
 fn a_switchover_that_may_be_abandoned_promises_no_more_than_the_old_master_keeps() {
     let mut o = healthy(3);
-    (o.record.fence, o.info(0).min_replicas) = (0, 0);
+    (o.record.min_replicas, o.info(0).min_replicas) = (0, 0);
     o.settings.request = Some(Request { kind: RequestKind::Switchover, to: None });
     assert_eq!(begins(&o.remembered(SECOND)).unwrap().2, 0);
 }
@@ -473,7 +483,7 @@ fn a_rival_is_disarmed_before_anybody_is_chosen() {
     o.kill(0);
     o.info(1).role = Role::Master(MasterSide::default());
     let found = steps(&o.remembered(SECOND));
-    assert!(matches!(found.as_slice(), [Step::Freeze { member, .. }] if *member == name(1)), "{found:?}");
+    assert!(matches!(found.as_slice(), [Step::Demote { member, .. }] if *member == name(1)), "{found:?}");
 }
 
 #[test]

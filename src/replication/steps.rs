@@ -32,7 +32,7 @@ pub enum Step {
         min_replicas: usize,
     },
     /// Set a master's `min-replicas-to-write`.
-    Fence {
+    SetMinReplicas {
         /// Which.
         member: String,
         /// How many.
@@ -46,14 +46,14 @@ pub enum Step {
         reason: String,
     },
     /// Delete the pod of a hung process with a grace of one second.
-    Kill {
+    DeleteHungPod {
         /// Which.
         member: String,
         /// Why, in words.
         reason: String,
     },
     /// Make a master a replica of nobody: it takes no more writes and keeps its data.
-    Freeze {
+    Demote {
         /// Which.
         member: String,
         /// All that it acknowledged is below this offset, where that is known.
@@ -86,7 +86,7 @@ pub enum Step {
         member: String,
     },
     /// Ask members for their state now.
-    Look {
+    Refresh {
         /// Which.
         members: Vec<String>,
     },
@@ -103,7 +103,7 @@ pub enum Step {
         role: RoleLabel,
     },
     /// Take a person's request off the resource: it has been dealt with.
-    Dismiss {
+    ResolveRequest {
         /// Which.
         request: RequestKind,
         /// How.
@@ -119,7 +119,7 @@ pub enum Step {
         act: Act,
     },
     /// Delete a pod so that the StatefulSet makes it anew from the present template.
-    Restart {
+    ReplacePod {
         /// Which.
         member: String,
         /// Why, in words.
@@ -169,7 +169,7 @@ pub enum Topic {
     /// Members are brought into another persistence mode.
     Persistence,
     /// A member has data of another history, and the master has none.
-    Kinship,
+    DivergentHistory,
 }
 
 impl Plan {

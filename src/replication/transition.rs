@@ -5,13 +5,12 @@ use std::time::Duration;
 
 use super::{
     cause::Cause,
-    exchange, lost,
+    durability, exchange, failover,
+    failure_detector::{Liveness, ProcessState, liveness, process_state},
+    followers,
     observation::Observation,
-    promises,
     record::{Change, Pending, Recorded},
-    shepherd,
     steps::{Answer, Plan, Step, Topic},
-    suspicion::{Fate, Verdict, fate, verdict},
 };
 use crate::{
     api::{Outcome, RequestKind, TransitionKind, TransitionPhase},
@@ -34,14 +33,14 @@ pub(super) struct Choice {
     /// The evidence, in words.
     pub reason: String,
     /// The `min-replicas-to-write` that the target is promoted with.
-    pub fence: usize,
+    pub min_replicas: usize,
 }
 
 /// A change of master begins. With it every member that has a pod is recorded: each may follow the target as soon as it is
 /// promoted, and one more write would delay that. A recorded member that holds nothing only raises the number of those that
 /// have to answer before the next failover, so recording one too many loses nothing.
 pub(super) fn begin(o: &Observation, choice: Choice) -> Change {
-    let Choice { cause, from, to, phase, reason, fence } = choice;
+    let Choice { cause, from, to, phase, reason, min_replicas } = choice;
     let t = Pending { epoch: o.record.epoch.saturating_add(1), kind: cause.kind(), from, to, phase, reason };
     let there = o.members.iter().filter(|(_, m)| m.pod.is_some()).map(|(n, _)| n.clone());
     let target = o.members.get(&t.to);
@@ -52,7 +51,7 @@ pub(super) fn begin(o: &Observation, choice: Choice) -> Change {
             uid: target.and_then(|m| m.pod.as_ref()).map(|pod| pod.uid.clone()),
         },
         members: there.collect(),
-        fence,
+        min_replicas,
         replaced: exchange::replaced(o, t.kind, t.epoch, &t.to),
         transition: t,
     }
@@ -60,9 +59,9 @@ pub(super) fn begin(o: &Observation, choice: Choice) -> Change {
 
 /// The next steps of the transition `t`.
 pub(super) fn proceed(o: &Observation, t: &Pending, p: &mut Plan) {
-    let answer = o.members.get(&t.to).map(|m| verdict(o, m));
-    let Some(Verdict::Alive(info)) =
-        answer.filter(|v| matches!(v, Verdict::Alive(i) if o.is_recorded_process(&t.to, i)))
+    let answer = o.members.get(&t.to).map(|m| liveness(o, m));
+    let Some(Liveness::Alive(info)) =
+        answer.filter(|v| matches!(v, Liveness::Alive(i) if o.is_recorded_process(&t.to, i)))
     else {
         return target_lost(o, t, p);
     };
@@ -71,9 +70,9 @@ pub(super) fn proceed(o: &Observation, t: &Pending, p: &mut Plan) {
         // a Service that is not there, or that another controls, is not waited for
         if o.route.as_ref().is_none_or(|r| r.as_deref() == Some(t.to.as_str())) {
             p.record(Change::Complete { outcome: Outcome::Completed, note: String::new() });
-            promises::record_facts(o, &t.to, info, p);
+            durability::record_facts(o, &t.to, info, p);
         }
-        shepherd::gather(o, &t.to, info, p);
+        followers::converge_followers(o, &t.to, info, p);
         return;
     }
     match t.kind {
@@ -92,22 +91,22 @@ fn answer_request(o: &Observation, t: &Pending, p: &mut Plan) {
     let right = request.to.as_ref().is_none_or(|to| *to == t.to);
     if same && right {
         let note = format!("{} takes over, as was asked for (epoch {})", t.to, t.epoch);
-        p.steps.push(Step::Dismiss { request: request.kind, answer: Answer::Accepted, note });
+        p.steps.push(Step::ResolveRequest { request: request.kind, answer: Answer::Accepted, note });
     }
 }
 
 /// Nobody else may accept writes when the target begins to. The Service is moved at the same time: until kube-proxy has
 /// heard of it, the target has long been promoted.
 fn promote(o: &Observation, t: &Pending, p: &mut Plan) {
-    if shepherd::disarm_rivals(o, Some(&t.to), p) {
+    if followers::disarm_rivals(o, Some(&t.to), p) {
         return;
     }
     let routed = o.route.as_ref().is_none_or(|to| to.as_ref() == Some(&t.to));
     let former = t.from.as_ref().filter(|_| t.phase == TransitionPhase::Ending);
-    if former.is_none_or(|former| lost::is_over(o, former, routed, p)) {
-        p.steps.push(Step::Promote { member: t.to.clone(), min_replicas: o.record.fence });
+    if former.is_none_or(|former| failover::is_over(o, former, routed, p)) {
+        p.steps.push(Step::Promote { member: t.to.clone(), min_replicas: o.record.min_replicas });
     }
-    shepherd::route(o, &t.to, p);
+    followers::route(o, &t.to, p);
 }
 
 /// Writes are held on the old master, the target receives the last of them, the old is demoted, the target promoted.
@@ -115,10 +114,10 @@ fn hand_over(o: &Observation, t: &Pending, target: &Info, p: &mut Plan) {
     let Some((name, from)) = t.from.as_ref().and_then(|f| o.members.get_key_value(f)) else {
         return promote(o, t, p);
     };
-    let look = || Step::Look { members: vec![name.clone(), t.to.clone()] };
-    match verdict(o, from) {
-        Verdict::Alive(info) if !o.is_recorded_process(name, info) => lost::lost(o, name, p),
-        Verdict::Alive(info) if info.is_master() => {
+    let look = || Step::Refresh { members: vec![name.clone(), t.to.clone()] };
+    match liveness(o, from) {
+        Liveness::Alive(info) if !o.is_recorded_process(name, info) => failover::master_lost(o, name, p),
+        Liveness::Alive(info) if info.is_master() => {
             let Some(hold) = o.memory.hold.as_ref().filter(|h| h.member == *name && h.run_id == info.run_id) else {
                 p.steps.push(Step::HoldWrites { member: name.clone() });
                 return;
@@ -127,7 +126,7 @@ fn hand_over(o: &Observation, t: &Pending, target: &Info, p: &mut Plan) {
             if o.now + HOLD_MARGIN >= hold.until {
                 abandon(o, t, &format!("{} did not catch up in time", t.to), p);
             } else if seen && target.offset >= info.offset && target.replication_id == info.replication_id {
-                p.steps.push(Step::Freeze {
+                p.steps.push(Step::Demote {
                     member: name.clone(),
                     offset: info.offset,
                     reason: format!("it hands over to {}", t.to),
@@ -136,7 +135,7 @@ fn hand_over(o: &Observation, t: &Pending, target: &Info, p: &mut Plan) {
                 p.steps.push(look());
             }
         }
-        Verdict::Alive(info) => {
+        Liveness::Alive(info) => {
             // demoted: all that it acknowledged is below the offset at which the two were equal
             let demotion = o.memory.demoted.get(name).filter(|d| d.run_id == info.run_id);
             let needed = demotion.map_or(info.offset, |d| d.offset);
@@ -147,10 +146,10 @@ fn hand_over(o: &Observation, t: &Pending, target: &Info, p: &mut Plan) {
                 p.steps.push(look());
             } else {
                 let cause = Cause::TargetBehind;
-                lost::elect_another(o, &t.to, cause, &cause.to_string(), p);
+                failover::elect_another(o, &t.to, cause, &cause.to_string(), p);
             }
         }
-        _ => lost::lost(o, name, p),
+        _ => failover::master_lost(o, name, p),
     }
 }
 
@@ -159,31 +158,31 @@ fn target_lost(o: &Observation, t: &Pending, p: &mut Plan) {
     let from = t.from.as_ref().and_then(|f| o.members.get_key_value(f));
     if t.kind == TransitionKind::Switchover
         && let Some((name, from)) = from
-        && let Verdict::Alive(info) = verdict(o, from)
+        && let Liveness::Alive(info) = liveness(o, from)
         && info.is_master()
         && o.is_recorded_process(name, info)
     {
-        let words = match fate(o, &t.to) {
-            Fate::Gone(w) | Fate::Hung(w) | Fate::Unreachable(w) => w,
-            Fate::Unsure(w) => return p.wait(Topic::Suspicion, format!("{} is silent: {w}", t.to)),
+        let message = match process_state(o, &t.to) {
+            ProcessState::Gone(w) | ProcessState::Hung(w) | ProcessState::Unreachable(w) => w,
+            ProcessState::Unsure(w) => return p.wait(Topic::Suspicion, format!("{} is silent: {w}", t.to)),
         };
-        return abandon(o, t, &format!("{}: {words}", t.to), p);
+        return abandon(o, t, &format!("{}: {message}", t.to), p);
     }
     if let Some((name, _)) = from
-        && matches!(fate(o, &t.to), Fate::Gone(_))
+        && matches!(process_state(o, &t.to), ProcessState::Gone(_))
         && t.kind == TransitionKind::Switchover
         && !demoted_or_gone(o, name)
     {
-        return lost::lost(o, name, p); // it had not been demoted yet, and may still take writes
+        return failover::master_lost(o, name, p); // it had not been demoted yet, and may still take writes
     }
     // it may have been promoted already, and serve
-    lost::lost(o, &t.to, p);
+    failover::master_lost(o, &t.to, p);
 }
 
 fn demoted_or_gone(o: &Observation, name: &str) -> bool {
-    match o.members.get(name).map(|m| verdict(o, m)) {
-        Some(Verdict::Alive(info)) if o.is_recorded_process(name, info) => !info.is_master(),
-        _ => matches!(fate(o, name), Fate::Gone(_)),
+    match o.members.get(name).map(|m| liveness(o, m)) {
+        Some(Liveness::Alive(info)) if o.is_recorded_process(name, info) => !info.is_master(),
+        _ => matches!(process_state(o, name), ProcessState::Gone(_)),
     }
 }
 

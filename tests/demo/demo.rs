@@ -7,7 +7,7 @@
 #[path = "../e2e/harness/mod.rs"]
 mod harness;
 mod table;
-mod tale;
+mod timeline;
 
 use std::path::Path;
 
@@ -24,7 +24,7 @@ use redis_replication_operator::{
     drill::{Gap, Verdict},
 };
 use serde_json::json;
-use tale::{Tale, bold, green, red};
+use timeline::{Tale, bold, green, red};
 
 const NAMESPACE: &str = "demo";
 const NAME: &str = "quickstart";
@@ -49,20 +49,20 @@ async fn main() -> Result<()> {
         hand::on_node(&client, pod.spec.and_then(|spec| spec.node_name).as_deref().unwrap_or_default()).await?;
     }
     let writer = quickstart.writer(&[]).await?;
-    let mut tale = Tale::new(Timestamp::now());
+    let mut timeline = Tale::new(Timestamp::now());
     println!("a client writes 500 numbers a second through {NAME}-master, and remembers every acknowledgement");
 
     println!("{}", bold(&format!("kill -9 of the Redis process in {master} …")));
-    tale.tell(Timestamp::now(), bold(&format!("we kill -9 the Redis process in {master}")));
+    timeline.tell(Timestamp::now(), bold(&format!("we kill -9 the Redis process in {master}")));
     quickstart.kill(&master).await?;
-    tale.transition(&recovered(&quickstart, &master).await?);
+    timeline.transition(&recovered(&quickstart, &master).await?);
     writer.writes_on().await?;
 
     let master = quickstart.master().await?;
     println!("{}", bold(&format!("kubectl delete pod {master} …")));
-    tale.tell(Timestamp::now(), bold(&format!("we kubectl delete pod {master}")));
+    timeline.tell(Timestamp::now(), bold(&format!("we kubectl delete pod {master}")));
     quickstart.delete_pod(&master).await?;
-    tale.transition(&recovered(&quickstart, &master).await?);
+    timeline.transition(&recovered(&quickstart, &master).await?);
     let account = writer.stop().await?;
 
     // A busy machine has slow answers all the time; those of them that are no outage are only counted.
@@ -70,10 +70,10 @@ async fn main() -> Result<()> {
     let is_outage = |gap: &&Gap| !gap.errors.is_empty() || gap.ms >= longest.min(100.0);
     let (outages, slow): (Vec<_>, Vec<_>) = account.gaps.iter().partition(is_outage);
     for gap in &outages {
-        tale.gap(gap);
+        timeline.gap(gap);
     }
-    tale.events(&client, NAMESPACE, NAME).await?;
-    println!("\n{}\n{tale}", bold("What happened, in seconds since the writer wrote"));
+    timeline.events(&client, NAMESPACE, NAME).await?;
+    println!("\n{}\n{timeline}", bold("What happened, in seconds since the writer wrote"));
     println!("{}\n{}", bold("What it cost"), costs(&account.verdict, &outages, slow.len()));
     println!("{}\n{}", bold("kubectl get rr -n demo"), table::of::<RedisReplication>(&client, NAMESPACE).await?);
     println!("{}\n{}", bold("Its conditions"), conditions(&quickstart).await?);

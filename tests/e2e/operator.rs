@@ -14,7 +14,7 @@ use crate::{
         poll::{always, eventually},
         scenario_alone,
     },
-    silence::CONSISTENT,
+    unresponsive::CONSISTENT,
 };
 
 #[test]

@@ -11,7 +11,7 @@ use tokio::time::Instant;
 
 use crate::{
     harness::{LONG, ensure, hand, poll::eventually, scenario},
-    silence::CONSISTENT,
+    unresponsive::CONSISTENT,
 };
 
 #[test]

@@ -10,9 +10,9 @@ use redis_replication_operator::{
     },
     redis::{Files, FollowState, Info, MasterSide, MemoryUse, NOBODY, ReplicaSide, Role, SlaveState},
     replication::{
-        Change, Contact, Effect, Former, Member, Memory, Moment, Observation, Pending, PersistenceSettings, Pod,
-        Record, Recorded, Request, RoleLabel, Server, Settings, Standstill, Step, Verdict, plan, serving_master,
-        stateful_set_replicas, verdict,
+        Change, Contact, Effect, Former, Liveness, Member, Memory, Moment, Observation, OffsetStall, Pending,
+        PersistenceSettings, Pod, Record, Recorded, Request, RoleLabel, Server, Settings, Step, liveness, plan,
+        serving_master, stateful_set_replicas,
     },
 };
 
@@ -128,7 +128,7 @@ fn member(i: usize, f: &Facts, now: Moment) -> Member {
         contact,
         info: f.info.clone().map(|info| (since, info)),
         silent_since: f.silent.map(ago),
-        standstill: f.silent.map(|age| Standstill { since: ago(age), until: since }),
+        offset_stall: f.silent.map(|age| OffsetStall { since: ago(age), until: since }),
         problem: None,
         unreached_since: f.silent.map(ago),
     };
@@ -171,20 +171,20 @@ fn record() -> impl Strategy<Value = Record> {
     let pending = proptest::option::weighted(0.3, (pick(&kinds), someone(), pick(&["shop-0", "shop-2", "ghost"])));
     let numbers = (pick(&[0, 1, 7, i64::MAX - 1, i64::MAX]), pick(&[0, 1, usize::MAX]), pick(&[0, 1, 8, usize::MAX]));
     (someone(), numbers, proptest::option::of(pick(&IDS)), members, pending).prop_map(
-        |(master, (epoch, fence, wait), id, members, pending)| Record {
+        |(master, (epoch, min_replicas, wait), id, members, pending)| Record {
             master: master.map(str::to_owned),
             epoch,
             replication_id: id.map(str::to_owned),
             previous_replication_id: Some("before".into()),
             members,
-            fence,
+            min_replicas,
             wait_replicas: wait,
             transition: pending.map(|(kind, from, to)| Pending {
                 epoch,
                 kind,
                 from: from.map(str::to_owned),
                 to: to.into(),
-                phase: if kind == TransitionKind::Failover && fence > 0 { Ending } else { Promoting },
+                phase: if kind == TransitionKind::Failover && min_replicas > 0 { Ending } else { Promoting },
                 reason: "as recorded".into(),
             }),
             replaced: None,
@@ -198,12 +198,14 @@ fn named(step: &Step) -> Vec<&str> {
         Step::Record(changes) => changes.iter().filter_map(subject).collect(),
         Step::Route { to } => vec![to],
         Step::Follow { member, master, .. } => vec![member, master],
-        Step::Look { members } => members.iter().map(String::as_str).collect(),
-        Step::Promote { member, .. } | Step::Fence { member, .. } | Step::Detach { member, .. } => vec![member],
-        Step::Kill { member, .. } | Step::Freeze { member, .. } | Step::HoldWrites { member } => vec![member],
-        Step::DropClients { member } | Step::Label { member, .. } | Step::Restart { member, .. } => vec![member],
+        Step::Refresh { members } => members.iter().map(String::as_str).collect(),
+        Step::Promote { member, .. } | Step::SetMinReplicas { member, .. } | Step::Detach { member, .. } => {
+            vec![member]
+        }
+        Step::DeleteHungPod { member, .. } | Step::Demote { member, .. } | Step::HoldWrites { member } => vec![member],
+        Step::DropClients { member } | Step::Label { member, .. } | Step::ReplacePod { member, .. } => vec![member],
         Step::Persist { member, .. } => vec![member],
-        Step::ReleaseWrites { .. } | Step::Dismiss { .. } => vec![],
+        Step::ReleaseWrites { .. } | Step::ResolveRequest { .. } => vec![],
     }
 }
 
@@ -218,9 +220,9 @@ fn subject(change: &Change) -> Option<&str> {
 
 fn sentences(step: &Step) -> Vec<&str> {
     match step {
-        Step::Detach { reason, .. } | Step::Kill { reason, .. } => vec![reason],
-        Step::Freeze { reason, .. } | Step::Follow { reason, .. } | Step::Restart { reason, .. } => vec![reason],
-        Step::Dismiss { note, .. } => vec![note],
+        Step::Detach { reason, .. } | Step::DeleteHungPod { reason, .. } => vec![reason],
+        Step::Demote { reason, .. } | Step::Follow { reason, .. } | Step::ReplacePod { reason, .. } => vec![reason],
+        Step::ResolveRequest { note, .. } => vec![note],
         Step::Record(changes) => changes.iter().flat_map(words).collect(),
         _ => vec![],
     }
@@ -252,7 +254,7 @@ fn check_change(o: &Observation, change: &Change) {
         }
         Change::Enrol { member, run_id, uid } => {
             let m = &o.members[member];
-            let Verdict::Alive(info) = verdict(o, m) else { panic!("{change:?} of a process that does not answer") };
+            let Liveness::Alive(info) = liveness(o, m) else { panic!("{change:?} of a process that does not answer") };
             assert!((&info.run_id, Some(uid)) == (run_id, m.pod.as_ref().map(|pod| &pod.uid)), "{change:?}");
             let (master, _) = serving_master(o).unwrap_or_else(|| panic!("{change:?} without a master"));
             assert!(master == member || o.memory.caught_up(member, info), "{change:?}");
@@ -267,7 +269,7 @@ fn check_change(o: &Observation, change: &Change) {
 fn check(o: &Observation) -> Vec<Step> {
     let p = plan(o);
     let r = &o.record;
-    let granted = |name: &str| match &r.transition {
+    let authorized_master = |name: &str| match &r.transition {
         Some(t) => t.to == name,
         None => r.master.as_deref() == Some(name),
     };
@@ -289,16 +291,18 @@ fn check(o: &Observation) -> Vec<Step> {
         assert!(sentences(step).iter().all(|s| s.len() <= SENTENCE), "{step:?}");
         match step {
             Step::Promote { member, .. } => {
-                assert!(granted(member), "promoted without a record: {step:?} {r:?}");
+                assert!(authorized_master(member), "promoted without a record: {step:?} {r:?}");
                 assert_eq!(begins, 0, "promoted beside another decision");
             }
             Step::Route { to } | Step::Label { member: to, role: RoleLabel::Master } => {
-                assert!(granted(to), "{step:?} is not of the record {r:?}");
+                assert!(authorized_master(to), "{step:?} is not of the record {r:?}");
             }
-            Step::Follow { member, master, .. } => assert!(granted(master) && member != master, "{step:?} {r:?}"),
-            Step::Freeze { member, .. } => {
+            Step::Follow { member, master, .. } => {
+                assert!(authorized_master(master) && member != master, "{step:?} {r:?}")
+            }
+            Step::Demote { member, .. } => {
                 let info = &o.members[member].server.info.as_ref().unwrap().1;
-                let serves = granted(member) && o.is_recorded_process(member, info);
+                let serves = authorized_master(member) && o.is_recorded_process(member, info);
                 let may = o.settings.removed || o.members[member].leaving() || r.transition.is_some();
                 assert!(!serves || may, "the recorded master is demoted: {step:?}");
             }
@@ -327,13 +331,13 @@ fn note(steps: &[Step], o: &Observation, record: &mut Record, memory: &mut Memor
                 Effect::Held { member: member.clone(), run_id, asked: o.now, since: o.now }
             }
             Step::ReleaseWrites { .. } => Effect::Released,
-            Step::Freeze { member, offset, .. } => {
+            Step::Demote { member, offset, .. } => {
                 let run_id = o.members[member].server.info.as_ref().map(|(_, i)| i.run_id.clone()).unwrap_or_default();
                 Effect::Demoted { member: member.clone(), run_id, at: o.now, offset: *offset }
             }
             Step::DropClients { member } => Effect::Dropped { member: member.clone() },
             Step::Route { to } => Effect::Routed { to: to.clone(), at: o.now },
-            Step::Kill { member, .. } => {
+            Step::DeleteHungPod { member, .. } => {
                 let uid = o.members[member].pod.as_ref().map(|p| p.uid.clone()).unwrap_or_default();
                 Effect::Killed { uid, at: o.now }
             }
@@ -346,8 +350,8 @@ fn note(steps: &[Step], o: &Observation, record: &mut Record, memory: &mut Memor
 fn remembered(memory: &Memory) -> usize {
     let m = memory;
     m.demoted.len()
-        + m.frozen.len()
-        + m.joining.len()
+        + m.detached.len()
+        + m.catching_up.len()
         + m.killed.len()
         + m.behind.len()
         + m.links.len()
@@ -368,7 +372,7 @@ proptest! {
             let members: BTreeMap<String, Member> = NAMES.iter().enumerate().filter(|(i, _)| *i != absent)
                 .map(|(i, name)| ((*name).to_owned(), member(i, &facts[i], now))).collect();
             let route = Some(record.master.clone().filter(|_| later != 400));
-            let o = Observation { now, settings: settings.clone(), record: record.clone(), members, stirred_at: Duration::ZERO, route, memory: memory.clone() };
+            let o = Observation { now, settings: settings.clone(), record: record.clone(), members, endpoints_changed_at: Duration::ZERO, route, memory: memory.clone() };
             memory = memory.after(&o);
             prop_assert!(remembered(&memory) <= 8 * NAMES.len(), "{memory:?}");
             let o = Observation { memory: memory.clone(), ..o };

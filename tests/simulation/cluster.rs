@@ -114,7 +114,7 @@ impl World {
                 p.leaving_since = now;
             }
             (p.leaving, p.kill) = (true, p.kill || kill);
-            self.stirred_at = self.fleet.now;
+            self.endpoints_changed_at = self.fleet.now;
         }
     }
 
@@ -133,7 +133,7 @@ impl World {
                 self.fleet.kill(p.host);
                 self.pods.remove(&i);
                 disks.insert(i, std::mem::take(&mut self.fleet.hosts[p.host].disk));
-                self.stirred_at = self.fleet.now;
+                self.endpoints_changed_at = self.fleet.now;
             }
         }
         for i in 0..count {
@@ -157,7 +157,7 @@ impl World {
                 label: None,
             };
             self.pods.insert(i, pod);
-            self.stirred_at = self.fleet.now;
+            self.endpoints_changed_at = self.fleet.now;
         }
     }
 
@@ -173,7 +173,7 @@ impl World {
         let steps = plan(&o).steps;
         let operator = std::mem::take(&mut self.operator);
         self.stalled = Some(Box::new(Stalled { operator, observation: o, steps }));
-        self.take_in_resource();
+        self.refresh_resource();
     }
 
     pub fn unstall(&mut self) {

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, net::IpAddr};
 
 use redis_replication_operator::{
     redis::{Files, FollowState, Info, MasterSide, MemoryUse, ReplicaSide, Role as InfoRole, SlaveState},
-    replication::{Contact, Former, Member, Moment, Observation, Pod, Server, Standstill},
+    replication::{Contact, Former, Member, Moment, Observation, OffsetStall, Pod, Server},
 };
 
 use super::{
@@ -13,7 +13,7 @@ use super::{
     world::{OPERATOR, World, moment, name},
 };
 
-/// Questions are asked so often; in truth more often.
+/// Questions are asked so often; in master_info more often.
 pub const CHECK_EVERY: Time = 250;
 /// The whole state is asked for so often.
 const INFO_EVERY: Time = 1000;
@@ -124,13 +124,13 @@ impl World {
             }
         }
         if first && !self.tampering.spares_predecessors {
-            self.end_predecessors(l.host);
+            self.disconnect_stale_operators(l.host);
         }
         self.operator.links.insert(i, l);
     }
 
     /// A new connection closes those of operators before, and what was on its way over them is lost.
-    fn end_predecessors(&mut self, host: usize) {
+    fn disconnect_stale_operators(&mut self, host: usize) {
         self.delayed.retain(|(h, ..)| *h != host);
         for l in self.stalled.iter_mut().flat_map(|s| s.operator.links.values_mut()).filter(|l| l.host == host) {
             (l.run, l.info) = (None, None);
@@ -203,7 +203,7 @@ impl World {
                 contact: l.contact,
                 info: l.info.clone(),
                 silent_since: l.silent_since,
-                standstill: l.offset.map(|(_, s)| s),
+                offset_stall: l.offset.map(|(_, s)| s),
                 ..Server::default()
             });
             let claim_may_hold_data = self.settings.persistent && self.operator.record.epoch > 0;
@@ -219,7 +219,7 @@ impl World {
             settings: self.settings.clone(),
             record: self.operator.record.clone(),
             members,
-            stirred_at: moment(self.stirred_at),
+            endpoints_changed_at: moment(self.endpoints_changed_at),
             route: Some(self.route.map(name)),
             memory: self.operator.memory.clone(),
         }
@@ -227,9 +227,9 @@ impl World {
 }
 
 /// The offset of an answer, and for how long it has been the same.
-fn after(before: Option<(u64, Standstill)>, asked: Moment, offset: u64) -> (u64, Standstill) {
+fn after(before: Option<(u64, OffsetStall)>, asked: Moment, offset: u64) -> (u64, OffsetStall) {
     let same = before.filter(|(o, _)| *o == offset);
-    (offset, Standstill { since: same.map_or(asked, |(_, s)| s.since), until: asked })
+    (offset, OffsetStall { since: same.map_or(asked, |(_, s)| s.since), until: asked })
 }
 
 pub fn ip(host: usize) -> IpAddr {

@@ -8,7 +8,7 @@ use redis_replication_operator::{
         TransitionPhase,
     },
     redis::{ReplicaSide, Role},
-    replication::{Contact, Frozen, Hold, Observation, Settings, Step},
+    replication::{Contact, Detached, Hold, Observation, Settings, Step},
 };
 
 use super::{
@@ -76,7 +76,7 @@ fn without_min_replicas() {
     }
     fn steps(_: &Observation, steps: &mut Vec<Step>) {
         for step in steps {
-            if let Step::Promote { min_replicas, .. } | Step::Fence { min_replicas, .. } = step {
+            if let Step::Promote { min_replicas, .. } | Step::SetMinReplicas { min_replicas, .. } = step {
                 *min_replicas = 0;
             }
         }
@@ -107,8 +107,8 @@ fn without_the_freeze() {
                     master_port: 1,
                     follow: redis_replication_operator::redis::FollowState::Connecting,
                 };
-                let frozen = Frozen { run_id: info.run_id.clone(), since: Duration::ZERO };
-                o.memory.frozen.insert(name.clone(), frozen);
+                let detached = Detached { run_id: info.run_id.clone(), since: Duration::ZERO };
+                o.memory.detached.insert(name.clone(), detached);
             }
         }
     }
@@ -139,8 +139,8 @@ fn without_the_lineage() {
 #[test]
 fn without_the_demotion_of_rivals() {
     fn facts(o: &mut Observation) {
-        let granted = o.record.transition.as_ref().map(|t| t.to.clone()).or(o.record.master.clone());
-        for (_, member) in o.members.iter_mut().filter(|(n, _)| Some(*n) != granted.as_ref()) {
+        let authorized_master = o.record.transition.as_ref().map(|t| t.to.clone()).or(o.record.master.clone());
+        for (_, member) in o.members.iter_mut().filter(|(n, _)| Some(*n) != authorized_master.as_ref()) {
             if let Some((_, info)) = &mut member.server.info
                 && info.is_master()
             {

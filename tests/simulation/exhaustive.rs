@@ -87,7 +87,7 @@ fn key(w: &World) -> u64 {
         (w.write, w.host, w.offset).hash(&mut h);
     }
     let r = &w.record;
-    (&r.master, r.fence, r.wait_replicas).hash(&mut h);
+    (&r.master, r.min_replicas, r.wait_replicas).hash(&mut h);
     (r.replication_id.as_ref().map(|i| names.of(i)), r.previous_replication_id.as_ref().map(|i| names.of(i)))
         .hash(&mut h);
     r.transition.as_ref().map(|t| (t.kind, &t.from, &t.to, t.phase)).hash(&mut h);
@@ -112,14 +112,17 @@ fn key(w: &World) -> u64 {
         }
     }
     let m = &w.operator.memory;
-    (m.masterless_since.map(age), m.gone_since.map(age), m.lonely_since.map(age), m.routed_at.map(age)).hash(&mut h);
+    (m.masterless_since.map(age), m.gone_since.map(age), m.without_replicas_since.map(age), m.routed_at.map(age))
+        .hash(&mut h);
     m.company_since.map(age).hash(&mut h);
     m.behind.iter().for_each(|(n, since)| (n, age(*since)).hash(&mut h));
     m.links.iter().for_each(|(n, t)| (n, names.of(&t.run_id), age(t.at), t.copies, t.renewals).hash(&mut h));
     (m.hold.as_ref().map(|x| (&x.member, age(x.since))), m.abandoned_at.map(age)).hash(&mut h);
     m.demoted.iter().for_each(|(n, d)| (n, age(d.at), d.offset, d.dropped).hash(&mut h));
-    m.frozen.iter().for_each(|(n, f)| (n, age(f.since), names.of(&f.run_id)).hash(&mut h));
-    m.joining.iter().for_each(|(n, j)| (n, j.goal.needed.as_ref().map(|(_, at)| at), names.of(&j.run_id)).hash(&mut h));
+    m.detached.iter().for_each(|(n, f)| (n, age(f.since), names.of(&f.run_id)).hash(&mut h));
+    m.catching_up
+        .iter()
+        .for_each(|(n, j)| (n, j.target.needed.as_ref().map(|(_, at)| at), names.of(&j.run_id)).hash(&mut h));
     m.killed.iter().for_each(|(n, at)| (n, age(*at)).hash(&mut h));
     for (host, run, command) in &w.delayed {
         (host, names.of(&run), format!("{command:?}")).hash(&mut h);

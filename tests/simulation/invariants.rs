@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use redis_replication_operator::{
     api::{FailoverPolicy, TransitionKind},
     redis::{FollowState, Info},
-    replication::{Observation, Record, Verdict, serving_master, verdict},
+    replication::{Liveness, Observation, Record, liveness, serving_master},
 };
 
 use super::{
@@ -28,7 +28,7 @@ pub struct Violation {
 #[derive(Clone, Debug, Default)]
 pub struct Facts {
     /// Who was recorded as the target of each epoch.
-    pub granted: BTreeMap<i64, String>,
+    pub authorized_master: BTreeMap<i64, String>,
     /// Which process was promoted in each epoch.
     pub promoted: BTreeMap<i64, (usize, Id)>,
     /// The process that was promoted last.
@@ -62,7 +62,7 @@ impl World {
     }
 
     /// The member that may accept writes, by the record.
-    fn granted(&self, member: &str) -> bool {
+    fn authorized_master(&self, member: &str) -> bool {
         let t = self.record.transition.as_ref();
         t.is_some_and(|t| t.to == member) || self.record.master.as_deref() == Some(member)
     }
@@ -74,7 +74,7 @@ impl World {
             self.violated("I1", format!("epoch {before} is followed by {}", next.epoch));
         }
         if let Some(t) = &next.transition {
-            let first = self.facts.granted.entry(t.epoch).or_insert_with(|| t.to.clone()).clone();
+            let first = self.facts.authorized_master.entry(t.epoch).or_insert_with(|| t.to.clone()).clone();
             if first != t.to {
                 self.violated("I1", format!("epoch {} was {first}'s and becomes {}'s", t.epoch, t.to));
             }
@@ -89,7 +89,7 @@ impl World {
             _ => self.facts.failovers += 1,
         }
         self.facts.survivors.clear();
-        let unheard = o.members.iter().filter(|(_, m)| !matches!(verdict(o, m), Verdict::Alive(_)));
+        let unheard = o.members.iter().filter(|(_, m)| !matches!(liveness(o, m), Liveness::Alive(_)));
         let unheard: Vec<_> = unheard.filter_map(|(n, _)| self.host(index(n))).collect();
         if o.record.transition.is_none() {
             self.facts.unheard.clear(); // else the master before is still the one that was fenced
@@ -104,22 +104,22 @@ impl World {
             return;
         };
         let chosen = &chosen.1;
-        let survivors = o.members.iter().filter_map(|(n, m)| match verdict(o, m) {
-            Verdict::Alive(i) => {
+        let survivors = o.members.iter().filter_map(|(n, m)| match liveness(o, m) {
+            Liveness::Alive(i) => {
                 let whole = !i.loading && !i.replica().is_some_and(|r| matches!(r.follow, FollowState::Syncing(_)));
                 (whole && o.is_recorded_process(n, i) && i.descends_from(&id)).then_some((n, i))
             }
             _ => None,
         });
         let survivors: Vec<_> = survivors.collect();
-        let alone = o.record.fence == 0; // nobody was known to follow closely: the last master's own data may be more
+        let alone = o.record.min_replicas == 0; // nobody was known to follow closely: the last master's own data may be more
         for (n, i) in &survivors {
             if !alone && (!chosen.descends_from(&id) || i.offset > chosen.offset) {
                 let words = format!("{to} at {} was chosen, and {n} is at {}", chosen.offset, i.offset);
                 return self.violated("I5", words);
             }
         }
-        let data = o.members.values().any(|m| matches!(verdict(o, m), Verdict::Alive(i) if i.keys > 0 && !i.loading));
+        let data = o.members.values().any(|m| matches!(liveness(o, m), Liveness::Alive(i) if i.keys > 0 && !i.loading));
         // it may not have followed the recorded master yet: then it lacks what that one continued, and lost nothing
         let before = o.record.previous_replication_id.as_deref() == Some(chosen.replication_id.as_str());
         let whole = survivors.iter().any(|(n, _)| *n == to) || (before && o.is_recorded_process(to, chosen));
@@ -159,9 +159,9 @@ impl World {
         let Some(r) = self.fleet.redis(host) else { return };
         let (run, data) = (r.run, r.data);
         let member = self.pods.iter().find(|(_, p)| p.host == host).map(|(i, _)| name(*i));
-        let granted = self.facts.granted.get(&epoch).cloned();
-        if member.is_some() && granted != member {
-            self.violated("I2", format!("{member:?} is promoted in epoch {epoch}, which is {granted:?}'s"));
+        let authorized_master = self.facts.authorized_master.get(&epoch).cloned();
+        if member.is_some() && authorized_master != member {
+            self.violated("I2", format!("{member:?} is promoted in epoch {epoch}, which is {authorized_master:?}'s"));
         }
         let before = *self.facts.promoted.entry(epoch).or_insert((host, run));
         if before.0 != host {
@@ -264,7 +264,7 @@ impl World {
     /// **I7**, both policies: the master Service names the recorded master, or the recorded target. A write to the Service that
     /// comes late is not held up by anything; it lasts until the present operator looks again.
     pub fn check_route(&mut self, to: &str, late: bool) {
-        if !late && !self.granted(to) {
+        if !late && !self.authorized_master(to) {
             self.violated("I7", format!("the Service names {to}, whom nobody recorded"));
         }
     }
@@ -281,7 +281,7 @@ impl World {
         if late {
             return;
         }
-        if !self.granted(master) {
+        if !self.authorized_master(master) {
             self.violated("I8", format!("{member} is to follow {master}, whom nobody recorded"));
         }
         if !self.record.members.contains_key(member) {

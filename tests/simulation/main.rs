@@ -2,7 +2,6 @@
 //! See docs/simulation.md.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
-mod calm;
 mod clock;
 mod cluster;
 mod connection;
@@ -15,12 +14,13 @@ mod fleet;
 mod histories;
 mod invariants;
 mod mutations;
+mod offset_stall;
 mod operator;
 mod picture;
 mod random;
 mod real;
+mod recovery;
 mod redis;
 mod regressions;
-mod standstill;
 mod succession;
 mod world;

@@ -54,8 +54,8 @@ fn without_the_record_before_the_promotion() {
     fn steps(o: &Observation, steps: &mut Vec<Step>) {
         let begun = steps.iter().find_map(|s| match s {
             Step::Record(changes) => changes.iter().find_map(|c| match c {
-                Change::Begin { transition: t, fence, .. } if t.kind == TransitionKind::Failover => {
-                    Some((t.to.clone(), *fence))
+                Change::Begin { transition: t, min_replicas, .. } if t.kind == TransitionKind::Failover => {
+                    Some((t.to.clone(), *min_replicas))
                 }
                 _ => None,
             }),
@@ -70,11 +70,11 @@ fn without_the_record_before_the_promotion() {
     breaks("the record before the promotion", Tampering { steps, ..Tampering::default() }, &["I2"]);
 }
 
-/// Replicas seem to have been frozen for ever.
+/// Replicas seem to have been detached for ever.
 #[test]
 fn without_the_wait_for_the_fence() {
     fn facts(o: &mut Observation) {
-        o.memory.frozen.values_mut().for_each(|f| f.since = std::time::Duration::ZERO);
+        o.memory.detached.values_mut().for_each(|f| f.since = std::time::Duration::ZERO);
     }
     breaks("the wait for the fence", Tampering { facts, ..Tampering::default() }, &["I3"]);
 }
@@ -108,7 +108,7 @@ fn without_the_proof_of_death() {
 #[test]
 fn without_the_end_of_a_hung_process() {
     fn steps(_: &Observation, steps: &mut Vec<Step>) {
-        steps.retain(|s| !matches!(s, Step::Kill { .. }));
+        steps.retain(|s| !matches!(s, Step::DeleteHungPod { .. }));
     }
     fn facts(o: &mut Observation) {
         let (now, after) = (o.now, o.settings.unresponsive_after);
@@ -149,7 +149,7 @@ fn without_the_master_that_has_everything() {
     fn steps(o: &Observation, steps: &mut Vec<Step>) {
         if serving_master(o).is_none() {
             let outdated = o.members.iter().filter(|(_, m)| m.pod.as_ref().is_some_and(|pod| pod.outdated));
-            steps.extend(outdated.map(|(n, _)| Step::Restart { member: n.clone(), reason: String::new() }));
+            steps.extend(outdated.map(|(n, _)| Step::ReplacePod { member: n.clone(), reason: String::new() }));
         }
     }
     breaks("the master that has everything", Tampering { steps, ..Tampering::default() }, &["I14"]);

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use redis_replication_operator::{
     redis::Info,
-    replication::{Change, Contact, Effect, Former, Memory, Moment, Observation, Record, Standstill, Step, plan},
+    replication::{Change, Contact, Effect, Former, Memory, Moment, Observation, OffsetStall, Record, Step, plan},
 };
 
 use super::{
@@ -22,7 +22,7 @@ pub struct Watched {
     pub contact: Contact,
     pub info: Option<(Moment, Info)>,
     /// The offset that is known, and for how long it has been the same.
-    pub offset: Option<(u64, Standstill)>,
+    pub offset: Option<(u64, OffsetStall)>,
     pub silent_since: Option<Moment>,
     /// When the first thing was sent that was not acknowledged.
     pub unacknowledged: Option<Time>,
@@ -51,14 +51,14 @@ impl World {
     /// One look at the situation and what follows from it. The process dies after `cut_after` steps.
     pub fn round(&mut self, cut_after: usize) -> bool {
         if !self.api_down {
-            self.take_in_resource();
+            self.refresh_resource();
         }
         let o = self.observe();
         self.operator.memory = self.operator.memory.after(&o);
         let mut o = Observation { memory: self.operator.memory.clone(), ..o };
         (self.tampering.facts)(&mut o);
         let p = plan(&o);
-        let only_looks = p.steps.iter().all(|s| matches!(s, Step::Look { .. }));
+        let only_looks = p.steps.iter().all(|s| matches!(s, Step::Refresh { .. }));
         self.waits.clone_from(&p.waits);
         let mut steps = p.steps;
         (self.tampering.steps)(&o, &mut steps);
@@ -66,7 +66,7 @@ impl World {
         for (at, step) in steps.iter().enumerate() {
             if at >= cut_after {
                 self.operator = Operator::default();
-                self.take_in_resource();
+                self.refresh_resource();
                 return true;
             }
             self.take(&o, step);
@@ -74,7 +74,7 @@ impl World {
         !only_looks
     }
 
-    pub fn take_in_resource(&mut self) {
+    pub fn refresh_resource(&mut self) {
         (self.operator.record, self.operator.version) = (self.record.clone(), self.version);
     }
 
@@ -84,14 +84,14 @@ impl World {
             return false;
         }
         if self.operator.version != self.version {
-            self.take_in_resource();
+            self.refresh_resource();
             return false;
         }
         let record = o.record.after(changes);
         self.check_record(&record);
         self.record = record;
         self.version += 1;
-        self.take_in_resource();
+        self.refresh_resource();
         true
     }
 
@@ -105,7 +105,7 @@ impl World {
     fn carry_out_step(&mut self, o: &Observation, step: &Step) -> Option<Effect> {
         let (at, late) = (moment(self.fleet.now), self.late);
         match step {
-            Step::Look { members } => members.iter().for_each(|m| self.poll(super::world::index(m), true)),
+            Step::Refresh { members } => members.iter().for_each(|m| self.poll(super::world::index(m), true)),
             Step::Record(changes) => {
                 if !self.write(o, changes) {
                     return None;
@@ -120,9 +120,9 @@ impl World {
             Step::Promote { member, min_replicas } => {
                 self.command(member, Command::Promote { min_replicas: *min_replicas, epoch: o.record.epoch })?;
             }
-            Step::Fence { member, min_replicas } => drop(self.command(member, Command::Fence(*min_replicas))?),
+            Step::SetMinReplicas { member, min_replicas } => drop(self.command(member, Command::Fence(*min_replicas))?),
             Step::Detach { member, .. } => drop(self.command(member, Command::Follow(None))?),
-            Step::Freeze { member, offset, .. } => {
+            Step::Demote { member, offset, .. } => {
                 let run_id = self.command(member, Command::Follow(None))?.run_id;
                 return Some(Effect::Demoted { member: member.clone(), run_id, at, offset: *offset });
             }
@@ -151,7 +151,7 @@ impl World {
             Step::Route { to } if !self.api_down => {
                 self.check_route(to, late);
                 self.route = Some(super::world::index(to));
-                self.stirred_at = self.fleet.now;
+                self.endpoints_changed_at = self.fleet.now;
                 return Some(Effect::Routed { to: to.clone(), at });
             }
             Step::Label { member, role } if !self.api_down => {
@@ -159,15 +159,17 @@ impl World {
                 pod.label = Some(*role);
                 return Some(Effect::Labelled { uid: pod.host.to_string(), role: *role });
             }
-            Step::Restart { member, .. } => {
+            Step::ReplacePod { member, .. } => {
                 self.check_restart(o, member, late);
                 return Some(Effect::Replaced { uid: self.delete_pod(o, member, false)? });
             }
-            Step::Kill { member, .. } => {
+            Step::DeleteHungPod { member, .. } => {
                 return Some(Effect::Killed { uid: self.delete_pod(o, member, true)?, at });
             }
-            Step::Dismiss { .. } if !self.api_down => self.settings.request = None,
-            Step::Route { .. } | Step::Label { .. } | Step::Dismiss { .. } | Step::Persist { .. } => return None,
+            Step::ResolveRequest { .. } if !self.api_down => self.settings.request = None,
+            Step::Route { .. } | Step::Label { .. } | Step::ResolveRequest { .. } | Step::Persist { .. } => {
+                return None;
+            }
         }
         Some(Effect::Nothing)
     }

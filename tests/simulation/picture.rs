@@ -20,7 +20,7 @@ impl World {
             t.unwrap_or_default(),
             r.replication_id.as_deref().unwrap_or("-"),
             r.previous_replication_id.as_deref().unwrap_or("-"),
-            r.fence,
+            r.min_replicas,
             r.wait_replicas,
             runs.join(" "),
             self.route,

@@ -73,7 +73,7 @@ async fn an_operator_ends_the_connections_of_those_before_it() {
         former.report().info.is_some() && former.report().health == Health::Up
     })
     .await;
-    former.fence(1).await.unwrap();
+    former.set_min_replicas(1).await.unwrap();
 }
 
 /// A script that runs for long refuses `CLIENT LIST`: the server is alive, and not led until it answers.
@@ -94,7 +94,7 @@ async fn a_busy_server_is_alive_before_its_former_operators_can_be_ended() {
         assert!(silent < SECOND, "-BUSY is an answer");
     }
     assert!(link.report().info.is_none());
-    assert!(link.freeze().await.is_err(), "it is not led yet");
+    assert!(link.detach().await.is_err(), "it is not led yet");
     tokio::task::spawn_blocking(move || {
         let client = redis::Client::open(format!("redis://:{PASSWORD}@127.0.0.1:{port}")).unwrap();
         let mut c = client.get_connection().unwrap();

@@ -123,7 +123,7 @@ pub struct World {
     pub version: u64,
     pub api_down: bool,
     pub route: Option<usize>,
-    pub stirred_at: Time,
+    pub endpoints_changed_at: Time,
     pub operator: Operator,
     pub stalled: Option<Box<Stalled>>,
     /// It is the stalled one that acts, and its lease is over.
@@ -167,7 +167,7 @@ impl World {
             version: 1,
             api_down: false,
             route: None,
-            stirred_at: 0,
+            endpoints_changed_at: 0,
             operator: Operator::default(),
             stalled: None,
             late: false,
@@ -228,7 +228,7 @@ impl World {
             Event::Poll { member } => self.poll(member, true),
             Event::Crash => {
                 self.operator = Operator::default();
-                self.take_in_resource();
+                self.refresh_resource();
             }
             Event::Stall => self.stall(),
             Event::Unstall => self.unstall(),
@@ -246,7 +246,7 @@ impl World {
             Event::Delete { member } => self.delete(member, false),
             Event::ForceDelete { member } => {
                 self.pods.remove(&member);
-                self.stirred_at = self.fleet.now;
+                self.endpoints_changed_at = self.fleet.now;
             }
             Event::Kubelet => self.kubelet(),
             Event::Stop { member } => {

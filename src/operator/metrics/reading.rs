@@ -7,7 +7,7 @@ use tokio::time::Instant;
 use crate::{
     api::{ConditionType, RedisReplication},
     redis::{FollowState, Info},
-    replication::{Member, Observation, Verdict, serving_master, verdict},
+    replication::{Liveness, Member, Observation, liveness, serving_master},
 };
 
 /// What one look has shown.
@@ -91,24 +91,24 @@ impl Reading {
 }
 
 fn member(o: &Observation, name: &str, m: &Member, master: Option<(&str, &Info)>) -> MemberReading {
-    let (verdict, info) = match verdict(o, m) {
-        Verdict::Alive(info) => ("alive", Some(info)),
-        Verdict::Dead(_) => ("dead", None),
-        Verdict::Hung(_) => ("hung", None),
-        Verdict::Unreachable(_) => ("unreachable", None),
-        Verdict::Silent(_) => ("silent", None),
+    let (verdict, info) = match liveness(o, m) {
+        Liveness::Alive(info) => ("alive", Some(info)),
+        Liveness::Dead(_) => ("dead", None),
+        Liveness::Hung(_) => ("hung", None),
+        Liveness::Unreachable(_) => ("unreachable", None),
+        Liveness::Silent(_) => ("silent", None),
     };
-    let standstill = m.server.standstill.filter(|_| info.is_some_and(|i| !i.is_master()));
+    let offset_stall = m.server.offset_stall.filter(|_| info.is_some_and(|i| !i.is_master()));
     MemberReading {
         name: name.to_owned(),
         verdict,
         master: info.map(Info::is_master),
         offset: info.map(|i| i.offset),
-        lag: info.zip(master).and_then(|(i, (_, truth))| lag(m, i, truth)),
-        heard: standstill.map(|s| o.now.saturating_sub(s.since)),
+        lag: info.zip(master).and_then(|(i, (_, master_info))| lag(m, i, master_info)),
+        heard: offset_stall.map(|s| o.now.saturating_sub(s.since)),
         answered: m.server.info.as_ref().map(|(at, _)| o.now.saturating_sub(*at)),
         link: info.and_then(Info::replica).map(|r| r.follow == FollowState::Online),
-        sync_percent: info.and_then(|i| i.sync_percent(master.map(|(_, truth)| truth))),
+        sync_percent: info.and_then(|i| i.sync_percent(master.map(|(_, master_info)| master_info))),
         memory: info.and_then(|i| i.memory.used),
         memory_limit: info.and_then(|i| i.memory.limit),
         full_syncs: info.map(|i| i.full_syncs),
@@ -117,13 +117,13 @@ fn member(o: &Observation, name: &str, m: &Member, master: Option<(&str, &Info)>
 
 /// How far it is behind the master, by the better of two words: what it says itself, if it has the master's history, and
 /// what the master says that it has acknowledged, which is nothing until its first acknowledgement.
-fn lag(m: &Member, info: &Info, truth: &Info) -> Option<u64> {
+fn lag(m: &Member, info: &Info, master_info: &Info) -> Option<u64> {
     if info.is_master() {
         return None;
     }
     let ip = m.ip().map(|ip| ip.to_string());
-    let seen = truth.slaves().iter().find(|s| Some(&s.ip) == ip.as_ref() && s.state == "online" && s.offset > 0);
-    let own = (info.replication_id == truth.replication_id).then_some(info.offset);
+    let seen = master_info.slaves().iter().find(|s| Some(&s.ip) == ip.as_ref() && s.state == "online" && s.offset > 0);
+    let own = (info.replication_id == master_info.replication_id).then_some(info.offset);
     let offset = seen.map(|s| s.offset).max(own)?;
-    Some(truth.offset.saturating_sub(offset))
+    Some(master_info.offset.saturating_sub(offset))
 }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::{
-    super::registry::ObjectsReport,
+    super::registry::ReconcileReport,
     members::{copying, lag},
     trouble::{Place, trouble},
 };
@@ -25,7 +25,7 @@ pub(super) type Judgement = (ConditionType, bool, Reason, String);
 pub(super) fn judge(
     o: &Observation,
     p: &Plan,
-    report: &ObjectsReport,
+    report: &ReconcileReport,
     place: &Place,
     status: &RedisReplicationStatus,
 ) -> Vec<Judgement> {
@@ -100,7 +100,7 @@ fn exchanged(replaced: &DataReplaced, place: &Place) -> String {
     )
 }
 
-fn available(o: &Observation, p: &Plan, report: &ObjectsReport, place: &Place, serving: Option<&str>) -> Judgement {
+fn available(o: &Observation, p: &Plan, report: &ReconcileReport, place: &Place, serving: Option<&str>) -> Judgement {
     let lonely = serving_master(o).and_then(|(name, info)| lonely(o, name, info));
     let found = |name| (name, o.members.get(name).and_then(|m| trouble(o, place, name, m)));
     let (holds, reason, words) = match serving.map(found) {
@@ -124,7 +124,7 @@ fn available(o: &Observation, p: &Plan, report: &ObjectsReport, place: &Place, s
 /// Why a master refuses writes for want of replicas, in words. After a change of master they take a moment to follow.
 fn lonely(o: &Observation, name: &str, info: &Info) -> Option<String> {
     let (there, needed) = (good_replicas(info), info.min_replicas);
-    let settled = o.memory.lonely_since.is_none_or(|since| o.now >= since + LONELY_AFTER);
+    let settled = o.memory.without_replicas_since.is_none_or(|since| o.now >= since + LONELY_AFTER);
     (there < needed && settled && o.record.transition.is_none()).then(|| {
         format!("{name} refuses writes (NOREPLICAS): {there} replicas acknowledge in time, and it needs {needed}")
     })
@@ -134,7 +134,7 @@ fn lonely(o: &Observation, name: &str, info: &Info) -> Option<String> {
 fn ready(
     o: &Observation,
     p: &Plan,
-    report: &ObjectsReport,
+    report: &ReconcileReport,
     place: &Place,
     status: &RedisReplicationStatus,
     lagging: &[&MemberStatus],
@@ -169,7 +169,7 @@ fn ready(
     if let Some(words) = p.waiting_for(Topic::Switchover) {
         return no(Reason::SwitchingOver, words.to_owned());
     }
-    if let Some(words) = p.waiting_for(Topic::Kinship) {
+    if let Some(words) = p.waiting_for(Topic::DivergentHistory) {
         return no(Reason::MembersMissing, words.to_owned());
     }
     if lagging.is_empty() && matches!(progress, Reason::Stable | Reason::ChangingPersistence) {

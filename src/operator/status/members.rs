@@ -9,7 +9,7 @@ use super::{
 use crate::{
     api::{MemberPhase, MemberRole, MemberStatus},
     redis::{FollowState, Info},
-    replication::{Member, Observation, Verdict, link_words, serving_master, verdict},
+    replication::{Liveness, Member, Observation, link_message, liveness, serving_master},
 };
 
 /// Progress is shown in steps of so many percent: each step is a write to the API server.
@@ -30,8 +30,8 @@ pub(super) fn describe(o: &Observation, place: &Place, serving: Option<(&str, &I
 
 fn member(o: &Observation, place: &Place, name: &str, m: &Member, serving: Option<(&str, &Info)>) -> MemberStatus {
     let phase = phase(o, m);
-    let info = match verdict(o, m) {
-        Verdict::Alive(info) => Some(info),
+    let info = match liveness(o, m) {
+        Liveness::Alive(info) => Some(info),
         _ => None,
     };
     let is_master = serving.is_some_and(|(n, _)| n == name);
@@ -47,21 +47,22 @@ fn member(o: &Observation, place: &Place, name: &str, m: &Member, serving: Optio
         message: trouble(o, place, name, m)
             .map(|(_, words)| words)
             .or_else(|| delay(o, m))
-            .or_else(|| link_words(o, name))
+            .or_else(|| link_message(o, name))
             .or_else(|| {
-                info.filter(|i| is_deaf(m, i)).map(|_| "it has heard nothing from the master for some seconds".into())
+                info.filter(|i| is_stalled(m, i))
+                    .map(|_| "it has heard nothing from the master for some seconds".into())
             }),
         ..write_member(name, o.record.members.get(name))
     }
 }
 
 /// Its link is up by its own word, and nothing comes over it. Redis notices that after `repl-timeout`, which is minutes.
-fn is_deaf(m: &Member, info: &Info) -> bool {
-    info.is_online() && m.server.standstill.is_some_and(|s| s.length() >= DEAF_AFTER)
+fn is_stalled(m: &Member, info: &Info) -> bool {
+    info.is_online() && m.server.offset_stall.is_some_and(|s| s.length() >= DEAF_AFTER)
 }
 
 pub(super) fn phase(o: &Observation, m: &Member) -> Option<MemberPhase> {
-    let Verdict::Alive(info) = verdict(o, m) else { return Some(MemberPhase::Lost) };
+    let Liveness::Alive(info) = liveness(o, m) else { return Some(MemberPhase::Lost) };
     if info.loading {
         return Some(MemberPhase::Loading);
     }
@@ -75,7 +76,7 @@ pub(super) fn phase(o: &Observation, m: &Member) -> Option<MemberPhase> {
         FollowState::Handshake => MemberPhase::Authenticating,
         FollowState::Syncing(_) if awaits_snapshot() => MemberPhase::AwaitingSnapshot,
         FollowState::Syncing(_) => MemberPhase::Receiving,
-        FollowState::Online if is_deaf(m, info) => MemberPhase::Connecting,
+        FollowState::Online if is_stalled(m, info) => MemberPhase::Connecting,
         FollowState::Online => MemberPhase::Online,
     })
 }
@@ -83,7 +84,7 @@ pub(super) fn phase(o: &Observation, m: &Member) -> Option<MemberPhase> {
 /// Why a member whose Redis does not run is not there yet, though nothing has failed.
 fn delay(o: &Observation, m: &Member) -> Option<String> {
     let pod = m.pod.as_ref();
-    if matches!(verdict(o, m), Verdict::Alive(_)) {
+    if matches!(liveness(o, m), Liveness::Alive(_)) {
         return None;
     }
     match pod {

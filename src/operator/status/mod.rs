@@ -11,7 +11,7 @@ use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use kube::Resource;
 
-use super::registry::ObjectsReport;
+use super::registry::ReconcileReport;
 use crate::{
     api::{MemberPhase, RedisReplication, RedisReplicationStatus},
     objects::names,
@@ -24,7 +24,7 @@ pub fn describe(
     o: &Observation,
     p: &Plan,
     resource: &RedisReplication,
-    report: &ObjectsReport,
+    report: &ReconcileReport,
     now: Timestamp,
 ) -> RedisReplicationStatus {
     let old = resource.status.clone().unwrap_or_default();

@@ -46,7 +46,7 @@ fn parse(status: &RedisReplicationStatus) -> Record {
         replication_id: replication_id.clone(),
         previous_replication_id: previous_replication_id.clone(),
         members: members.iter().filter_map(parse_member).collect(),
-        fence: usize::try_from(*min_replicas_to_write).unwrap_or(0),
+        min_replicas: usize::try_from(*min_replicas_to_write).unwrap_or(0),
         wait_replicas: usize::try_from(*wait_replicas).unwrap_or(0),
         transition: transition.as_ref().map(|Transition { epoch, kind, phase, from, to, reason, since: _ }| Pending {
             epoch: *epoch,
@@ -65,8 +65,8 @@ fn parse(status: &RedisReplicationStatus) -> Record {
 }
 
 fn parse_member(member: &MemberStatus) -> Option<(String, Recorded)> {
-    let MemberStatus { name, role: _, phase: _, sync_percent: _, enrolled, run_id, pod_uid, message: _ } = member;
-    enrolled.then(|| (name.clone(), Recorded { run_id: run_id.clone(), uid: pod_uid.clone() }))
+    let MemberStatus { name, role: _, phase: _, sync_percent: _, quorum_member, run_id, pod_uid, message: _ } = member;
+    quorum_member.then(|| (name.clone(), Recorded { run_id: run_id.clone(), uid: pod_uid.clone() }))
 }
 
 /// A status that says what is recorded, and nothing else. What was there `before` keeps its times.
@@ -77,7 +77,7 @@ pub(super) fn write(record: &Record, before: &RedisReplicationStatus, now: Times
         replication_id,
         previous_replication_id,
         members,
-        fence,
+        min_replicas,
         wait_replicas,
         transition,
         replaced,
@@ -88,7 +88,7 @@ pub(super) fn write(record: &Record, before: &RedisReplicationStatus, now: Times
         epoch: *epoch,
         replication_id: replication_id.clone(),
         previous_replication_id: previous_replication_id.clone(),
-        min_replicas_to_write: super::count(*fence),
+        min_replicas_to_write: super::count(*min_replicas),
         wait_replicas: super::count(*wait_replicas),
         transition: transition.as_ref().map(|t| write_transition(t, before, now)),
         last_transition: None,
@@ -132,14 +132,14 @@ fn write_members(members: &BTreeMap<String, Recorded>) -> Vec<MemberStatus> {
 
 /// A member of which nothing is known but what is recorded.
 pub(super) fn write_member(name: &str, recorded: Option<&Recorded>) -> MemberStatus {
-    let enrolled = recorded.is_some();
+    let quorum_member = recorded.is_some();
     let Recorded { run_id, uid } = recorded.cloned().unwrap_or_default();
     MemberStatus {
         name: name.to_owned(),
         role: MemberRole::Unknown,
         phase: None,
         sync_percent: None,
-        enrolled,
+        quorum_member,
         run_id,
         pod_uid: uid,
         message: None,
@@ -154,7 +154,7 @@ mod tests {
     use super::*;
     use crate::{
         api::{TransitionKind, TransitionPhase},
-        operator::registry::ObjectsReport,
+        operator::registry::ReconcileReport,
         replication::{Observation, fixture, plan},
     };
 
@@ -189,7 +189,7 @@ mod tests {
                     replication_id,
                     previous_replication_id,
                     members,
-                    fence: numbers.0,
+                    min_replicas: numbers.0,
                     wait_replicas: numbers.1,
                     transition,
                     replaced,
@@ -221,7 +221,7 @@ mod tests {
         #[test]
         fn the_status_for_people_says_what_is_recorded(record in records()) {
             let o = Observation { record: record.clone(), ..fixture::healthy(3) };
-            let status = super::super::describe(&o, &plan(&o), &resource(None), &ObjectsReport::default(), Timestamp::UNIX_EPOCH);
+            let status = super::super::describe(&o, &plan(&o), &resource(None), &ReconcileReport::default(), Timestamp::UNIX_EPOCH);
             prop_assert_eq!(&parse(&status), &record);
         }
     }
@@ -234,7 +234,7 @@ mod tests {
     #[test]
     fn numbers_that_make_no_sense_promise_nothing() {
         let status = RedisReplicationStatus { min_replicas_to_write: -1, wait_replicas: -7, ..Default::default() };
-        assert_eq!((parse(&status).fence, parse(&status).wait_replicas), (0, 0));
+        assert_eq!((parse(&status).min_replicas, parse(&status).wait_replicas), (0, 0));
     }
 
     #[test]

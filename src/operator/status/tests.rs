@@ -7,7 +7,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use serde_json::json;
 
-use super::{ObjectsReport, describe};
+use super::{ReconcileReport, describe};
 use crate::{
     api::{Reason, RedisReplication},
     redis::{FollowState, MasterSide, Role},
@@ -26,7 +26,7 @@ fn resource(replicas: usize) -> RedisReplication {
 #[test]
 fn a_master_without_enough_replicas_is_not_available() {
     let available = |o: &Observation| {
-        let status = describe(o, &plan(o), &resource(3), &ObjectsReport::default(), Timestamp::UNIX_EPOCH);
+        let status = describe(o, &plan(o), &resource(3), &ReconcileReport::default(), Timestamp::UNIX_EPOCH);
         let condition = status.conditions.into_iter().find(|c| c.type_ == "MasterAvailable").unwrap();
         (condition.status, condition.reason, condition.message)
     };
@@ -34,7 +34,7 @@ fn a_master_without_enough_replicas_is_not_available() {
     assert_eq!(available(&o).0, "True");
     let master = o.members.get_mut("shop-0").unwrap();
     master.server.info.as_mut().unwrap().1.role = Role::Master(MasterSide::default());
-    o.memory.lonely_since = Some(o.now);
+    o.memory.without_replicas_since = Some(o.now);
     assert_eq!(available(&o).0, "True", "for a moment, as after a failover");
     o.now += Duration::from_secs(3);
     let (status, reason, message) = available(&o);
@@ -60,7 +60,7 @@ fn a_master_that_lets_nobody_in_says_why() {
 #[test]
 fn the_status_of_nine_members_that_say_as_much_as_they_may_is_small() {
     let resource = resource(9);
-    let report = ObjectsReport::default();
+    let report = ReconcileReport::default();
     let longest = "x".repeat(64);
     for silent in [false, true] {
         let mut o = fixture::healthy(9);
@@ -89,7 +89,7 @@ fn the_status_of_nine_members_that_say_as_much_as_they_may_is_small() {
 
 /// Of a condition: status, reason and message.
 fn condition_of(o: &Observation, resource: &RedisReplication, type_: &str) -> (String, String, String) {
-    let status = describe(o, &plan(o), resource, &ObjectsReport::default(), Timestamp::UNIX_EPOCH);
+    let status = describe(o, &plan(o), resource, &ReconcileReport::default(), Timestamp::UNIX_EPOCH);
     let found = status.conditions.into_iter().find(|c| c.type_ == type_).unwrap();
     (found.status, found.reason, found.message)
 }
@@ -106,7 +106,7 @@ fn ready_when(change: impl Fn(&mut Member), expected: Reason, words: &[&str]) {
     for words in words {
         assert!(message.contains(words), "{words:?} is not in {message}");
     }
-    let status = describe(&o, &plan(&o), &resource(3), &ObjectsReport::default(), Timestamp::UNIX_EPOCH);
+    let status = describe(&o, &plan(&o), &resource(3), &ReconcileReport::default(), Timestamp::UNIX_EPOCH);
     let said = status.members.iter().find(|m| m.name == "shop-1").and_then(|m| m.message.clone()).unwrap_or_default();
     assert!(message.contains(&said), "the member says {said:?}, and Ready {message:?}");
 }
@@ -269,13 +269,13 @@ fn data_that_was_exchanged_is_said_until_it_is_acknowledged() {
     let (status, reason, message) = condition_of(&o, &resource, "DataIntact");
     assert_eq!((status.as_str(), reason.as_str()), ("False", "DataReplaced"));
     assert!(message.ends_with(command), "{message}");
-    let written = describe(&o, &plan(&o), &resource, &ObjectsReport::default(), Timestamp::UNIX_EPOCH);
+    let written = describe(&o, &plan(&o), &resource, &ReconcileReport::default(), Timestamp::UNIX_EPOCH);
     resource.status = Some(written);
     for (epoch, stays) in [("3", true), ("yes", true), ("", true), ("4", false), (" 7 ", false)] {
         let annotations = [("redis.replication.dev/acknowledged-epoch".to_owned(), epoch.to_owned())];
         resource.metadata.annotations = Some(annotations.into());
         o.record = super::record::of(&resource);
-        let status = describe(&o, &plan(&o), &resource, &ObjectsReport::default(), Timestamp::UNIX_EPOCH);
+        let status = describe(&o, &plan(&o), &resource, &ReconcileReport::default(), Timestamp::UNIX_EPOCH);
         assert_eq!(status.data_replaced.is_some(), stays, "{epoch:?}");
     }
 }

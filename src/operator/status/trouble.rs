@@ -8,7 +8,7 @@ use super::remedy;
 use crate::{
     api::{Reason, RedisReplication},
     objects::names,
-    replication::{Contact, Member, Observation, Verdict, serving_master, verdict},
+    replication::{Contact, Liveness, Member, Observation, liveness, serving_master},
 };
 
 /// So long the operator may fail to connect to a Redis that the kubelet has heard: its status lags behind by seconds.
@@ -77,7 +77,7 @@ fn out_of_reach(o: &Observation, m: &Member) -> Option<(Reason, String)> {
 
 /// It loses its copy again and again because the master drops it.
 fn dropped(o: &Observation, name: &str, m: &Member) -> Option<(Reason, String)> {
-    let follows = matches!(verdict(o, m), Verdict::Alive(info) if info.is_online());
+    let follows = matches!(liveness(o, m), Liveness::Alive(info) if info.is_online());
     (!follows && o.memory.drops.is_dropped(name)).then(|| {
         let words = "the master drops it in the course of its copy: what is written meanwhile does not fit into its output buffer. Set \
                      spec.config.client-output-buffer-limit to more than is written during a copy, for example \"replica 2gb 0 0\", \

@@ -20,7 +20,7 @@ async fn an_offset_stands_still_only_while_the_master_is_not_heard() {
     while began.elapsed() < 6 * SECOND {
         let report = link.report();
         told.extend(report.info.map(|(at, _)| at));
-        if let Some(s) = report.standstill {
+        if let Some(s) = report.offset_stall {
             moved.insert(s.since);
             asked.insert(s.until);
         }
@@ -32,14 +32,14 @@ async fn an_offset_stands_still_only_while_the_master_is_not_heard() {
     master.signal("STOP");
     let stopped = Instant::now();
     until("it has heard nothing for three seconds", || {
-        link.report().standstill.is_some_and(|s| s.until.duration_since(s.since) > 3 * SECOND)
+        link.report().offset_stall.is_some_and(|s| s.until.duration_since(s.since) > 3 * SECOND)
     })
     .await;
-    let since = link.report().standstill.unwrap().since;
+    let since = link.report().offset_stall.unwrap().since;
     assert!(since < stopped + SECOND, "noticed {:?} after", since - stopped);
     master.signal("CONT");
     until("it hears the master again", || {
-        link.report().standstill.is_some_and(|s| s.until.duration_since(s.since) < SECOND)
+        link.report().offset_stall.is_some_and(|s| s.until.duration_since(s.since) < SECOND)
     })
     .await;
 }

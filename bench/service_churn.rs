@@ -25,7 +25,7 @@ use crate::harness::ensure;
 /// Between two changes.
 const EVERY: Duration = Duration::from_millis(200);
 /// The Service that changes, and its `EndpointSlice`. Nobody connects to it.
-const NAME: &str = "bustle";
+const NAME: &str = "service_churn";
 
 /// Changes a Service until it is dropped.
 pub struct Bustle {

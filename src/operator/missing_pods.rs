@@ -15,12 +15,12 @@ const AGAIN_AFTER: Duration = Duration::from_secs(30);
 
 /// Which wanted pods are missing, and when their controller is to be reminded of them.
 #[derive(Clone, Debug, Default)]
-pub struct Absence {
+pub struct MissingPods {
     missing: BTreeSet<String>,
     due: Option<Instant>,
 }
 
-impl Absence {
+impl MissingPods {
     /// Is it time to remind the `StatefulSet`'s controller? If so, it counts as done.
     pub fn calls_for_reminder(&mut self, missing: BTreeSet<String>, now: Instant) -> bool {
         if missing != self.missing {
@@ -41,7 +41,7 @@ mod tests {
 
     #[test]
     fn the_controller_is_reminded_now_and_then() {
-        let (mut absence, began) = (Absence::default(), Instant::now());
+        let (mut absence, began) = (MissingPods::default(), Instant::now());
         let mut at = |seconds, missing: &[&str]| {
             let missing = missing.iter().map(|name| (*name).to_owned()).collect();
             absence.calls_for_reminder(missing, began + Duration::from_secs(seconds))

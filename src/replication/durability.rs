@@ -10,12 +10,12 @@
 use std::{collections::BTreeSet, time::Duration};
 
 use super::{
+    failure_detector::{Liveness, liveness},
     following,
-    memory::{Goal, Mark, Memory},
+    memory::{CatchUpTarget, CommitmentChange, Memory},
     observation::{Observation, Settings},
     record::{Change, Recorded},
     steps::{Plan, Step},
-    suspicion::{Verdict, verdict},
 };
 use crate::{
     api::FailoverPolicy,
@@ -31,9 +31,9 @@ const COMPANY_FOR: Duration = Duration::from_secs(3);
 
 /// What the record should say.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Promises {
+pub struct Commitments {
     /// See [`super::Record::fence`].
-    pub fence: usize,
+    pub min_replicas: usize,
     /// See [`super::Record::wait_replicas`].
     pub wait_replicas: usize,
     /// See [`super::Record::members`].
@@ -51,24 +51,28 @@ pub(super) fn good(master: &Info) -> impl Iterator<Item = &SlaveState> {
 }
 
 /// Brings the promises, and the master's fence, to what the spec asks for and the situation allows.
-pub(super) fn keep(o: &Observation, master: &str, truth: &Info, p: &mut Plan) {
-    let fence = wanted_fence(o, truth);
-    let wanted = Promises {
-        fence: if confirmed_by_somebody(o, master) { fence.min(truth.min_replicas) } else { fence.min(o.record.fence) },
+pub(super) fn keep(o: &Observation, master: &str, master_info: &Info, p: &mut Plan) {
+    let min_replicas = wanted_min_replicas(o, master_info);
+    let wanted = Commitments {
+        min_replicas: if confirmed_by_somebody(o, master) {
+            min_replicas.min(master_info.min_replicas)
+        } else {
+            min_replicas.min(o.record.min_replicas)
+        },
         wait_replicas: allowed_wait_replicas(o, master),
         members: allowed_members(o, master),
     };
-    let recorded = Promises {
-        fence: o.record.fence,
+    let recorded = Commitments {
+        min_replicas: o.record.min_replicas,
         wait_replicas: o.record.wait_replicas,
         members: o.record.members.keys().cloned().collect(),
     };
     if wanted != recorded {
         p.record(Change::Commit(wanted));
     }
-    record_facts(o, master, truth, p);
-    if truth.min_replicas != fence && recorded.fence <= fence {
-        p.steps.push(Step::Fence { member: master.to_owned(), min_replicas: fence });
+    record_facts(o, master, master_info, p);
+    if master_info.min_replicas != min_replicas && recorded.min_replicas <= min_replicas {
+        p.steps.push(Step::SetMinReplicas { member: master.to_owned(), min_replicas: min_replicas });
     }
 }
 
@@ -77,15 +81,16 @@ pub(super) fn keep(o: &Observation, master: &str, truth: &Info, p: &mut Plan) {
 ///
 /// Beside another change of the record that is the same write; during a change of master it waits for the end of that. A
 /// process that does not count yet costs time, one that counts too early costs data.
-pub(super) fn record_facts(o: &Observation, master: &str, truth: &Info, p: &mut Plan) {
+pub(super) fn record_facts(o: &Observation, master: &str, master_info: &Info, p: &mut Plan) {
     let next = o.record.after(p.changes());
-    let history = (Some(&truth.replication_id), truth.previous_replication_id.as_ref());
+    let history = (Some(&master_info.replication_id), master_info.previous_replication_id.as_ref());
     if history != (next.replication_id.as_ref(), next.previous_replication_id.as_ref()) {
-        let (replication_id, previous) = (truth.replication_id.clone(), truth.previous_replication_id.clone());
+        let (replication_id, previous) =
+            (master_info.replication_id.clone(), master_info.previous_replication_id.clone());
         p.record(Change::History { replication_id, previous });
     }
     for (name, member) in &o.members {
-        let (Verdict::Alive(info), Some(pod)) = (verdict(o, member), &member.pod) else { continue };
+        let (Liveness::Alive(info), Some(pod)) = (liveness(o, member), &member.pod) else { continue };
         // The master that serves is the process that was chosen. Where the record has lost that (see `is_recorded_process`), it
         // is recorded again: else another pod of its name would pass for the proof of its end (see `fate`).
         let has_all = name == master || o.memory.caught_up(name, info);
@@ -97,9 +102,9 @@ pub(super) fn record_facts(o: &Observation, master: &str, truth: &Info, p: &mut 
 }
 
 /// `min-replicas-to-write` at a promotion.
-pub(super) fn fence_at_promotion(o: &Observation, to: &str) -> usize {
+pub(super) fn min_replicas_at_promotion(o: &Observation, to: &str) -> usize {
     let company = o.members.iter().any(|(n, m)| {
-        n != to && o.record.members.contains_key(n) && matches!(verdict(o, m), Verdict::Alive(i) if !i.loading)
+        n != to && o.record.members.contains_key(n) && matches!(liveness(o, m), Liveness::Alive(i) if !i.loading)
     });
     match o.settings.policy {
         FailoverPolicy::Consistency => consistent_fence(&o.settings),
@@ -108,13 +113,13 @@ pub(super) fn fence_at_promotion(o: &Observation, to: &str) -> usize {
 }
 
 /// `min-replicas-to-write` of a master that serves. Under `Availability` it is let go on alone, for it can be reached.
-fn wanted_fence(o: &Observation, truth: &Info) -> usize {
-    let lonely = o.memory.lonely_since.is_some_and(|since| o.now >= since + LONELY_FOR);
+fn wanted_min_replicas(o: &Observation, master_info: &Info) -> usize {
+    let lonely = o.memory.without_replicas_since.is_some_and(|since| o.now >= since + LONELY_FOR);
     match o.settings.policy {
         FailoverPolicy::Consistency => consistent_fence(&o.settings),
         FailoverPolicy::Availability if lonely || o.settings.replicas < 2 => 0,
         FailoverPolicy::Availability if in_company(o) => 1,
-        FailoverPolicy::Availability => truth.min_replicas.min(1),
+        FailoverPolicy::Availability => master_info.min_replicas.min(1),
     }
 }
 
@@ -129,7 +134,7 @@ fn consistent_fence(settings: &Settings) -> usize {
 /// Does one member at least follow that is known to have everything? Only then the master's death costs nothing.
 fn confirmed_by_somebody(o: &Observation, master: &str) -> bool {
     o.members.iter().any(|(n, m)| {
-        n != master && matches!(verdict(o, m), Verdict::Alive(i) if o.is_recorded_process(n, i) && online(i) && !following::is_deaf(o, n))
+        n != master && matches!(liveness(o, m), Liveness::Alive(i) if o.is_recorded_process(n, i) && online(i) && !following::is_stalled(o, n))
     })
 }
 
@@ -153,35 +158,40 @@ fn allowed_wait_replicas(o: &Observation, master: &str) -> usize {
 
 /// Have as many replicas as are to confirm a write all that was written before the change?
 fn settled(o: &Observation, master: &str) -> bool {
-    let asked = |m: &&Mark| m.goal.needed.is_some() && is_for(o, master, m);
-    let Some(mark) = o.memory.mark.as_ref().filter(asked) else { return false };
+    let asked = |m: &&CommitmentChange| m.target.needed.is_some() && is_for(o, master, m);
+    let Some(change) = o.memory.commitment_change.as_ref().filter(asked) else { return false };
     let holders = o.members.iter().filter(|(n, m)| {
         *n != master
-            && mark.members.contains(*n)
-            && matches!(verdict(o, m), Verdict::Alive(i)
-                if o.is_recorded_process(n, i) && online(i) && mark.goal.is_reached_by(i))
+            && change.members.contains(*n)
+            && matches!(liveness(o, m), Liveness::Alive(i)
+                if o.is_recorded_process(n, i) && online(i) && change.target.is_reached_by(i))
     });
-    let replicas = mark.members.iter().filter(|n| *n != master).count();
+    let replicas = change.members.iter().filter(|n| *n != master).count();
     // k of them, so that any N-k+1 have one among them; without a k there is nothing to hold
-    holders.count() >= mark.wait_replicas.min(replicas)
+    holders.count() >= change.wait_replicas.min(replicas)
 }
 
-fn is_for(o: &Observation, master: &str, mark: &Mark) -> bool {
-    mark.wait_replicas == o.settings.wait_replicas && mark.members == target_members(o, master)
+fn is_for(o: &Observation, master: &str, change: &CommitmentChange) -> bool {
+    change.wait_replicas == o.settings.wait_replicas && change.members == target_members(o, master)
 }
 
-/// The mark of a change that is wanted and not recorded yet.
-pub(super) fn mark(o: &Observation, before: Option<&Mark>, serving: Option<(&str, &Info)>) -> Option<Mark> {
-    let (master, truth) = serving?;
+/// A change of commitments that is wanted and not recorded yet.
+pub(super) fn pending_change(
+    o: &Observation,
+    before: Option<&CommitmentChange>,
+    serving: Option<(&str, &Info)>,
+) -> Option<CommitmentChange> {
+    let (master, master_info) = serving?;
     let members = target_members(o, master);
     let fewer = o.record.members.keys().any(|n| !members.contains(n));
     if !fewer && o.settings.wait_replicas <= o.record.wait_replicas {
         return None;
     }
-    let fresh = || Mark { wait_replicas: o.settings.wait_replicas, members, goal: Goal::since(o.now) };
-    let mut mark = before.filter(|m| is_for(o, master, m)).cloned().unwrap_or_else(fresh);
-    mark.goal.set(o.asked_at(master), truth);
-    Some(mark)
+    let fresh =
+        || CommitmentChange { wait_replicas: o.settings.wait_replicas, members, target: CatchUpTarget::since(o.now) };
+    let mut change = before.filter(|m| is_for(o, master, m)).cloned().unwrap_or_else(fresh);
+    change.target.set(o.asked_at(master), master_info);
+    Some(change)
 }
 
 pub(super) fn online(info: &Info) -> bool {
@@ -189,12 +199,12 @@ pub(super) fn online(info: &Info) -> bool {
 }
 
 /// Is there something that a fresh answer decides, lest it takes until the next question?
-pub(super) fn look(o: &Observation, master: &str, truth: &Info, p: &mut Plan) {
-    let Memory { joining, mark, lonely_since, .. } = &o.memory;
-    let lonely = lonely_since.is_some() && truth.min_replicas > 0;
-    if joining.is_empty() && mark.is_none() && !lonely {
+pub(super) fn refresh_concerned(o: &Observation, master: &str, master_info: &Info, p: &mut Plan) {
+    let Memory { catching_up, commitment_change: change, without_replicas_since, .. } = &o.memory;
+    let lonely = without_replicas_since.is_some() && master_info.min_replicas > 0;
+    if catching_up.is_empty() && change.is_none() && !lonely {
         return;
     }
-    let concerned = |n: &str| mark.is_some() || n == master || joining.contains_key(n);
-    p.steps.push(Step::Look { members: o.members.keys().filter(|n| concerned(n)).cloned().collect() });
+    let concerned = |n: &str| change.is_some() || n == master || catching_up.contains_key(n);
+    p.steps.push(Step::Refresh { members: o.members.keys().filter(|n| concerned(n)).cloned().collect() });
 }

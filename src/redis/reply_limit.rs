@@ -13,7 +13,7 @@ const HEADER: usize = 32;
 
 /// An answer that is larger than any honest one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Excess {
+pub enum ReplyTooLarge {
     /// It has too many bytes.
     #[error("an answer of more than {LONGEST} bytes")]
     Bytes,
@@ -28,7 +28,7 @@ pub enum Excess {
 /// Follows the answers of one connection. It need not know how lists are nested: how many items are still to come is
 /// enough to tell where an answer ends.
 #[derive(Debug)]
-pub struct Guard {
+pub struct ReplyLimiter {
     at: At,
     /// Items of the present answer that have not begun.
     pending: u64,
@@ -50,18 +50,18 @@ enum At {
     Text(usize),
 }
 
-impl Default for Guard {
+impl Default for ReplyLimiter {
     fn default() -> Self {
         Self { at: At::Start, pending: 1, items: 0, bytes: 0 }
     }
 }
 
-impl Guard {
+impl ReplyLimiter {
     /// Takes in what has arrived.
     ///
     /// # Errors
     /// When the present answer is too large. The connection is of no use after that.
-    pub fn read(&mut self, mut arrived: &[u8]) -> Result<(), Excess> {
+    pub fn read(&mut self, mut arrived: &[u8]) -> Result<(), ReplyTooLarge> {
         while let Some((&first, rest)) = arrived.split_first() {
             let used = match &mut self.at {
                 At::Start => {
@@ -83,7 +83,7 @@ impl Guard {
                 At::Header(_, line) if first != b'\n' => {
                     line.push(first);
                     if line.len() > HEADER {
-                        return Err(Excess::Length);
+                        return Err(ReplyTooLarge::Length);
                     }
                     1
                 }
@@ -103,7 +103,7 @@ impl Guard {
             };
             self.bytes = self.bytes.saturating_add(used);
             if self.bytes > LONGEST {
-                return Err(Excess::Bytes);
+                return Err(ReplyTooLarge::Bytes);
             }
             arrived = arrived.get(used..).unwrap_or_default();
             if matches!(self.at, At::Start) && self.pending == 0 {
@@ -113,19 +113,19 @@ impl Guard {
         Ok(())
     }
 
-    fn begin(&mut self, kind: u8, line: &[u8]) -> Result<(), Excess> {
-        let text = std::str::from_utf8(line).map_err(|_| Excess::Length)?;
-        let said: i64 = text.trim().parse().map_err(|_| Excess::Length)?;
+    fn begin(&mut self, kind: u8, line: &[u8]) -> Result<(), ReplyTooLarge> {
+        let text = std::str::from_utf8(line).map_err(|_| ReplyTooLarge::Length)?;
+        let said: i64 = text.trim().parse().map_err(|_| ReplyTooLarge::Length)?;
         self.at = At::Start;
         let count = match u64::try_from(said) {
             Ok(count) => count,
             // nothing, as RESP2 says it
             Err(_) if said == -1 && matches!(kind, b'$' | b'*') => return Ok(()),
-            Err(_) => return Err(Excess::Length),
+            Err(_) => return Err(ReplyTooLarge::Length),
         };
         let more = match kind {
             b'$' | b'!' | b'=' => {
-                let length = usize::try_from(count).ok().filter(|n| *n <= LONGEST).ok_or(Excess::Bytes)?;
+                let length = usize::try_from(count).ok().filter(|n| *n <= LONGEST).ok_or(ReplyTooLarge::Bytes)?;
                 self.at = At::Text(length + 2);
                 0
             }
@@ -134,7 +134,7 @@ impl Guard {
             _ => count,
         };
         self.pending = self.pending.saturating_add(more);
-        if self.pending.saturating_add(self.items) > MOST { Err(Excess::Items) } else { Ok(()) }
+        if self.pending.saturating_add(self.items) > MOST { Err(ReplyTooLarge::Items) } else { Ok(()) }
     }
 }
 
@@ -153,7 +153,7 @@ mod tests {
     #[case(b"%1\r\n+a\r\n_\r\n|1\r\n+b\r\n#t\r\n,nan\r\n>1\r\n+c\r\n=5\r\ntxt:d\r\n")]
     fn an_honest_answer_passes_however_it_arrives(#[case] answer: &[u8]) {
         for size in 1..=answer.len() {
-            let mut guard = Guard::default();
+            let mut guard = ReplyLimiter::default();
             for part in answer.chunks(size) {
                 assert_eq!(guard.read(part), Ok(()));
             }
@@ -162,40 +162,40 @@ mod tests {
     }
 
     #[rstest]
-    #[case(b"*9223372036854775807\r\n", Excess::Items)]
-    #[case(b"*2000000000\r\n", Excess::Items)]
-    #[case(b"*4000\r\n*4000\r\n", Excess::Items)]
-    #[case(b"%3000\r\n", Excess::Items)]
-    #[case(b"|9223372036854775807\r\n", Excess::Items)]
-    #[case(b"$262145\r\n", Excess::Bytes)]
-    #[case(b"!9223372036854775807\r\n", Excess::Bytes)]
-    #[case(b"=-1\r\n", Excess::Length)]
-    #[case(b"%-1\r\n", Excess::Length)]
-    #[case(b"$99999999999999999999\r\n", Excess::Length)]
-    #[case(b"$00000000000000000000000000000000000000000", Excess::Length)]
-    #[case(b"*\xff\r\n", Excess::Length)]
-    fn a_dishonest_one_does_not(#[case] answer: &[u8], #[case] excess: Excess) {
-        assert_eq!(Guard::default().read(answer), Err(excess));
+    #[case(b"*9223372036854775807\r\n", ReplyTooLarge::Items)]
+    #[case(b"*2000000000\r\n", ReplyTooLarge::Items)]
+    #[case(b"*4000\r\n*4000\r\n", ReplyTooLarge::Items)]
+    #[case(b"%3000\r\n", ReplyTooLarge::Items)]
+    #[case(b"|9223372036854775807\r\n", ReplyTooLarge::Items)]
+    #[case(b"$262145\r\n", ReplyTooLarge::Bytes)]
+    #[case(b"!9223372036854775807\r\n", ReplyTooLarge::Bytes)]
+    #[case(b"=-1\r\n", ReplyTooLarge::Length)]
+    #[case(b"%-1\r\n", ReplyTooLarge::Length)]
+    #[case(b"$99999999999999999999\r\n", ReplyTooLarge::Length)]
+    #[case(b"$00000000000000000000000000000000000000000", ReplyTooLarge::Length)]
+    #[case(b"*\xff\r\n", ReplyTooLarge::Length)]
+    fn a_dishonest_one_does_not(#[case] answer: &[u8], #[case] excess: ReplyTooLarge) {
+        assert_eq!(ReplyLimiter::default().read(answer), Err(excess));
     }
 
     #[test]
     fn neither_does_one_without_an_end() {
         for beginning in [b"+".as_slice(), b"-ERR ", b"*2\r\n$3\r\nabc\r\n+"] {
-            let mut guard = Guard::default();
+            let mut guard = ReplyLimiter::default();
             assert_eq!(guard.read(beginning), Ok(()));
             let read = (0..).take_while(|_| guard.read(&[b'a'; 4096]).is_ok()).take(1000).count();
             assert!(read * 4096 <= LONGEST, "{read}");
         }
         let nested = b"*1\r\n".repeat(10_000);
-        assert_eq!(Guard::default().read(&nested), Err(Excess::Items));
+        assert_eq!(ReplyLimiter::default().read(&nested), Err(ReplyTooLarge::Items));
     }
 
     proptest! {
         #[test]
         fn no_bytes_make_it_panic_and_parts_do_not_matter(bytes: Vec<u8>, digits in "[*$%|!=~>+:][-0-9]{0,25}\r\n", size in 1usize..64) {
             let bytes = [digits.as_bytes(), &bytes].concat();
-            let whole = Guard::default().read(&bytes);
-            let mut guard = Guard::default();
+            let whole = ReplyLimiter::default().read(&bytes);
+            let mut guard = ReplyLimiter::default();
             let parts = bytes.chunks(size).try_for_each(|part| guard.read(part));
             prop_assert_eq!(whole, parts);
         }

@@ -58,7 +58,7 @@ impl World {
         }
         // a member with data whose master has none is left alone until something is written, or a person decides about it;
         // under Consistency nothing can be written while it does not follow
-        if self.waits.iter().any(|w| w.topic == Topic::Kinship) {
+        if self.waits.iter().any(|w| w.topic == Topic::DivergentHistory) {
             return;
         }
         if quiet <= CALM_ROUNDS {
@@ -100,7 +100,7 @@ impl World {
         let replicas: Vec<_> = self.record.members.keys().filter(|n| **n != master).collect();
         let there = replicas.iter().filter(|n| whole(n)).count();
         let needed = (replicas.len() + 1).saturating_sub(self.record.wait_replicas.max(1)).max(1);
-        if there >= needed && self.record.fence > 0 {
+        if there >= needed && self.record.min_replicas > 0 {
             return self.violated("I12", format!("{there} of {} lost nothing, and yet: {words}", replicas.len()));
         }
         (self.facts.forced, self.facts.decided) = (true, true);

@@ -4,11 +4,11 @@
 use std::time::Duration;
 
 use super::{
+    durability,
+    failure_detector::{Liveness, liveness},
     following,
     observation::{Observation, RoleLabel},
-    promises,
     steps::{Plan, Step, Topic},
-    suspicion::{Verdict, verdict},
 };
 use crate::redis::Info;
 
@@ -30,7 +30,7 @@ const DROP_AT: [Duration; 8] = [
 const LABELS_AFTER: Duration = Duration::from_millis(1500);
 
 /// Steps that bring all others behind `master`, which is alive and accepts writes.
-pub(super) fn gather(o: &Observation, master: &str, truth: &Info, p: &mut Plan) {
+pub(super) fn converge_followers(o: &Observation, master: &str, master_info: &Info, p: &mut Plan) {
     route(o, master, p);
     label(o, master, RoleLabel::Master, p);
     for (name, member) in o.members.iter().filter(|(n, _)| *n != master) {
@@ -39,12 +39,12 @@ pub(super) fn gather(o: &Observation, master: &str, truth: &Info, p: &mut Plan) 
         {
             p.steps.push(Step::DropClients { member: name.clone() });
         }
-        let Verdict::Alive(info) = verdict(o, member) else { continue };
-        follow(o, name, info, master, truth, p);
+        let Liveness::Alive(info) = liveness(o, member) else { continue };
+        follow(o, name, info, master, master_info, p);
     }
     if o.record.transition.is_none() {
-        promises::keep(o, master, truth, p);
-        promises::look(o, master, truth, p);
+        durability::keep(o, master, master_info, p);
+        durability::refresh_concerned(o, master, master_info, p);
         following::look(o, master, p);
     }
 }
@@ -56,33 +56,33 @@ pub(super) fn route(o: &Observation, to: &str, p: &mut Plan) {
     }
 }
 
-/// Everyone but `granted` who accepts writes has to stop first; returns whether somebody does.
-pub(super) fn disarm_rivals(o: &Observation, granted: Option<&str>, p: &mut Plan) -> bool {
+/// Everyone but `authorized_master` who accepts writes has to stop first; returns whether somebody does.
+pub(super) fn disarm_rivals(o: &Observation, authorized_master: Option<&str>, p: &mut Plan) -> bool {
     let before = p.steps.len();
-    for (name, member) in o.members.iter().filter(|(n, _)| Some(n.as_str()) != granted) {
-        if let Verdict::Alive(info) = verdict(o, member)
+    for (name, member) in o.members.iter().filter(|(n, _)| Some(n.as_str()) != authorized_master) {
+        if let Liveness::Alive(info) = liveness(o, member)
             && info.is_master()
         {
             let reason = "it accepted writes, and is not the recorded master".to_owned();
-            p.steps.push(Step::Freeze { member: name.clone(), offset: info.offset, reason });
+            p.steps.push(Step::Demote { member: name.clone(), offset: info.offset, reason });
         }
     }
     p.steps.len() > before
 }
 
-fn follow(o: &Observation, name: &str, info: &Info, master: &str, truth: &Info, p: &mut Plan) {
+fn follow(o: &Observation, name: &str, info: &Info, master: &str, master_info: &Info, p: &mut Plan) {
     if o.address(master).is_none() || info.loading {
         return;
     }
     let reason = match info.replica() {
         None => "it accepted writes, and is not the recorded master",
         Some(_) if following::points_at(o, master, info) => {
-            if following::is_deaf(o, name) {
+            if following::is_stalled(o, name) {
                 label(o, name, RoleLabel::Stale, p);
             } else if o.memory.demoted.get(name).is_none_or(demotion_over) && is_fresh(o, name, info) {
                 label(o, name, RoleLabel::Replica, p);
             }
-            following::give_up(o, name, truth, p);
+            following::give_up(o, name, master_info, p);
             return;
         }
         Some(_) if following::rests(o, name) => return,
@@ -93,11 +93,11 @@ fn follow(o: &Observation, name: &str, info: &Info, master: &str, truth: &Info, 
         return; // it is recorded first: until then it cannot have confirmed a write
     }
     // a member with data is never made to follow an empty one: its copy may be the last
-    if truth.keys == 0 && info.keys > 0 && !truth.contains(info) {
+    if master_info.keys == 0 && info.keys > 0 && !master_info.contains(info) {
         let text = format!(
             "{name} has data of another history and the master {master} has none: {name} is left alone, lest the last copy is lost; it follows once something is written to {master}; if its data is not needed, delete its pod (and its claim)"
         );
-        return p.wait(Topic::Kinship, text);
+        return p.wait(Topic::DivergentHistory, text);
     }
     p.steps.push(Step::Follow { member: name.to_owned(), master: master.to_owned(), reason: reason.into() });
 }

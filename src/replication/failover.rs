@@ -6,11 +6,11 @@ use std::time::Duration;
 use super::{
     cause::Cause,
     election::{self, Election, elect},
+    failure_detector::{Liveness, ProcessState, hears, liveness, process_state},
+    followers,
     memory::serving_master,
     observation::{Moment, Observation},
-    shepherd,
     steps::{Plan, Step, Topic},
-    suspicion::{Fate, Verdict, fate, hears, verdict},
     transition::{self, Choice},
 };
 use crate::{
@@ -18,10 +18,10 @@ use crate::{
     redis::{Info, MAX_LAG},
 };
 
-/// How long after its replicas were frozen a master that nobody can reach takes no more writes. It counts a replica for
+/// How long after its replicas were detached a master that nobody can reach takes no more writes. It counts a replica for
 /// [`MAX_LAG`] after its last acknowledgement, looks once a second, and one second is for good measure. Measured: the last
 /// accepted write came 0.02 to 1.05 s after the maximal lag.
-pub const FENCE: Duration = MAX_LAG.saturating_add(Duration::from_secs(2));
+pub const FENCE_DELAY: Duration = MAX_LAG.saturating_add(Duration::from_secs(2));
 
 /// How long the kubelet may take to end a hung process. With a grace of one second it takes three.
 const KILL_PATIENCE: Duration = Duration::from_secs(6);
@@ -30,14 +30,14 @@ const KILL_PATIENCE: Duration = Duration::from_secs(6);
 const ISOLATED_AFTER: Duration = Duration::from_secs(3);
 
 /// The recorded process of `lost`, who is master or was chosen as one, does not serve.
-pub(super) fn lost(o: &Observation, lost: &str, p: &mut Plan) {
-    match fate(o, lost) {
-        Fate::Gone(evidence) => elect_another(o, lost, hung_or(o, lost, Cause::ProcessEnded), &evidence, p),
-        Fate::Hung(words) => hung(o, lost, &words, p),
-        Fate::Unreachable(words) => unreachable(o, lost, hung_or(o, lost, Cause::Unreachable), &words, p),
-        Fate::Unsure(words) => {
-            look_at_others(o, lost, p);
-            p.wait(Topic::Suspicion, format!("{lost} is silent: {words}"));
+pub(super) fn master_lost(o: &Observation, lost: &str, p: &mut Plan) {
+    match process_state(o, lost) {
+        ProcessState::Gone(evidence) => elect_another(o, lost, hung_or(o, lost, Cause::ProcessEnded), &evidence, p),
+        ProcessState::Hung(message) => hung(o, lost, &message, p),
+        ProcessState::Unreachable(message) => unreachable(o, lost, hung_or(o, lost, Cause::Unreachable), &message, p),
+        ProcessState::Unsure(message) => {
+            refresh_others(o, lost, p);
+            p.wait(Topic::Suspicion, format!("{lost} is silent: {message}"));
         }
     }
 }
@@ -50,34 +50,34 @@ fn hung_or(o: &Observation, lost: &str, otherwise: Cause) -> Cause {
 
 /// Ends a hung process. It cannot be relied on to stay hung: when it goes on, it first acknowledges what had been sent to
 /// it, before it notices that its replicas are gone.
-fn hung(o: &Observation, lost: &str, words: &str, p: &mut Plan) {
-    match end_of(o, lost, words, p) {
+fn hung(o: &Observation, lost: &str, message: &str, p: &mut Plan) {
+    match end_of(o, lost, message, p) {
         End::NotBegun => {}
-        End::UnderWay => return look_at_others(o, lost, p),
+        End::UnderWay => return refresh_others(o, lost, p),
         End::Impossible => {
-            return unreachable(o, lost, Cause::Hung, &format!("{words}, and it could not be ended"), p);
+            return unreachable(o, lost, Cause::Hung, &format!("{message}, and it could not be ended"), p);
         }
     }
     let others = alive(o, lost);
     if let Some(name) = who_hears(o, lost, &others) {
-        look_at_others(o, lost, p);
+        refresh_others(o, lost, p);
         return p.wait(isolation(o), format!("{lost} does not answer the operator, and {name} hears it: no failover"));
     }
     if !others.iter().any(|(n, i)| o.is_recorded_process(n, i) && !i.loading) {
-        return p.wait(Topic::Election, format!("{lost} has hung ({words}), and no replica has its data"));
+        return p.wait(Topic::Election, format!("{lost} has hung ({message}), and no replica has its data"));
     }
     if let Some(missing) = election::missing_quorum(o, lost) {
-        look_at_others(o, lost, p);
-        return p.wait(Topic::Quorum, format!("{lost} has hung ({words}), and {missing}"));
+        refresh_others(o, lost, p);
+        return p.wait(Topic::Quorum, format!("{lost} has hung ({message}), and {missing}"));
     }
     // who served alone, or is a target that was perhaps promoted, is ended first: then it is known what is left
-    if o.record.transition.is_some() || o.record.fence == 0 {
-        return p.steps.push(Step::Kill { member: lost.to_owned(), reason: words.to_owned() });
+    if o.record.transition.is_some() || o.record.min_replicas == 0 {
+        return p.steps.push(Step::DeleteHungPod { member: lost.to_owned(), reason: message.to_owned() });
     }
     if cut_off_since(o, lost, "has hung", p).is_none() {
-        return p.wait(Topic::Fence, format!("{lost} has hung: {words}"));
+        return p.wait(Topic::Fence, format!("{lost} has hung: {message}"));
     }
-    choose(o, Some(lost), o.record.master.clone(), Cause::Hung, &format!("{lost}: {words}"), p);
+    choose(o, Some(lost), o.record.master.clone(), Cause::Hung, &format!("{lost}: {message}"), p);
 }
 
 /// Is it certain that the process of `former`, which had hung when another was chosen, takes no more writes? Otherwise does
@@ -86,26 +86,26 @@ fn hung(o: &Observation, lost: &str, words: &str, p: &mut Plan) {
 /// Its pod is deleted when the Service has been moved: that changes the Service's endpoints too, and of the second of two changes
 /// kube-proxy hears a second later.
 pub(super) fn is_over(o: &Observation, former: &str, routed: bool, p: &mut Plan) -> bool {
-    let goes_on = |m| matches!(verdict(o, m), Verdict::Alive(i) if o.is_recorded_process(former, i));
+    let goes_on = |m| matches!(liveness(o, m), Liveness::Alive(i) if o.is_recorded_process(former, i));
     if forced(o) || o.members.get(former).is_some_and(goes_on) {
         return true;
     }
-    match fate(o, former) {
-        Fate::Gone(_) => true,
-        Fate::Unreachable(words) => is_fenced(o, former, &words, p),
-        Fate::Unsure(words) => {
-            p.wait(Topic::Suspicion, format!("{former} is silent: {words}"));
+    match process_state(o, former) {
+        ProcessState::Gone(_) => true,
+        ProcessState::Unreachable(message) => is_fenced(o, former, &message, p),
+        ProcessState::Unsure(message) => {
+            p.wait(Topic::Suspicion, format!("{former} is silent: {message}"));
             false
         }
-        Fate::Hung(words) => match end_of(o, former, &words, p) {
+        ProcessState::Hung(message) => match end_of(o, former, &message, p) {
             End::NotBegun => {
                 if routed {
-                    p.steps.push(Step::Kill { member: former.to_owned(), reason: words });
+                    p.steps.push(Step::DeleteHungPod { member: former.to_owned(), reason: message });
                 }
                 false
             }
             End::UnderWay => false,
-            End::Impossible => is_fenced(o, former, &format!("{words}, and it could not be ended"), p),
+            End::Impossible => is_fenced(o, former, &format!("{message}, and it could not be ended"), p),
         },
     }
 }
@@ -118,13 +118,13 @@ enum End {
 }
 
 /// Says so while it is under way.
-fn end_of(o: &Observation, hung: &str, words: &str, p: &mut Plan) -> End {
+fn end_of(o: &Observation, hung: &str, message: &str, p: &mut Plan) -> End {
     let Some(pod) = o.members.get(hung).and_then(|m| m.pod.as_ref()) else { return End::Impossible };
     match o.memory.killed.get(&pod.uid).map(|at| *at + KILL_PATIENCE) {
         None => End::NotBegun,
         Some(until) if o.now < until => {
             p.wake_by(until);
-            p.wait(Topic::Fence, format!("{hung} has hung and is being ended: {words}"));
+            p.wait(Topic::Fence, format!("{hung} has hung and is being ended: {message}"));
             End::UnderWay
         }
         Some(_) => End::Impossible,
@@ -132,44 +132,44 @@ fn end_of(o: &Observation, hung: &str, words: &str, p: &mut Plan) -> End {
 }
 
 /// Cuts it off from every replica that can be reached, and waits until it refuses writes for want of them.
-fn unreachable(o: &Observation, lost: &str, cause: Cause, words: &str, p: &mut Plan) {
+fn unreachable(o: &Observation, lost: &str, cause: Cause, message: &str, p: &mut Plan) {
     let others = alive(o, lost);
     if others.is_empty() {
         let text = format!(
-            "{lost} cannot be reached ({words}), nor can any other member: this may be the operator's own trouble"
+            "{lost} cannot be reached ({message}), nor can any other member: this may be the operator's own trouble"
         );
         return p.wait(isolation(o), text);
     }
     if let Some(name) = who_hears(o, lost, &others) {
-        look_at_others(o, lost, p);
-        return p.wait(isolation(o), format!("{lost} cannot be reached ({words}), and {name} hears it: no failover"));
+        refresh_others(o, lost, p);
+        return p.wait(isolation(o), format!("{lost} cannot be reached ({message}), and {name} hears it: no failover"));
     }
     let forced = forced(o);
-    if o.record.fence == 0 && !forced {
+    if o.record.min_replicas == 0 && !forced {
         let text = format!(
-            "{lost} cannot be reached ({words}), and when it could be it served alone: what it has since then is nowhere else"
+            "{lost} cannot be reached ({message}), and when it could be it served alone: what it has since then is nowhere else"
         );
         return p.wait(Topic::NotFenced, text);
     }
     if let Some(missing) = election::missing_quorum(o, lost).filter(|_| !forced) {
-        look_at_others(o, lost, p);
-        return p.wait(Topic::Quorum, format!("{lost} cannot be reached ({words}), and {missing}"));
+        refresh_others(o, lost, p);
+        return p.wait(Topic::Quorum, format!("{lost} cannot be reached ({message}), and {missing}"));
     }
-    if is_fenced(o, lost, words, p) {
-        elect_another(o, lost, cause, words, p);
+    if is_fenced(o, lost, message, p) {
+        elect_another(o, lost, cause, message, p);
     }
 }
 
 /// Has it been cut off from its replicas for so long that it refuses writes?
-fn is_fenced(o: &Observation, lost: &str, words: &str, p: &mut Plan) -> bool {
+fn is_fenced(o: &Observation, lost: &str, message: &str, p: &mut Plan) -> bool {
     let since = cut_off_since(o, lost, "cannot be reached", p);
-    if since.is_some_and(|since| o.now >= since + FENCE || forced(o)) {
+    if since.is_some_and(|since| o.now >= since + FENCE_DELAY || forced(o)) {
         return true;
     }
     if let Some(since) = since {
-        p.wake_by(since + FENCE);
+        p.wake_by(since + FENCE_DELAY);
     }
-    let text = format!("{lost} cannot be reached ({words}); waiting until it refuses writes for want of replicas");
+    let text = format!("{lost} cannot be reached ({message}); waiting until it refuses writes for want of replicas");
     p.wait(Topic::Fence, text);
     false
 }
@@ -178,7 +178,7 @@ fn is_fenced(o: &Observation, lost: &str, words: &str, p: &mut Plan) -> bool {
 fn cut_off_since(o: &Observation, lost: &str, why: &str, p: &mut Plan) -> Option<Moment> {
     let mut since = Some(Duration::ZERO);
     for (name, info) in alive(o, lost) {
-        match o.memory.frozen_since(name, info).filter(|_| info.follows_nobody()) {
+        match o.memory.detached_since(name, info).filter(|_| info.follows_nobody()) {
             Some(at) => since = since.map(|since| since.max(at)),
             None if info.is_master() => {} // a rival; it is disarmed before the election
             None => {
@@ -207,25 +207,25 @@ pub(super) fn choose(
     reason: &str,
     p: &mut Plan,
 ) {
-    // a master that the record does not know is frozen, and then counted like the others
-    let granted = o.record.transition.as_ref().map(|t| t.to.as_str()).filter(|t| Some(*t) != lost);
-    if shepherd::disarm_rivals(o, granted, p) {
+    // a master that the record does not know is detached, and then counted like the others
+    let authorized_master = o.record.transition.as_ref().map(|t| t.to.as_str()).filter(|t| Some(*t) != lost);
+    if followers::disarm_rivals(o, authorized_master, p) {
         return;
     }
     match elect(o, lost) {
-        Election::Elected { to, fence, note } => {
+        Election::Elected { to, min_replicas, note } => {
             let reason = if note.is_empty() { reason.to_owned() } else { format!("{reason}; {note}") };
             // without a master recorded there is nothing that force would decide
             let cause = if lost.is_some() && forced(o) { Cause::Forced } else { cause };
-            p.record(transition::begin(o, Choice { cause, from, to, phase: phase(o, lost), reason, fence }));
+            p.record(transition::begin(o, Choice { cause, from, to, phase: phase(o, lost), reason, min_replicas }));
         }
-        Election::Wait(words) => {
-            look_at_others(o, lost.unwrap_or_default(), p);
-            p.wait(Topic::Election, words);
+        Election::Wait(message) => {
+            refresh_others(o, lost.unwrap_or_default(), p);
+            p.wait(Topic::Election, message);
         }
-        Election::Blocked(words) => {
-            look_at_others(o, lost.unwrap_or_default(), p);
-            p.wait(Topic::Quorum, format!("{reason}, and {words}"));
+        Election::Blocked(message) => {
+            refresh_others(o, lost.unwrap_or_default(), p);
+            p.wait(Topic::Quorum, format!("{reason}, and {message}"));
         }
     }
 }
@@ -235,7 +235,9 @@ pub(super) fn choose(
 fn phase(o: &Observation, lost: Option<&str>) -> TransitionPhase {
     match (&o.record.transition, lost) {
         (Some(t), _) => t.phase,
-        (None, Some(lost)) if matches!(fate(o, lost), Fate::Hung(_)) && !forced(o) => TransitionPhase::Ending,
+        (None, Some(lost)) if matches!(process_state(o, lost), ProcessState::Hung(_)) && !forced(o) => {
+            TransitionPhase::Ending
+        }
         _ => TransitionPhase::Promoting,
     }
 }
@@ -254,7 +256,7 @@ fn who_hears<'a>(o: &Observation, lost: &str, others: &[(&'a str, &Info)]) -> Op
 /// the target may serve as well.
 pub(super) fn forced(o: &Observation) -> bool {
     o.settings.request.as_ref().is_some_and(|r| r.kind == RequestKind::Failover)
-        && serving_master(o).is_none_or(|(name, _)| o.record.granted() != Some(name))
+        && serving_master(o).is_none_or(|(name, _)| o.record.authorized_master() != Some(name))
 }
 
 /// A replica notices a silence a moment after the operator does: at first it is nothing to call a person for.
@@ -265,11 +267,11 @@ fn isolation(o: &Observation) -> Topic {
 
 /// The members that answer, but `lost`.
 fn alive<'a>(o: &'a Observation, lost: &str) -> Vec<(&'a str, &'a Info)> {
-    let alive = |m| if let Verdict::Alive(info) = verdict(o, m) { Some(info) } else { None };
+    let alive = |m| if let Liveness::Alive(info) = liveness(o, m) { Some(info) } else { None };
     o.members.iter().filter(|(n, _)| *n != lost).filter_map(|(n, m)| Some((n.as_str(), alive(m)?))).collect()
 }
 
-fn look_at_others(o: &Observation, lost: &str, p: &mut Plan) {
+fn refresh_others(o: &Observation, lost: &str, p: &mut Plan) {
     let members: Vec<_> = o.members.keys().filter(|n| *n != lost).cloned().collect();
-    p.steps.push(Step::Look { members });
+    p.steps.push(Step::Refresh { members });
 }
