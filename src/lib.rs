@@ -11,7 +11,8 @@ pub mod objects;
 pub mod operator;
 pub mod password;
 pub mod redis;
-pub mod replication;
 #[cfg(feature = "otlp")]
 pub mod traces;
 pub mod web;
+
+pub use redis_replication_core as replication;

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::{closed_list::closed_list, conditions::Reason};
+use redis_replication_core::{Reason, closed_list};
 
 closed_list! {
     /// Reasons of events that tell of what was done.

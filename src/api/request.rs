@@ -12,22 +12,3 @@ pub const ACKNOWLEDGED_EPOCH: &str = "redis.replication.dev/acknowledged-epoch";
 pub fn acknowledged_epoch(annotations: &BTreeMap<String, String>) -> i64 {
     annotations.get(ACKNOWLEDGED_EPOCH).and_then(|epoch| epoch.trim().parse().ok()).unwrap_or(0)
 }
-
-/// What can be asked for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum RequestKind {
-    /// Another master, without a loss.
-    Switchover,
-    /// A master in spite of what is missing; a person answers for what is lost.
-    Failover,
-}
-
-impl RequestKind {
-    /// The annotation; its value is a pod's name or [`ANY_MEMBER`].
-    pub fn annotation(self) -> &'static str {
-        match self {
-            Self::Switchover => "redis.replication.dev/switchover-to",
-            Self::Failover => "redis.replication.dev/force-failover",
-        }
-    }
-}

@@ -11,7 +11,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use super::{config::ConfigValue, status::RedisReplicationStatus};
+use super::{FailoverPolicy, config::ConfigValue, status::RedisReplicationStatus};
 
 /// Directives of redis.conf that the operator owns: it depends on their values, so `spec.config` may not set them.
 ///
@@ -261,16 +261,6 @@ pub struct Failover {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 63))]
     pub preferred_master: Option<String>,
-}
-
-/// What to prefer when data and availability conflict.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
-pub enum FailoverPolicy {
-    /// A master as soon as one replica has its data.
-    #[default]
-    Availability,
-    /// No master rather than one that may lack a confirmed write.
-    Consistency,
 }
 
 /// How many replicas hold a write before clients rely on it.

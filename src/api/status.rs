@@ -5,6 +5,8 @@ use kube::KubeSchema;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::{Outcome, TransitionKind, TransitionPhase};
+
 /// What the operator knows and has decided. Written only when something changes: at rest nothing is written.
 #[derive(KubeSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -82,26 +84,6 @@ pub struct Transition {
     pub since: MicroTime,
 }
 
-/// Why the master changes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
-pub enum TransitionKind {
-    /// There was no master: the first one, or all members had restarted.
-    Election,
-    /// The master was lost.
-    Failover,
-    /// The master hands over.
-    Switchover,
-}
-
-/// How far a change of master is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
-pub enum TransitionPhase {
-    /// The target is chosen; the process of the former master has hung, and is ended first.
-    Ending,
-    /// The target is chosen, and is promoted as soon as the former master takes no more writes.
-    Promoting,
-}
-
 /// A change of master that has ended.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
@@ -123,15 +105,6 @@ pub struct CompletedTransition {
     pub duration_ms: i64,
     /// How it ended.
     pub outcome: Outcome,
-}
-
-/// How a transition ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
-pub enum Outcome {
-    /// The new master is in place.
-    Completed,
-    /// A switchover that could not end in time: the old master goes on.
-    Abandoned,
 }
 
 /// Data that was exchanged for other data, or for none.

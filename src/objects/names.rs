@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use crate::api::RedisReplicationSpec;
 
 /// The port that every Redis listens on.
-pub const REDIS_PORT: u16 = 6379;
+pub use crate::replication::REDIS_PORT;
 /// Name of that port in containers and Services.
 pub const REDIS_PORT_NAME: &str = "redis";
 /// Name of the Redis container.

@@ -39,7 +39,7 @@ use crate::{
     },
 };
 
-/// For so long an own write is taken for authorized_master, until the watch shows it.
+/// For so long an own write is trusted, until the watch shows it.
 const OWN_WRITE: Duration = Duration::from_secs(3);
 /// For so long the address of a pod that is gone stays behind the master Service: one change, to that of the next master, is
 /// heard of a second sooner than two.
@@ -146,7 +146,7 @@ impl Observer {
         self.links.get(member).map(|w| &w.link)
     }
 
-    /// Takes own writes for authorized_master which the watches have yet to show.
+    /// Trusts own writes that the watches have yet to show.
     pub fn note(&mut self, effect: &Effect) {
         let now = Instant::now();
         match effect {

@@ -1,18 +1,16 @@
 //! The few commands that change a server's role.
 
+use crate::replication::{Info, MAX_LAG, NOBODY, ParseError};
 use std::{sync::LazyLock, time::Duration};
 
 use redis::{Cmd, RedisError};
 
 use super::{
     errors::words,
-    info::{Info, NOBODY, ParseError},
     link::{ANSWER_TIMEOUT, Link},
     report::Target,
 };
 
-/// `min-replicas-max-lag`: a replica that has not acknowledged for longer does not count. Replicas acknowledge every second.
-pub const MAX_LAG: Duration = Duration::from_secs(2);
 /// Puts back what [`Link::hold_writes`] puts off.
 static PING_REPLICAS: LazyLock<Cmd> = LazyLock::new(|| {
     let mut cmd = redis::cmd("CONFIG");

@@ -19,12 +19,11 @@ use tokio::{
 use super::{
     commands::CommandError,
     errors::{Reply, reply, words},
-    info::Info,
     login::{Login, OPERATOR, Refusal, log_in},
     report::{Health, Loss, OffsetStall, Problem, Report, Target},
     stream::{Ending, Stream, is_silence},
 };
-use crate::password::Password;
+use crate::{password::Password, replication::Info};
 
 /// How often a server is asked whether it is there, and a replica how far, when nothing happens.
 const CHECK_EVERY: Duration = Duration::from_millis(100);

@@ -2,15 +2,16 @@
 
 mod commands;
 mod errors;
-mod info;
 mod link;
 mod login;
 mod reply_limit;
 mod report;
 mod stream;
 
-pub use commands::{CommandError, MAX_LAG};
-pub use info::{Files, FollowState, Info, MasterSide, MemoryUse, NOBODY, ParseError, ReplicaSide, Role, SlaveState};
+pub use crate::replication::{
+    Files, FollowState, Info, MAX_LAG, MasterSide, MemoryUse, NOBODY, ParseError, ReplicaSide, Role, SlaveState,
+};
+pub use commands::CommandError;
 pub use link::{LeadershipCheck, Link, NOTICEABLE};
 pub use reply_limit::LONGEST as LONGEST_ANSWER;
 pub use report::{Health, Loss, OffsetStall, Problem, Report, Target};

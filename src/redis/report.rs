@@ -5,8 +5,7 @@ use std::net::IpAddr;
 use redis::Value;
 use tokio::time::Instant;
 
-use super::info::Info;
-use crate::password::Password;
+use crate::{password::Password, replication::Info};
 
 /// Where a server is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

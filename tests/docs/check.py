@@ -22,8 +22,8 @@ PAIRS = [
     ("kubesphere/extension/README.md", "kubesphere/extension/README_zh.md"),
     ("kubesphere/extension/CHANGELOG.md", "kubesphere/extension/CHANGELOG_zh.md"),
 ]
-TOPS = "charts|crds|docs|manifests|tests|plugin|src|kubesphere|bench"
-SOURCES = "api|drill|kubernetes|objects|operator|redis|replication"  # folders in src/
+TOPS = "charts|core|crds|docs|manifests|tests|plugin|src|kubesphere|bench"
+SOURCES = "api|drill|kubernetes|objects|operator|redis"  # folders in src/
 KUBERNETES = set(
     "pod pods node nodes namespace namespaces service services svc secret secrets configmap configmaps statefulset "
     "statefulsets deployment deployments pvc pdb crd lease leases events endpointslices".split()
@@ -203,7 +203,7 @@ def check_span(span, name):
 
 def check_names(text):
     """Annotations and labels of the project."""
-    source = known.text_of("src/", "crds/", "charts/")
+    source = known.text_of("core/src/", "src/", "crds/", "charts/")
     for found in re.finditer(r"redis\.replication\.dev/[a-z0-9-]+", text):
         if not re.search(re.escape(found[0]) + r"(?![a-z0-9-])", source):
             yield text.count("\n", 0, found.start()) + 1, f"nothing in the source is called {found[0]}"

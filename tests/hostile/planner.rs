@@ -298,7 +298,7 @@ fn check(o: &Observation) -> Vec<Step> {
                 assert!(authorized_master(to), "{step:?} is not of the record {r:?}");
             }
             Step::Follow { member, master, .. } => {
-                assert!(authorized_master(master) && member != master, "{step:?} {r:?}")
+                assert!(authorized_master(master) && member != master, "{step:?} {r:?}");
             }
             Step::Demote { member, .. } => {
                 let info = &o.members[member].server.info.as_ref().unwrap().1;

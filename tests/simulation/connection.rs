@@ -13,7 +13,7 @@ use super::{
     world::{OPERATOR, World, moment, name},
 };
 
-/// Questions are asked so often; in master_info more often.
+/// Questions are asked so often; Redis answers more often in production.
 pub const CHECK_EVERY: Time = 250;
 /// The whole state is asked for so often.
 const INFO_EVERY: Time = 1000;

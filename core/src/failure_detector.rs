@@ -1,0 +1,115 @@
+//! From silence and refusals to a verdict on one member, and on the process that the record knows as master.
+
+use std::time::Duration;
+
+use super::observation::{Contact, Former, Member, Observation};
+use crate::{info::FollowState, info::Info};
+
+/// An open connection on which nothing was answered for so long is silence: no command is sent to such a member, and it
+/// counts nowhere. Questions are asked ten times a second.
+pub const SILENT_AFTER: Duration = Duration::from_secs(1);
+
+/// A replica that hears its master sees its offset move every second (`repl-ping-replica-period 1`, on a timer of 100 ms), and
+/// later while the master is held up, by a fork for example. `master_last_io_seconds_ago` says the same, in whole seconds.
+const HEARS_WITHIN: Duration = Duration::from_millis(1300);
+
+/// What the operator believes of a member.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Liveness<'a> {
+    /// It answers, and this is what it says.
+    Alive(&'a Info),
+    /// The process is gone; the evidence in words.
+    Dead(String),
+    /// Its host acknowledges what is sent, and it has not answered for `unresponsiveAfter`; in words.
+    Hung(String),
+    /// Its host has acknowledged nothing for `unreachableAfter`; in words.
+    Unreachable(String),
+    /// Nothing is proven; in words.
+    Silent(String),
+}
+
+/// Judges one member.
+///
+/// The end of a connection alone proves nothing (a `CLIENT KILL` looks the same): it takes a refused connection, a
+/// container that has ended, or a pod that is gone beside it.
+pub fn liveness<'a>(o: &Observation, member: &'a Member) -> Liveness<'a> {
+    let server = &member.server;
+    match (server.contact, &member.pod) {
+        (Contact::Up, _) => {
+            let silent = server.silent_since.map_or(Duration::ZERO, |since| o.now.saturating_sub(since));
+            match &server.info {
+                Some((_, info)) if silent < SILENT_AFTER => Liveness::Alive(info),
+                _ if silent >= o.settings.unresponsive_after => Liveness::Hung(format!(
+                    "its host acknowledges what is sent, and Redis has not answered for {}",
+                    message(o.settings.unresponsive_after)
+                )),
+                Some(_) => Liveness::Silent("its connection is open and it does not answer".into()),
+                None => Liveness::Silent("no answer yet".into()),
+            }
+        }
+        (Contact::HostSilent { since }, _) if o.now.saturating_sub(since) >= o.settings.unreachable_after => {
+            Liveness::Unreachable(format!(
+                "its host has acknowledged nothing for {}",
+                message(o.settings.unreachable_after)
+            ))
+        }
+        (Contact::HostSilent { .. }, _) => Liveness::Silent("its host acknowledges nothing".into()),
+        (Contact::Refused { .. }, _) => Liveness::Dead("its connection was closed, then refused".into()),
+        (Contact::Closed { .. }, None) => Liveness::Dead("its connection was closed and its pod is gone".into()),
+        (Contact::Closed { .. }, Some(pod)) if !pod.running => {
+            Liveness::Dead("its connection was closed and its container has ended".into())
+        }
+        (Contact::Closed { .. }, Some(_)) => {
+            Liveness::Silent("its connection was closed, and nothing proves yet that the process is gone".into())
+        }
+        (Contact::None, None) => Liveness::Dead("its pod does not exist".into()),
+        (Contact::None, Some(pod)) if !pod.running => Liveness::Dead("its container does not run".into()),
+        (Contact::None, Some(_)) => Liveness::Silent("no connection to it has come about".into()),
+    }
+}
+
+/// What has become of the process that the record knows as master, when it does not answer as such.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ProcessState {
+    /// It is gone; the evidence in words.
+    Gone(String),
+    /// It has hung.
+    Hung(String),
+    /// It is beyond reach, and may be alive.
+    Unreachable(String),
+    /// Too early to say.
+    Unsure(String),
+}
+
+/// Judges the recorded process of `name`. A pod of the same name proves nothing of its predecessor: a pod object can be
+/// deleted by force while the process goes on where nobody sees it.
+pub fn process_state(o: &Observation, name: &str) -> ProcessState {
+    let Some(member) = o.members.get(name) else { return ProcessState::Unreachable("its pod does not exist".into()) };
+    let uid = member.pod.as_ref().map(|p| p.uid.as_str());
+    let recorded = o.record.members.get(name).and_then(|m| m.uid.as_deref());
+    if recorded.is_none() || recorded == uid {
+        return match liveness(o, member) {
+            Liveness::Alive(_) => ProcessState::Gone("its Redis restarted".into()),
+            Liveness::Dead(message) => ProcessState::Gone(message),
+            Liveness::Hung(message) => ProcessState::Hung(message),
+            Liveness::Unreachable(message) => ProcessState::Unreachable(message),
+            Liveness::Silent(message) => ProcessState::Unsure(message),
+        };
+    }
+    match member.former {
+        Former::Ended => ProcessState::Gone("its connection was closed and its pod is gone".into()),
+        Former::Silent => ProcessState::Unreachable("its pod is gone, and its host was silent before".into()),
+        Former::Unknown => ProcessState::Unreachable("its pod is gone, and nobody saw its process end".into()),
+    }
+}
+
+/// Does this replica hear its master?
+pub fn hears(o: &Observation, name: &str, info: &Info) -> bool {
+    let linked = info.replica().is_some_and(|r| matches!(r.follow, FollowState::Online | FollowState::Syncing(_)));
+    let offset_stall = o.members.get(name).and_then(|m| m.server.offset_stall);
+    linked && offset_stall.is_none_or(|s| s.length() < HEARS_WITHIN)
+}
+
+pub(super) fn message(d: Duration) -> String {
+    if d.subsec_millis() == 0 { format!("{} s", d.as_secs()) } else { format!("{} ms", d.as_millis()) }
+}
