@@ -14,6 +14,7 @@ use super::{
     following,
     memory::{CatchUpTarget, CommitmentChange, Memory},
     observation::{Observation, Settings},
+    outsiders,
     record::{Change, Recorded},
     steps::{Plan, Step},
 };
@@ -40,12 +41,16 @@ pub struct Commitments {
     pub members: BTreeSet<String>,
 }
 
-/// Replicas that this master counts for its `min-replicas-to-write`.
-pub fn good_replicas(master: &Info) -> usize {
-    good(master).count()
+/// How many members follow the recorded master and acknowledge in time. It counts others for its `min-replicas-to-write` too.
+pub fn good_replicas(o: &Observation, master: &Info) -> usize {
+    good(master).count().saturating_sub(outsiders_of(o, master))
 }
 
-/// The same, one by one.
+fn outsiders_of(o: &Observation, master: &Info) -> usize {
+    o.record.authorized_master().map_or(0, |name| outsiders::outsiders(o, name, master).count)
+}
+
+/// Replicas that this master counts for its `min-replicas-to-write`.
 pub(super) fn good(master: &Info) -> impl Iterator<Item = &SlaveState> {
     master.slaves().iter().filter(|s| s.state == "online" && s.lag <= MAX_LAG.as_secs())
 }
@@ -53,6 +58,7 @@ pub(super) fn good(master: &Info) -> impl Iterator<Item = &SlaveState> {
 /// Brings the promises, and the master's fence, to what the spec asks for and the situation allows.
 pub(super) fn keep(o: &Observation, master: &str, master_info: &Info, p: &mut Plan) {
     let min_replicas = wanted_min_replicas(o, master_info);
+    let outsiders = if min_replicas == 0 { 0 } else { outsiders_of(o, master_info) };
     let wanted = Commitments {
         min_replicas: if confirmed_by_somebody(o, master) {
             min_replicas.min(master_info.min_replicas)
@@ -71,8 +77,8 @@ pub(super) fn keep(o: &Observation, master: &str, master_info: &Info, p: &mut Pl
         p.record(Change::Commit(wanted));
     }
     record_facts(o, master, master_info, p);
-    if master_info.min_replicas != min_replicas && recorded.min_replicas <= min_replicas {
-        p.steps.push(Step::SetMinReplicas { member: master.to_owned(), min_replicas });
+    if master_info.min_replicas != min_replicas + outsiders && recorded.min_replicas <= min_replicas {
+        p.steps.push(Step::SetMinReplicas { member: master.to_owned(), min_replicas: min_replicas + outsiders });
     }
 }
 

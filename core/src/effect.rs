@@ -1,5 +1,7 @@
 //! What a step brought about, and what is to be remembered of it. Pure. The operator and the simulation remember the same.
 
+use std::collections::BTreeSet;
+
 use super::{
     memory::{Demotion, Hold, Memory},
     observation::{Moment, RoleLabel},
@@ -42,6 +44,13 @@ pub enum Effect {
     Dropped {
         /// Of which.
         member: String,
+    },
+    /// Replicas that are no members were disconnected.
+    Disconnected {
+        /// Their addresses.
+        addresses: BTreeSet<String>,
+        /// When.
+        at: Moment,
     },
     /// The master Service leads to another pod.
     Routed {
@@ -102,6 +111,9 @@ impl Memory {
                 if let Some(demotion) = self.demoted.get_mut(member) {
                     demotion.dropped += 1;
                 }
+            }
+            Effect::Disconnected { addresses, at } => {
+                self.disconnected.extend(addresses.iter().map(|address| (address.clone(), *at)));
             }
             Effect::Routed { to: _, at } => self.routed_at = Some(*at),
             Effect::Killed { uid, at } => drop(self.killed.insert(uid.clone(), *at)),

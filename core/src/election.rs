@@ -8,7 +8,7 @@ use super::{
     failure_detector::{Liveness, liveness},
     observation::{Member, Moment, Observation},
 };
-use crate::{info::FollowState, info::Info, kinds::FailoverPolicy};
+use crate::{info::FollowState, info::Info, kinds::FailoverPolicy, kinds::RequestKind};
 
 /// How long a failover waits for survivors that are silent, or that have not noticed yet that the master is gone: one
 /// of them may hold the newest write. In the usual case all have answered within milliseconds.
@@ -32,8 +32,13 @@ pub enum Election {
     },
     /// Nobody yet; why, in words.
     Wait(String),
-    /// Nobody, as long as what the words say is missing.
-    Blocked(String),
+    /// Nobody, as long as what is missing is missing.
+    Blocked {
+        /// What is missing, in words.
+        message: String,
+        /// When somebody may be chosen nevertheless, because the spec says so.
+        until: Option<Moment>,
+    },
 }
 
 /// How much a candidate has; the greatest is elected.
@@ -67,17 +72,20 @@ pub(super) enum Lineage {
     Before,
     /// It is the recorded one, or continues it.
     Recorded,
+    /// It continues the recorded one, and the change of master has not ended whose target may have begun it: whoever has it has
+    /// followed that target, and may have confirmed what was written since.
+    Successor,
 }
 
 /// Chooses a master among all members. The process of `lost` is known to be gone, or to take no more writes.
 pub fn elect(o: &Observation, lost: Option<&str>) -> Election {
     let forced = failover::forced(o);
-    let since = o.memory.masterless_since.unwrap_or(o.now);
-    let waited = o.now.saturating_sub(since);
     let ended = ended(o);
+    let waited = o.now.saturating_sub(ended);
     let asked_for = o.settings.request.as_ref().filter(|_| forced).and_then(|r| r.to.as_deref());
     let mut best: Option<(Worth, &str)> = None;
     let mut unsettled = Vec::new(); // survivors whose last word is still to come
+    let mut connected = false; // is one of them about to answer?
     let mut unheard = Vec::new(); // those that may hold data that nobody has seen
     let mut loading = Vec::new();
     for (name, member) in &o.members {
@@ -88,6 +96,7 @@ pub fn elect(o: &Observation, lost: Option<&str>) -> Election {
                 let old = member.asked_at() < ended && lost != Some(name);
                 if old {
                     unsettled.push(name.as_str());
+                    connected |= o.recorded_run_id(name).is_some();
                 }
                 if asked_for.is_some_and(|n| n != name) {
                     continue;
@@ -135,8 +144,24 @@ pub fn elect(o: &Observation, lost: Option<&str>) -> Election {
     if forced {
         return elected(Cause::Forced.to_string());
     }
-    if !unsettled.is_empty() && o.now < ended + SURVIVORS_PATIENCE {
+    if !unsettled.is_empty() && (connected || o.now < ended + SURVIVORS_PATIENCE) {
         return Election::Wait(format!("waiting for the last word of {}", list(&unsettled)));
+    }
+    let accepted_at = o.settings.accept_data_loss_after.map(|after| ended + after);
+    let better = better(o, name, &worth);
+    if !better.is_empty() && accepted_at.is_none_or(|at| o.now < at) {
+        let message = format!("{} may hold data that {name} lacks, and does not answer", list(&better));
+        return if waited < RESTART_PATIENCE {
+            Election::Wait(message)
+        } else {
+            let force = RequestKind::Failover.annotation();
+            Election::Blocked {
+                message: format!(
+                    "{message}: restore the connection to it, or choose a member with the annotation {force}; spec.failover.acceptDataLossAfter lets the operator choose after a time"
+                ),
+                until: accepted_at,
+            }
+        };
     }
     if !worth.survivor {
         if !loading.is_empty() {
@@ -152,9 +177,36 @@ pub fn elect(o: &Observation, lost: Option<&str>) -> Election {
         }
     }
     match lost.and_then(|lost| missing_quorum(o, lost)) {
-        Some(missing) => Election::Blocked(missing),
+        Some(message) => Election::Blocked { message, until: None },
         None => elected(cost(o, lost)),
     }
+}
+
+/// Members that are never given up for `best`, which has lost something, without an administrator: those whose recorded process
+/// nothing has proven to be gone. They are silent towards the operator, which says nothing about their data.
+///
+/// Of a master that served alone (`min-replicas-to-write` 0) the others lack what it accepted since. So it is the other way
+/// round: its volume is waited for, and its process, back from its volume, waits for nobody.
+fn better<'a>(o: &'a Observation, best: &str, worth: &Worth) -> Vec<&'a str> {
+    let alone = o.record.min_replicas == 0;
+    let intact = |info: &Info| o.is_recorded_process(best, info) && worth.lineage != Lineage::Foreign;
+    let intact = o.members.get(best).and_then(|m| m.server.info.as_ref()).is_some_and(|(_, info)| intact(info));
+    let is_last_master = |name: &str| o.record.master.as_deref() == Some(name);
+    let may_return = |name: &str, member: &Member| match liveness(o, member) {
+        Liveness::Alive(_) => false,
+        Liveness::Dead(_) => alone && is_last_master(name) && member.claim_may_hold_data,
+        _ => !intact && is_recorded_pod(o, name, member),
+    };
+    if alone && is_last_master(best) && (worth.restored || worth.last_master_with_data) {
+        return Vec::new();
+    }
+    o.members.iter().filter(|(n, m)| may_return(n, m)).map(|(n, _)| n.as_str()).collect()
+}
+
+/// Is its pod the one in which the record knows a process? The memory of a pod that was replaced is gone.
+fn is_recorded_pod(o: &Observation, name: &str, member: &Member) -> bool {
+    let Some(recorded) = o.record.members.get(name).filter(|r| r.run_id.is_some()) else { return false };
+    member.pod.as_ref().is_some_and(|pod| recorded.uid.as_ref().is_none_or(|uid| *uid == pod.uid))
 }
 
 /// What is missing before another may be chosen under `Consistency`, in words; `None` when nothing is.
@@ -163,6 +215,12 @@ pub fn elect(o: &Observation, lost: Option<&str>) -> Election {
 pub(super) fn missing_quorum(o: &Observation, lost: &str) -> Option<String> {
     if o.settings.policy != FailoverPolicy::Consistency || o.record.master.is_none() {
         return None;
+    }
+    if o.memory.outsiders.is_some() {
+        let force = RequestKind::Failover.annotation();
+        return Some(format!(
+            "a replica that is no member followed the master, so a write may be confirmed that no member has; restore the master, or choose among what is left with the annotation {force}"
+        ));
     }
     let (counted, replicas) = counted(o, lost);
     let k = o.record.wait_replicas.max(1);
@@ -231,7 +289,7 @@ fn worth(o: &Observation, name: &str, info: &Info) -> Worth {
         lineage,
         shared: match lineage {
             Lineage::Foreign => 0,
-            Lineage::Before => info.offset,
+            Lineage::Before | Lineage::Successor => info.offset,
             Lineage::Recorded if present => info.offset,
             Lineage::Recorded => info.offset.min(info.previous_offset),
         },
@@ -247,7 +305,8 @@ pub(super) fn lineage(o: &Observation, info: &Info) -> Lineage {
     let recorded = o.record.replication_id.as_deref();
     let before = o.record.previous_replication_id.as_deref();
     if recorded.is_some_and(|id| info.descends_from(id)) {
-        Lineage::Recorded
+        let began = o.record.transition.is_some() && recorded != Some(info.replication_id.as_str());
+        if began { Lineage::Successor } else { Lineage::Recorded }
     } else if before == Some(info.replication_id.as_str()) {
         Lineage::Before
     } else {

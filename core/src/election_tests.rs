@@ -69,11 +69,16 @@ fn a_replica_that_has_not_answered_since_the_loss_is_not_counted() {
     o.memory.masterless_since = Some(NOW);
     o.memory.gone_since = Some(NOW + Duration::from_millis(10));
     let fresh = |o: &mut Observation, i: usize| o.member(i).server.info.as_mut().unwrap().0 = o.now;
-    o.now += Duration::from_millis(400); // after the time for last message, and before silence is one
+    o.now += Duration::from_millis(400);
     fresh(&mut o, 1);
+    let p = plan(&o);
+    assert!(p.begins().is_none(), "{:?}", p.steps);
+    assert!(p.waiting_for(Topic::Election).unwrap_or_default().contains("shop-2"), "it is connected: {:?}", p.waits);
+    o.member(2).server.silent_since = Some(NOW.saturating_sub(Duration::from_secs(1)));
     let p = plan(&o);
     assert!(p.begins().is_none(), "{:?}", p.steps);
     assert!(p.waiting_for(Topic::Quorum).unwrap_or_default().contains("1 do (not shop-2)"), "{:?}", p.waits);
     fresh(&mut o, 2);
+    o.member(2).server.silent_since = None;
     assert!(plan(&o).begins().is_some(), "both have answered");
 }

@@ -6,14 +6,14 @@ use std::time::Duration;
 use super::{
     cause::Cause,
     election::{self, Election, elect},
-    failure_detector::{Liveness, ProcessState, hears, liveness, process_state},
+    failure_detector::{Liveness, ProcessState, heard_by, liveness, others, process_state},
     followers,
     memory::serving_master,
     observation::{Moment, Observation},
     steps::{Plan, Step, Topic},
     transition::{self, Choice},
 };
-use crate::{durability::MAX_LAG, info::Info, kinds::RequestKind, kinds::TransitionPhase};
+use crate::{durability::MAX_LAG, kinds::RequestKind, kinds::TransitionPhase};
 
 /// How long after its replicas were detached a master that nobody can reach takes no more writes. It counts a replica for
 /// [`MAX_LAG`] after its last acknowledgement, looks once a second, and one second is for good measure. Measured: the last
@@ -29,12 +29,18 @@ const ISOLATED_AFTER: Duration = Duration::from_secs(3);
 /// The recorded process of `lost`, who is master or was chosen as one, does not serve.
 pub(super) fn master_lost(o: &Observation, lost: &str, p: &mut Plan) {
     match process_state(o, lost) {
+        ProcessState::Hung(message) | ProcessState::Unreachable(message) | ProcessState::Unsure(message)
+            if forced(o) =>
+        {
+            unreachable(o, lost, Cause::Forced, &message, p);
+        }
         ProcessState::Gone(evidence) => elect_another(o, lost, hung_or(o, lost, Cause::ProcessEnded), &evidence, p),
         ProcessState::Hung(message) => hung(o, lost, &message, p),
         ProcessState::Unreachable(message) => unreachable(o, lost, hung_or(o, lost, Cause::Unreachable), &message, p),
         ProcessState::Unsure(message) => {
             refresh_others(o, lost, p);
-            p.wait(Topic::Suspicion, format!("{lost} is silent: {message}"));
+            let topic = if heard_by(o, lost).is_some() { isolation(o) } else { Topic::Suspicion };
+            p.wait(topic, format!("{lost} does not answer the operator: {message}"));
         }
     }
 }
@@ -55,17 +61,23 @@ fn hung(o: &Observation, lost: &str, message: &str, p: &mut Plan) {
             return unreachable(o, lost, Cause::Hung, &format!("{message}, and it could not be ended"), p);
         }
     }
-    let others = alive(o, lost);
-    if let Some(name) = who_hears(o, lost, &others) {
+    if let Some(name) = heard_by(o, lost) {
         refresh_others(o, lost, p);
         return p.wait(isolation(o), format!("{lost} does not answer the operator, and {name} hears it: no failover"));
     }
-    if !others.iter().any(|(n, i)| o.is_recorded_process(n, i) && !i.loading) {
+    if !others(o, lost).any(|(n, i)| o.is_recorded_process(n, i) && !i.loading) {
         return p.wait(Topic::Election, format!("{lost} has hung ({message}), and no replica has its data"));
     }
     if let Some(missing) = election::missing_quorum(o, lost) {
         refresh_others(o, lost, p);
         return p.wait(Topic::Quorum, format!("{lost} has hung ({message}), and {missing}"));
+    }
+    if o.record.min_replicas == 0 && !o.settings.persistent {
+        let text = format!(
+            "{lost} has hung ({message}); it served alone and has no volume, so its memory holds the only copy and its pod is not deleted; the annotation {} gives it up",
+            RequestKind::Failover.annotation()
+        );
+        return p.wait(Topic::NotFenced, text);
     }
     // who served alone, or is a target that was perhaps promoted, is ended first: then it is known what is left
     if o.record.transition.is_some() || o.record.min_replicas == 0 {
@@ -130,21 +142,24 @@ fn end_of(o: &Observation, hung: &str, message: &str, p: &mut Plan) -> End {
 
 /// Cuts it off from every replica that can be reached, and waits until it refuses writes for want of them.
 fn unreachable(o: &Observation, lost: &str, cause: Cause, message: &str, p: &mut Plan) {
-    let others = alive(o, lost);
-    if others.is_empty() {
+    if others(o, lost).next().is_none() {
         let text = format!(
             "{lost} cannot be reached ({message}), nor can any other member: this may be the operator's own trouble"
         );
         return p.wait(isolation(o), text);
     }
-    if let Some(name) = who_hears(o, lost, &others) {
+    let forced = forced(o);
+    if let Some(name) = heard_by(o, lost).filter(|_| !forced) {
         refresh_others(o, lost, p);
         return p.wait(isolation(o), format!("{lost} cannot be reached ({message}), and {name} hears it: no failover"));
     }
-    let forced = forced(o);
     if o.record.min_replicas == 0 && !forced {
+        if another_has_its_volume(o, lost) {
+            return elect_another(o, lost, cause, message, p);
+        }
         let text = format!(
-            "{lost} cannot be reached ({message}), and when it could be it served alone: what it has since then is nowhere else"
+            "{lost} cannot be reached ({message}), and when it could be it served alone: what it has since then is nowhere else; the annotation {} gives it up",
+            RequestKind::Failover.annotation()
         );
         return p.wait(Topic::NotFenced, text);
     }
@@ -155,6 +170,12 @@ fn unreachable(o: &Observation, lost: &str, cause: Cause, message: &str, p: &mut
     if is_fenced(o, lost, message, p) {
         elect_another(o, lost, cause, message, p);
     }
+}
+
+/// Does a new pod of its name answer, with the volume of the lost one? A volume is attached to a second node only after it has been
+/// detached from the first.
+fn another_has_its_volume(o: &Observation, lost: &str) -> bool {
+    o.settings.persistent && others(o, lost).any(|(name, info)| name == lost && !info.loading)
 }
 
 /// Has it been cut off from its replicas for so long that it refuses writes?
@@ -174,7 +195,7 @@ fn is_fenced(o: &Observation, lost: &str, message: &str, p: &mut Plan) -> bool {
 /// Since when no replica that answers has followed it; makes those leave that do.
 fn cut_off_since(o: &Observation, lost: &str, why: &str, p: &mut Plan) -> Option<Moment> {
     let mut since = Some(Duration::ZERO);
-    for (name, info) in alive(o, lost) {
+    for (name, info) in others(o, lost) {
         match o.memory.detached_since(name, info).filter(|_| info.follows_nobody()) {
             Some(at) => since = since.map(|since| since.max(at)),
             None if info.is_master() => {} // a rival; it is disarmed before the election
@@ -214,14 +235,17 @@ pub(super) fn choose(
             let reason = if note.is_empty() { reason.to_owned() } else { format!("{reason}; {note}") };
             // without a master recorded there is nothing that force would decide
             let cause = if lost.is_some() && forced(o) { Cause::Forced } else { cause };
-            p.record(transition::begin(o, Choice { cause, from, to, phase: phase(o, lost), reason, min_replicas }));
+            transition::begin(o, Choice { cause, from, to, phase: phase(o, lost), reason, min_replicas }, p);
         }
         Election::Wait(message) => {
             refresh_others(o, lost.unwrap_or_default(), p);
             p.wait(Topic::Election, message);
         }
-        Election::Blocked(message) => {
+        Election::Blocked { message, until } => {
             refresh_others(o, lost.unwrap_or_default(), p);
+            if let Some(until) = until {
+                p.wake_by(until);
+            }
             p.wait(Topic::Quorum, format!("{reason}, and {message}"));
         }
     }
@@ -239,16 +263,6 @@ fn phase(o: &Observation, lost: Option<&str>) -> TransitionPhase {
     }
 }
 
-/// A replica that hears `lost`. One that follows another member, as all do until the target of a change of master is promoted,
-/// says nothing about it.
-fn who_hears<'a>(o: &Observation, lost: &str, others: &[(&'a str, &Info)]) -> Option<&'a str> {
-    let of_another = |info: &Info| {
-        let pods = o.members.iter().filter(|(n, _)| *n != lost).filter_map(|(_, m)| m.pod.as_ref()?.ip);
-        info.replica().is_some_and(|r| pods.map(|ip| ip.to_string()).any(|ip| ip == r.master_host))
-    };
-    others.iter().find(|(n, i)| hears(o, n, i) && !of_another(i)).map(|(n, _)| *n)
-}
-
 /// Did a person take the decision? A former master that still serves while the target of a change is lost does not decide it:
 /// the target may serve as well.
 pub(super) fn forced(o: &Observation) -> bool {
@@ -260,12 +274,6 @@ pub(super) fn forced(o: &Observation) -> bool {
 fn isolation(o: &Observation) -> Topic {
     let since = o.memory.masterless_since.unwrap_or(o.now);
     if o.now >= since + ISOLATED_AFTER { Topic::Isolation } else { Topic::Suspicion }
-}
-
-/// The members that answer, but `lost`.
-fn alive<'a>(o: &'a Observation, lost: &str) -> Vec<(&'a str, &'a Info)> {
-    let alive = |m| if let Liveness::Alive(info) = liveness(o, m) { Some(info) } else { None };
-    o.members.iter().filter(|(n, _)| *n != lost).filter_map(|(n, m)| Some((n.as_str(), alive(m)?))).collect()
 }
 
 fn refresh_others(o: &Observation, lost: &str, p: &mut Plan) {

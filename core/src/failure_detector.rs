@@ -1,8 +1,8 @@
 //! From silence and refusals to a verdict on one member, and on the process that the record knows as master.
 
-use std::time::Duration;
+use std::{net::IpAddr, time::Duration};
 
-use super::observation::{Contact, Former, Member, Observation};
+use super::observation::{Contact, Former, Member, Moment, Observation};
 use crate::{info::FollowState, info::Info};
 
 /// An open connection on which nothing was answered for so long is silence: no command is sent to such a member, and it
@@ -30,15 +30,17 @@ pub enum Liveness<'a> {
 
 /// Judges one member.
 ///
-/// The end of a connection alone proves nothing (a `CLIENT KILL` looks the same): it takes a refused connection, a
-/// container that has ended, or a pod that is gone beside it.
+/// The end of a connection alone proves nothing (a `CLIENT KILL` looks the same). It takes a container that has ended or a pod
+/// that is gone beside it, or a refused connection while no replica hears the member.
 pub fn liveness<'a>(o: &Observation, member: &'a Member) -> Liveness<'a> {
     let server = &member.server;
+    if let Some(info) = answers(o, member) {
+        return Liveness::Alive(info);
+    }
     match (server.contact, &member.pod) {
         (Contact::Up, _) => {
             let silent = server.silent_since.map_or(Duration::ZERO, |since| o.now.saturating_sub(since));
             match &server.info {
-                Some((_, info)) if silent < SILENT_AFTER => Liveness::Alive(info),
                 _ if silent >= o.settings.unresponsive_after => Liveness::Hung(format!(
                     "its host acknowledges what is sent, and Redis has not answered for {}",
                     message(o.settings.unresponsive_after)
@@ -54,7 +56,10 @@ pub fn liveness<'a>(o: &Observation, member: &'a Member) -> Liveness<'a> {
             ))
         }
         (Contact::HostSilent { .. }, _) => Liveness::Silent("its host acknowledges nothing".into()),
-        (Contact::Refused { .. }, _) => Liveness::Dead("its connection was closed, then refused".into()),
+        (Contact::Refused { since }, pod) => match pod.as_ref().filter(|pod| pod.running).and_then(|pod| pod.ip) {
+            Some(ip) => refused(o, ip, since),
+            None => Liveness::Dead("its connection was closed, then refused".into()),
+        },
         (Contact::Closed { .. }, None) => Liveness::Dead("its connection was closed and its pod is gone".into()),
         (Contact::Closed { .. }, Some(pod)) if !pod.running => {
             Liveness::Dead("its connection was closed and its container has ended".into())
@@ -66,6 +71,42 @@ pub fn liveness<'a>(o: &Observation, member: &'a Member) -> Liveness<'a> {
         (Contact::None, Some(pod)) if !pod.running => Liveness::Dead("its container does not run".into()),
         (Contact::None, Some(_)) => Liveness::Silent("no connection to it has come about".into()),
     }
+}
+
+/// What a member says of itself, if it answers in time.
+fn answers<'a>(o: &Observation, member: &'a Member) -> Option<&'a Info> {
+    let server = &member.server;
+    let silent = server.silent_since.map_or(Duration::ZERO, |since| o.now.saturating_sub(since));
+    let (_, info) = server.info.as_ref()?;
+    (server.contact == Contact::Up && silent < SILENT_AFTER).then_some(info)
+}
+
+/// Judges a member whose container runs, as far as the kubelet has said, and whose address refuses connections. Firewalls and
+/// proxies refuse connections to a process that is well (REJECT, RST). So the replicas that answer decide: in a crash the
+/// kernel closes their links too, and they notice within milliseconds. Where none follows it, the kubelet has the say, a
+/// second or two later.
+fn refused<'a>(o: &Observation, ip: IpAddr, since: Moment) -> Liveness<'a> {
+    let address = ip.to_string();
+    let follows = |info: &Info| info.replica().is_some_and(|r| r.master_host == address);
+    let replicas = o.members.iter().filter_map(|(n, m)| Some((n, m.asked_at(), answers(o, m)?)));
+    let mut replicas = replicas.filter(|(.., info)| follows(info)).peekable();
+    if replicas.peek().is_none() {
+        let message =
+            "its connection is refused, and no replica follows it that could say whether it is gone".to_owned();
+        let long = o.now >= since + o.settings.unreachable_after;
+        return if long { Liveness::Unreachable(message) } else { Liveness::Silent(message) };
+    }
+    for (name, asked, info) in replicas {
+        if asked < since {
+            return Liveness::Silent(format!(
+                "its connection is refused, and {name} has not said since whether it hears it"
+            ));
+        }
+        if hears(o, name, info) {
+            return Liveness::Silent(format!("its connection is refused, and {name} hears it"));
+        }
+    }
+    Liveness::Dead("its connection was closed, then refused".into())
 }
 
 /// What has become of the process that the record knows as master, when it does not answer as such.
@@ -97,10 +138,28 @@ pub fn process_state(o: &Observation, name: &str) -> ProcessState {
         };
     }
     match member.former {
+        // a connection that was reset proves nothing while a replica hears the process
+        Former::Ended if heard_by(o, name).is_some() => {
+            ProcessState::Unreachable("its pod is gone, and its connection was closed".into())
+        }
         Former::Ended => ProcessState::Gone("its connection was closed and its pod is gone".into()),
         Former::Silent => ProcessState::Unreachable("its pod is gone, and its host was silent before".into()),
         Former::Unknown => ProcessState::Unreachable("its pod is gone, and nobody saw its process end".into()),
     }
+}
+
+/// The members that answer, but the process of `lost`. A pod that has taken its name is another member.
+pub(super) fn others<'a>(o: &'a Observation, lost: &str) -> impl Iterator<Item = (&'a str, &'a Info)> {
+    let alive = o.members.iter().filter_map(|(n, m)| Some((n.as_str(), answers(o, m)?)));
+    alive.filter(move |(n, info)| *n != lost || !o.is_recorded_process(n, info))
+}
+
+/// A member that hears the process of `lost`. One that follows another member, as all do until the target of a change of master
+/// is promoted, says nothing about it.
+pub(super) fn heard_by<'a>(o: &'a Observation, lost: &str) -> Option<&'a str> {
+    let pods = || o.members.iter().filter(|(n, _)| *n != lost).filter_map(|(_, m)| m.pod.as_ref()?.ip);
+    let of_another = |info: &Info| info.replica().is_some_and(|r| pods().any(|ip| ip.to_string() == r.master_host));
+    others(o, lost).find(|(n, i)| hears(o, n, i) && !of_another(i)).map(|(n, _)| n)
 }
 
 /// Does this replica hear its master?

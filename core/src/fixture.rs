@@ -112,10 +112,14 @@ impl Observation {
         &mut self.member(i).server.info.as_mut().unwrap().1
     }
 
-    /// Its process is gone, and its replicas have noticed.
+    /// Its process is gone, and its replicas have noticed; where it has none, the kubelet has.
     pub fn kill(&mut self, i: usize) {
         self.member(i).server.contact = Contact::Refused { since: NOW };
-        self.replicas_lose(i);
+        if !self.replicas_lose(i)
+            && let Some(pod) = &mut self.member(i).pod
+        {
+            pod.running = false;
+        }
     }
 
     /// Its host has been silent for so long.
@@ -155,15 +159,16 @@ impl Observation {
         self.record.transition = Some(Pending { epoch, kind, from, to: name(to), phase, reason });
     }
 
-    fn replicas_lose(&mut self, i: usize) {
-        let host = ip(i).to_string();
+    fn replicas_lose(&mut self, i: usize) -> bool {
+        let (host, mut any) = (ip(i).to_string(), false);
         for member in self.members.values_mut() {
             if let Some((_, Info { role: Role::Replica(side), .. })) = &mut member.server.info
                 && side.master_host == host
             {
-                side.follow = FollowState::Connecting;
+                (side.follow, any) = (FollowState::Connecting, true);
             }
         }
+        any
     }
 
     /// What is remembered after looking at this for so long, with the master's and the replicas' answers renewed.

@@ -8,6 +8,7 @@ use super::{
     failure_detector::{Liveness, liveness},
     following,
     observation::{Observation, RoleLabel},
+    outsiders,
     steps::{Plan, Step, Topic},
 };
 use crate::info::Info;
@@ -44,6 +45,7 @@ pub(super) fn converge_followers(o: &Observation, master: &str, master_info: &In
     }
     if o.record.transition.is_none() {
         durability::keep(o, master, master_info, p);
+        outsiders::disconnect(o, master, master_info, p);
         durability::refresh_concerned(o, master, master_info, p);
         following::look(o, master, p);
     }

@@ -82,7 +82,7 @@ enum State {
 
 impl LinkTrouble {
     /// Is its link to be given up, and why?
-    fn liveness(&self, seen_by_master: bool, now: Moment) -> Option<LinkFault> {
+    fn fault(&self, seen_by_master: bool, now: Moment) -> Option<LinkFault> {
         let allowed = if self.renewals == 0 { COPIES } else { 1 };
         match self.state {
             State::Deaf if now >= self.at + pause(self.renewals) => Some(LinkFault::Deaf),
@@ -166,7 +166,7 @@ fn trouble(
         let mut t = before?.clone();
         if t.state != State::Detached {
             // it was made to, or its link was given up for another reason, which begins anew
-            t.cause = Some(t.liveness(is_seen(o, name, master_info), o.now)?);
+            t.cause = Some(t.fault(is_seen(o, name, master_info), o.now)?);
             (t.state, t.at, t.copies, t.renewals) = (State::Detached, o.now, 0, t.renewals.saturating_add(1));
         }
         return Some(t);
@@ -261,7 +261,7 @@ pub fn is_stalled(o: &Observation, name: &str) -> bool {
 
 /// Is the link of this replica, which points at the master, to be given up now?
 pub(super) fn give_up(o: &Observation, name: &str, master_info: &Info, p: &mut Plan) -> bool {
-    let cause = o.memory.links.get(name).and_then(|t| t.liveness(is_seen(o, name, master_info), o.now));
+    let cause = o.memory.links.get(name).and_then(|t| t.fault(is_seen(o, name, master_info), o.now));
     let Some(cause) = cause.filter(|_| o.record.transition.is_none()) else { return false };
     let reason = match cause {
         LinkFault::Copies => {

@@ -24,6 +24,7 @@ mod info;
 mod kinds;
 mod memory;
 mod observation;
+mod outsiders;
 mod persistence;
 mod plan;
 mod record;
@@ -48,6 +49,7 @@ pub use memory::{CatchUpTarget, CatchingUp, CommitmentChange, Demotion, Detached
 pub use observation::{
     Contact, Failure, Former, Member, Moment, Observation, OffsetStall, Pod, Request, RoleLabel, Server, Settings,
 };
+pub use outsiders::{Outsiders, outsiders};
 pub use persistence::{Act, Attempt, PersistenceSettings};
 pub use plan::{plan, stateful_set_replicas};
 pub use record::{Change, Pending, Record, Recorded, Replaced};
@@ -61,6 +63,9 @@ mod election_tests;
 #[cfg(any(test, feature = "fixture"))]
 #[allow(missing_docs)] // for tests
 pub mod fixture;
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod loss_tests;
 #[cfg(test)]
 #[allow(clippy::panic, clippy::unwrap_used)]
 mod record_tests;

@@ -10,6 +10,7 @@ use super::{
     followers,
     following::{self, LinkTrouble},
     observation::{Moment, Observation},
+    outsiders,
     persistence::{self, Attempt},
     rollout::{self, Steady},
 };
@@ -38,6 +39,10 @@ pub struct Memory {
     pub without_replicas_since: Option<Moment>,
     /// A change of promises that waits for replicas to have what was written before it.
     pub commitment_change: Option<CommitmentChange>,
+    /// Set when replicas of the master were seen that are no members, until enough members have what these may have confirmed.
+    pub outsiders: Option<CatchUpTarget>,
+    /// Replicas that are no members, by their addresses, and when they were disconnected last.
+    pub disconnected: BTreeMap<String, Moment>,
     /// How many keys the master had when it was last seen.
     pub keys_before: Option<u64>,
     /// Replicas that the master drops.
@@ -164,13 +169,15 @@ impl Memory {
         }
         m.watch_detached(o);
         m.watch_catching_up(o, serving);
-        let lonely = serving.is_some_and(|(_, i)| durability::good_replicas(i) == 0);
+        let lonely = serving.is_some_and(|(_, i)| durability::good_replicas(o, i) == 0);
         m.without_replicas_since = lonely.then(|| m.without_replicas_since.unwrap_or(o.now));
         let company = serving.is_some_and(|(master, _)| !lonely && following::has_company(o, master));
         m.company_since = company.then(|| m.company_since.unwrap_or(o.now));
         m.behind = following::behind(o, &m, serving);
         m.links = following::watch(o, &m, serving);
         m.steady = rollout::watch(o, &m, serving);
+        m.disconnected.retain(|_, at| o.now < *at + outsiders::FORGOTTEN_AFTER);
+        m.outsiders = outsiders::watch(o, self.outsiders.as_ref(), serving);
         m.commitment_change = durability::pending_change(o, self.commitment_change.as_ref(), serving);
         m
     }

@@ -51,6 +51,9 @@ pub struct Settings {
     pub unreachable_after: Duration,
     /// How long a process may be silent whose host is not.
     pub unresponsive_after: Duration,
+    /// After so long without a master a member may be chosen that has lost data, although others may return that have not;
+    /// `None`: never.
+    pub accept_data_loss_after: Option<Duration>,
     /// The member that is to be master whenever it can be.
     pub preferred_master: Option<String>,
     /// What a person asks for.
@@ -216,6 +219,7 @@ impl Default for Settings {
             wait_replicas: 0,
             unreachable_after: Duration::from_secs(1),
             unresponsive_after: Duration::from_secs(5),
+            accept_data_loss_after: None,
             preferred_master: None,
             request: None,
         }

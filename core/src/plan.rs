@@ -6,10 +6,8 @@ use super::{
     failure_detector::{Liveness, liveness},
     followers,
     memory::serving_master,
-    observation::{Observation, Settings},
-    persistence,
-    record::Record,
-    rollout,
+    observation::Observation,
+    persistence, rollout,
     steps::{Plan, Step, Topic},
     switchover, transition,
 };
@@ -72,11 +70,26 @@ fn release_leaving(o: &Observation, p: &mut Plan) {
     }
 }
 
-/// How many pods the StatefulSet must have now: as many as are wanted, and as many more as it takes to keep the master,
-/// and the one that is to be, until another has taken over. A StatefulSet removes the highest ordinals first.
-pub fn stateful_set_replicas(settings: &Settings, record: &Record) -> usize {
-    let t = record.transition.as_ref();
-    let needed = [record.master.as_ref(), t.map(|t| &t.to), t.and_then(|t| t.from.as_ref())];
-    let needed = needed.into_iter().flatten().map(|n| settings.ordinal(n)).filter(|i| *i < 64).map(|i| i + 1).max();
-    settings.replicas.max(needed.unwrap_or(0))
+/// How many pods the StatefulSet must have now: as many as are wanted; as many more as it takes to keep the master, and the one
+/// that is to be, until another has taken over; and all that there are until the members that stay serve. A StatefulSet removes
+/// the highest ordinals first.
+pub fn stateful_set_replicas(o: &Observation) -> usize {
+    let t = o.record.transition.as_ref();
+    let needed = [o.record.master.as_ref(), t.map(|t| &t.to), t.and_then(|t| t.from.as_ref())];
+    let there = o.members.iter().filter(|(_, m)| m.pod.is_some()).map(|(name, _)| name);
+    let kept = there.filter(|_| !may_shrink(o)).chain(needed.into_iter().flatten());
+    let needed = kept.map(|n| o.ordinal(n)).filter(|i| *i < MOST_PODS).map(|i| i + 1).max();
+    o.settings.replicas.max(needed.unwrap_or(0))
+}
+
+/// More pods than this are nobody's wish: an ordinal beyond is a mistake.
+const MOST_PODS: usize = 64;
+
+/// While a master is lost, a pod that is to go may hold what no other has. So pods are removed only while a master serves, and
+/// as many of those that stay have all data as are to confirm a write, one at least.
+fn may_shrink(o: &Observation) -> bool {
+    let Some((master, _)) = serving_master(o).filter(|_| o.record.transition.is_none()) else { return false };
+    let stay = (0..o.settings.replicas).map(|i| o.settings.name_of(i));
+    let have_all = stay.filter(|n| n == master || rollout::online(o, n)).count();
+    have_all > o.settings.wait_replicas.max(1).min(o.settings.replicas.saturating_sub(1))
 }

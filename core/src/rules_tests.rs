@@ -54,7 +54,7 @@ fn at_rest_there_is_nothing_to_do() {
 #[case::silent(Contact::Up, 1100, "Silent")]
 #[case::hung(Contact::Up, 5000, "Hung")]
 #[case::closed_only(Contact::Closed { since: NOW }, 0, "Silent")]
-#[case::refused(Contact::Refused { since: NOW }, 0, "Dead")]
+#[case::refused_and_heard(Contact::Refused { since: NOW }, 0, "Silent")]
 #[case::host_silent(Contact::HostSilent { since: NOW.saturating_sub(Duration::from_millis(500)) }, 0, "Silent")]
 #[case::unreachable(Contact::HostSilent { since: NOW.saturating_sub(SECOND) }, 0, "Unreachable")]
 #[case::never_connected(Contact::None, 0, "Silent")]
@@ -78,7 +78,9 @@ fn verdicts(#[case] contact: Contact, #[case] silent_ms: u64, #[case] expected: 
 fn another_pod_of_the_same_name_proves_nothing_of_its_predecessor() {
     for (former, gone) in [(Former::Ended, true), (Former::Silent, false), (Former::Unknown, false)] {
         let mut o = healthy(3);
+        o.kill(0);
         o.restart(0);
+        o.member(0).server.contact = Contact::Up;
         o.member(0).pod = Some(Pod { uid: "another".into(), running: true, ..Pod::default() });
         o.member(0).former = former;
         assert_eq!(matches!(process_state(&o, &name(0)), ProcessState::Gone(_)), gone, "{former:?}");
@@ -132,7 +134,7 @@ fn a_master_that_served_alone_is_waited_for_rather_than_its_former_replicas() {
     o.member(0).claim_may_hold_data = true;
     let o = o.remembered(SECOND);
     assert_eq!(begins(&o), None);
-    assert!(waits(&o, Topic::Election).contains("shop-0: it may hold the newest data"));
+    assert!(waits(&o, Topic::Election).contains("shop-0 may hold data that shop-1 lacks"));
     // it is back, from its append-only file, which forgets the history
     let mut o = healthy(2);
     (o.settings.persistent, o.record.min_replicas) = (true, 0);
@@ -210,7 +212,7 @@ fn a_hung_master_that_goes_on_is_demoted() {
 #[test]
 fn a_hung_master_that_served_alone_is_ended_first() {
     let mut o = healthy(3);
-    o.record.min_replicas = 0;
+    (o.record.min_replicas, o.settings.persistent) = (0, true);
     o.hang(0, 5 * SECOND);
     let o = o.remembered(2 * SECOND);
     assert!(
@@ -405,6 +407,8 @@ fn a_removed_member_counts_until_others_have_what_it_confirmed() {
     let mut o = consistent(4, 1);
     o.settings.replicas = 3;
     o.members.remove(&name(3));
+    let Role::Master(side) = &mut o.info(0).role else { unreachable!() };
+    side.slaves.pop();
     o.info(1).offset = 60;
     o.info(2).offset = 60;
     let o = o.remembered(SECOND).remembered(SECOND);

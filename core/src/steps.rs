@@ -1,5 +1,7 @@
 //! What a plan consists of.
 
+use std::collections::BTreeSet;
+
 use super::{
     observation::{Moment, RoleLabel},
     persistence::Act,
@@ -84,6 +86,13 @@ pub enum Step {
     DropClients {
         /// Which.
         member: String,
+    },
+    /// Disconnect replicas that are no members.
+    DropReplicas {
+        /// From which master.
+        member: String,
+        /// Their addresses.
+        addresses: BTreeSet<String>,
     },
     /// Ask members for their state now.
     Refresh {

@@ -112,7 +112,7 @@ fn begin(o: &Observation, master: &str, master_info: &Info, cause: Cause, to: Op
         reason: format!("{master}: {reason}"),
         min_replicas,
     };
-    p.record(transition::begin(o, choice));
+    transition::begin(o, choice, p);
 }
 
 /// The replica that takes over: it follows, is known to have all data, and is the closest.

@@ -5,10 +5,12 @@ use std::time::Duration;
 
 use super::{
     cause::Cause,
-    durability, exchange, failover,
+    durability,
+    election::{self, Lineage},
+    exchange, failover,
     failure_detector::{Liveness, ProcessState, liveness, process_state},
     followers,
-    observation::Observation,
+    observation::{Member, Observation},
     record::{Change, Pending, Recorded},
     steps::{Answer, Plan, Step, Topic},
 };
@@ -33,25 +35,33 @@ pub(super) struct Choice {
     pub min_replicas: usize,
 }
 
-/// A change of master begins. With it every member that has a pod is recorded: each may follow the target as soon as it is
+/// Records that a change of master begins. With it every member that has a pod is recorded: each may follow the target as soon as it is
 /// promoted, and one more write would delay that. A recorded member that holds nothing only raises the number of those that
 /// have to answer before the next failover, so recording one too many loses nothing.
-pub(super) fn begin(o: &Observation, choice: Choice) -> Change {
+///
+/// A target whose history continues the recorded one has followed the target of a change that has not ended: that history is
+/// recorded with the choice. Otherwise, after a second such change, nobody would be known to descend from the first.
+pub(super) fn begin(o: &Observation, choice: Choice, p: &mut Plan) {
     let Choice { cause, from, to, phase, reason, min_replicas } = choice;
     let t = Pending { epoch: o.record.epoch.saturating_add(1), kind: cause.kind(), from, to, phase, reason };
     let there = o.members.iter().filter(|(_, m)| m.pod.is_some()).map(|(n, _)| n.clone());
     let target = o.members.get(&t.to);
-    Change::Begin {
+    let info = target.and_then(|m| m.server.info.as_ref()).map(|(_, info)| info);
+    if let Some(info) = info.filter(|info| election::lineage(o, info) == Lineage::Successor) {
+        let (replication_id, previous) = (info.replication_id.clone(), info.previous_replication_id.clone());
+        p.record(Change::History { replication_id, previous });
+    }
+    p.record(Change::Begin {
         cause,
         target: Recorded {
-            run_id: target.and_then(|m| m.server.info.as_ref()).map(|(_, info)| info.run_id.clone()),
+            run_id: info.map(|info| info.run_id.clone()),
             uid: target.and_then(|m| m.pod.as_ref()).map(|pod| pod.uid.clone()),
         },
         members: there.collect(),
         min_replicas,
         replaced: exchange::replaced(o, t.kind, t.epoch, &t.to),
         transition: t,
-    }
+    });
 }
 
 /// The next steps of the transition `t`.
@@ -63,6 +73,9 @@ pub(super) fn proceed(o: &Observation, t: &Pending, p: &mut Plan) {
         return target_lost(o, t, p);
     };
     answer_request(o, t, p);
+    if o.members.get(&t.to).is_some_and(Member::leaving) && !info.is_master() && still_serves(o, t) {
+        return abandon(o, t, &format!("{} is being deleted", t.to), p);
+    }
     if info.is_master() {
         // a Service that is not there, or that another controls, is not waited for
         if o.route.as_ref().is_none_or(|r| r.as_deref() == Some(t.to.as_str())) {
@@ -153,12 +166,7 @@ fn hand_over(o: &Observation, t: &Pending, target: &Info, p: &mut Plan) {
 /// The target does not answer any more, before it was promoted or just after.
 fn target_lost(o: &Observation, t: &Pending, p: &mut Plan) {
     let from = t.from.as_ref().and_then(|f| o.members.get_key_value(f));
-    if t.kind == TransitionKind::Switchover
-        && let Some((name, from)) = from
-        && let Liveness::Alive(info) = liveness(o, from)
-        && info.is_master()
-        && o.is_recorded_process(name, info)
-    {
+    if still_serves(o, t) {
         let message = match process_state(o, &t.to) {
             ProcessState::Gone(w) | ProcessState::Hung(w) | ProcessState::Unreachable(w) => w,
             ProcessState::Unsure(w) => return p.wait(Topic::Suspicion, format!("{} is silent: {w}", t.to)),
@@ -174,6 +182,14 @@ fn target_lost(o: &Observation, t: &Pending, p: &mut Plan) {
     }
     // it may have been promoted already, and serve
     failover::master_lost(o, &t.to, p);
+}
+
+/// Does the master that is to hand over accept writes still?
+fn still_serves(o: &Observation, t: &Pending) -> bool {
+    let from = t.from.as_ref().filter(|_| t.kind == TransitionKind::Switchover);
+    from.and_then(|name| o.members.get_key_value(name)).is_some_and(
+        |(name, m)| matches!(liveness(o, m), Liveness::Alive(i) if i.is_master() && o.is_recorded_process(name, i)),
+    )
 }
 
 fn demoted_or_gone(o: &Observation, name: &str) -> bool {

@@ -23,6 +23,8 @@ closed_list! {
         SwitchoverAbandoned,
         /// The pod of a hung master was deleted.
         HungMasterDeleted,
+        /// A replica that is not a member followed the master.
+        OutsideReplicaDisconnected,
         /// A request of a user is accepted.
         RequestAccepted,
         /// A request of a user is refused.

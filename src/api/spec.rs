@@ -234,6 +234,8 @@ pub struct RedisReplicationSpec {
 /// How the loss of the master is judged and dealt with.
 #[derive(KubeSchema, Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
+#[x_kube(validation = Rule::new("!has(self.acceptDataLossAfter) || !has(self.policy) || self.policy != 'Consistency'")
+    .message("spec.failover.acceptDataLossAfter contradicts spec.failover.policy Consistency: use Availability, or remove it"))]
 pub struct Failover {
     /// `Availability` (default): a lost master is replaced as long as one replica has its data. `Consistency`: only by one
     /// that certainly has every write that `WAIT` reported as confirmed by `durability.waitReplicas` (1 if that is not set);
@@ -256,6 +258,14 @@ pub struct Failover {
     #[x_kube(validation = Rule::new("duration(self) >= duration('3s') && duration(self) <= duration('600s')")
         .message("spec.failover.unresponsiveAfter must be from 3s to 600s"))]
     pub unresponsive_after: String,
+    /// Without a master for so long, the operator chooses a member that may lack data, although a member that does not
+    /// answer may have it: `10s` to `86400s`. A cache that would rather be empty than unavailable sets it. Absent (default):
+    /// the operator never does so by itself; the condition `FailoverBlocked` names the members that it waits for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 10), regex(pattern = "^[0-9]+(ms|s)$"))]
+    #[x_kube(validation = Rule::new("duration(self) >= duration('10s') && duration(self) <= duration('86400s')")
+        .message("spec.failover.acceptDataLossAfter must be from 10s to 86400s"))]
+    pub accept_data_loss_after: Option<String>,
     /// The pod that is to be the master whenever it can be, e.g. `cache-0`: when it has caught up again, the master hands
     /// over to it. Absent (default): a master stays until there is a reason.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -449,6 +459,11 @@ impl RedisReplicationSpec {
     pub fn unreachable_after(&self) -> Duration {
         let text = self.failover.as_ref().map(|f| f.unreachable_after.as_str());
         text.and_then(duration).unwrap_or(Duration::from_secs(1))
+    }
+
+    /// After how long without a master data is given up.
+    pub fn accept_data_loss_after(&self) -> Option<Duration> {
+        self.failover.as_ref().and_then(|f| f.accept_data_loss_after.as_deref()).and_then(duration)
     }
 
     /// How long a process may be silent.

@@ -219,6 +219,18 @@ impl Actor<'_> {
                 }
                 Ok(Effect::Dropped { member: member.clone() }.into())
             }
+            Step::DropReplicas { member, addresses } => {
+                self.link(member)?.drop_replicas(addresses).await.map_err(on(member))?;
+                if !addresses.iter().all(|address| self.memory.disconnected.contains_key(address)) {
+                    let list = addresses.iter().map(String::as_str).collect::<Vec<_>>().join(", ");
+                    tracing::info!(resource = %name, %namespace, member, addresses = list, "replicas that are no members disconnected");
+                    let note = format!(
+                        "{member} disconnected {list}: no failover can ask a replica that is not a member, and it counts for WAIT; let it follow {name}-replicas instead"
+                    );
+                    self.say(Severity::Warning, EventReason::OutsideReplicaDisconnected, "Disconnect", &note);
+                }
+                Ok(Effect::Disconnected { addresses: addresses.clone(), at: self.observer.now() }.into())
+            }
             Step::Route { to } => {
                 let began = Instant::now();
                 let service =

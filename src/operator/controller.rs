@@ -13,7 +13,6 @@ use super::{
     eviction, holdings,
     isolation::advice,
     leftovers,
-    observe::stateful_set_replicas,
     password::{self, Found},
     registry::ReconcileReport,
     site::Site,
@@ -65,7 +64,8 @@ pub async fn reconcile(resource: Arc<RedisReplication>, ctx: Arc<Context>) -> Re
     let known = handle.accepted.borrow().clone().or_else(|| read.clone());
     let generation = resource.meta().generation;
     let mut report = ReconcileReport { generation, password: read, ..ReconcileReport::default() };
-    let result = Box::pin(converge(&resource, &ctx, &key, known, &mut report)).await;
+    let kept = *handle.pods.borrow();
+    let result = Box::pin(converge(&resource, &ctx, &key, kept, known, &mut report)).await;
     ctx.metrics.reconciled(began.elapsed(), result.is_ok());
     let fault = ctx.faults.of(&RedisReplication::kind(&()), &key);
     let fault = fault.map(|fault| (Reason::InvalidSpec, advice(&fault, &key, true)));
@@ -80,7 +80,9 @@ pub async fn reconcile(resource: Arc<RedisReplication>, ctx: Arc<Context>) -> Re
         handle.changed.notify_one();
     }
     tracing::debug!(namespace = key.namespace, resource = key.name, took = ?began.elapsed(), ok = result.is_ok(), "objects");
-    result.map(|()| Action::requeue(SECRET_EVERY))
+    // a change of what is kept wakes nobody by itself
+    let held = kept.is_none_or(|pods| i32::try_from(pods).is_ok_and(|pods| pods > resource.spec.replicas));
+    result.map(|()| Action::requeue(if held { LOOK_AGAIN } else { SECRET_EVERY }))
 }
 
 /// What to do about an error: what only a person can mend is not tried again until something changes.
@@ -116,11 +118,13 @@ impl Error {
 }
 
 /// Makes all that the resource needs. What is learned on the way goes into the report: the members are looked after whatever
-/// becomes of the objects. `known` is the password that the members accept.
+/// becomes of the objects. `kept` is how many pods must be kept, once that is known; `known` is the password that the members
+/// accept.
 async fn converge(
     resource: &RedisReplication,
     ctx: &Context,
     key: &Key,
+    kept: Option<usize>,
     known: Option<Password>,
     report: &mut ReconcileReport,
 ) -> Result<(), Error> {
@@ -131,8 +135,11 @@ async fn converge(
             return Err(invalid.into());
         }
     };
-    let mut wanted = objects::build(&cluster, stateful_set_replicas(resource));
     let live = holdings::stateful_set(&ctx.stores.stateful_sets, key, &cluster.owner.uid);
+    // until the supervisor has looked, nothing is known that could let a pod go
+    let there = live.as_ref().map_or(0, |set| holdings::pod_count(set));
+    let kept = kept.map_or(there, |pods| i32::try_from(pods).unwrap_or(i32::MAX));
+    let mut wanted = objects::build(&cluster, kept.max(resource.spec.replicas));
     if let Some(live) = &live {
         objects::keep_immutable(&mut wanted.stateful_set, live);
     }

@@ -44,6 +44,13 @@ pub fn stateful_set(store: &Owned<StatefulSet>, key: &Key, owner: &str) -> Optio
     named(store, key, owner, &names::stateful_set(&key.name))
 }
 
+/// How many pods it has when all are there: the ordinals that it leaves out are counted.
+pub fn pod_count(set: &StatefulSet) -> i32 {
+    let spec = set.spec.as_ref();
+    let start = spec.and_then(|s| s.ordinals.as_ref()).and_then(|o| o.start).unwrap_or(0);
+    spec.and_then(|s| s.replicas).unwrap_or(0).saturating_add(start)
+}
+
 /// The revision that its controller makes pods of, once that has seen the present template.
 pub fn update_revision(set: &StatefulSet) -> Option<String> {
     let status = set.status.as_ref()?;

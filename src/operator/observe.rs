@@ -460,6 +460,7 @@ fn settings(resource: &RedisReplication, removed: bool) -> Settings {
         wait_replicas: resource.spec.wait_replicas(),
         unreachable_after: resource.spec.unreachable_after(),
         unresponsive_after: resource.spec.hung_after(),
+        accept_data_loss_after: resource.spec.accept_data_loss_after(),
         preferred_master: resource.spec.failover.as_ref().and_then(|f| f.preferred_master.clone()),
         request: request(resource),
     }
@@ -476,10 +477,4 @@ fn request(resource: &RedisReplication) -> Option<Request> {
 
 fn selector(service: &Service) -> BTreeMap<String, String> {
     service.spec.as_ref().and_then(|s| s.selector.clone()).unwrap_or_default()
-}
-
-/// How many pods the StatefulSet must have now.
-pub fn stateful_set_replicas(resource: &RedisReplication) -> i32 {
-    let count = crate::replication::stateful_set_replicas(&settings(resource, false), &record::of(resource));
-    i32::try_from(count).unwrap_or(i32::MAX)
 }

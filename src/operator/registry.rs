@@ -40,6 +40,8 @@ pub struct Handle {
     /// From the supervisor to the controller: the password that the members were last logged in to with. It outlives a Secret
     /// that was deleted or changed, and the resource as long as there are pods.
     pub accepted: watch::Sender<Option<Password>>,
+    /// From the supervisor to the controller: how many pods the `StatefulSet` must have; `None` until it has looked.
+    pub pods: watch::Sender<Option<usize>>,
     /// Looks in a row that found a name taken.
     conflicts: AtomicU32,
 }
@@ -72,6 +74,7 @@ impl Registry {
             changed: Arc::new(Notify::new()),
             report: watch::Sender::new(ReconcileReport::default()),
             accepted: watch::Sender::new(None),
+            pods: watch::Sender::new(None),
             conflicts: AtomicU32::new(0),
         });
         map.insert(key.clone(), Arc::clone(&handle));

@@ -26,7 +26,7 @@ use crate::{
     kubernetes::{apply, events::Severity, stores::Key},
     objects::names,
     redis::NOTICEABLE,
-    replication::{Member, Memory, Observation, Plan, Step, Topic, plan},
+    replication::{Member, Memory, Observation, Plan, Step, Topic, plan, stateful_set_replicas},
 };
 
 /// How often the situation is looked at when nothing wakes the supervisor.
@@ -112,6 +112,8 @@ impl Supervisor {
         self.note_accepted(&o);
         self.memory = self.memory.after(&o);
         let mut o = Observation { memory: self.memory.clone(), ..o };
+        let pods = stateful_set_replicas(&o);
+        self.handle.pods.send_if_modified(|known| known.replace(pods) != Some(pods));
         let questions = if removed { BTreeSet::new() } else { self.observer.questions(&o) };
         self.causes.explain(&mut o);
         if gone && self.await_termination(&o) {

@@ -40,17 +40,18 @@ pub fn step(step: &Step) -> Span {
         Step::Promote { member, .. } => ("promote", member.as_str()),
         Step::SetMinReplicas { member, .. } => ("set-min-replicas", member.as_str()),
         Step::Detach { member, .. } => ("detach", member.as_str()),
-        Step::DeleteHungPod { member, .. } => ("kill", member.as_str()),
-        Step::Demote { member, .. } => ("freeze", member.as_str()),
+        Step::DeleteHungPod { member, .. } => ("delete hung pod", member.as_str()),
+        Step::Demote { member, .. } => ("demote", member.as_str()),
         Step::Follow { member, .. } => ("follow", member.as_str()),
         Step::HoldWrites { member } => ("hold writes", member.as_str()),
         Step::ReleaseWrites { member } => ("release writes", member.as_str()),
         Step::DropClients { member } => ("drop clients", member.as_str()),
+        Step::DropReplicas { member, .. } => ("drop replicas", member.as_str()),
         Step::Refresh { .. } => return Span::none(), // many times a second
         Step::Route { to } => ("route", to.as_str()),
         Step::Label { member, .. } => ("label", member.as_str()),
         Step::Persist { member, .. } => ("persist", member.as_str()),
-        Step::ReplacePod { member, .. } => ("restart", member.as_str()),
+        Step::ReplacePod { member, .. } => ("replace pod", member.as_str()),
         Step::ResolveRequest { .. } => ("answer the request", ""),
     };
     if Span::current().is_none() { Span::none() } else { info_span!("step", what, member) }

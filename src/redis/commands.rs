@@ -1,7 +1,7 @@
 //! The few commands that change a server's role.
 
 use crate::replication::{Info, MAX_LAG, NOBODY, ParseError};
-use std::{sync::LazyLock, time::Duration};
+use std::{collections::BTreeSet, sync::LazyLock, time::Duration};
 
 use redis::{Cmd, RedisError};
 
@@ -112,6 +112,19 @@ impl Link {
         self.refresh().await
     }
 
+    /// Closes the connections of replicas from these addresses.
+    pub async fn drop_replicas(&self, addresses: &BTreeSet<String>) -> Result<(), CommandError> {
+        let mut list = redis::cmd("CLIENT");
+        list.arg("LIST").arg("TYPE").arg("replica");
+        let replicas = redis::from_redis_value::<String>(self.run(&list).await?).map_err(RedisError::from)?;
+        for id in clients_from(&replicas, addresses) {
+            let mut kill = redis::cmd("CLIENT");
+            kill.arg("KILL").arg("ID").arg(id);
+            self.run(&kill).await?;
+        }
+        self.refresh().await.map(drop) // whether they are back
+    }
+
     /// Closes the clients' connections to a former master, so that they connect anew and find the present one; then
     /// lets go of what was held back (held commands of the new master's stream among it).
     pub async fn drop_clients(&self) -> Result<(), CommandError> {
@@ -126,6 +139,16 @@ impl Link {
     }
 }
 
+/// The ids of the clients from these addresses in an answer to `CLIENT LIST`: a line for each, `id=7 addr=10.0.0.1:51234 …`.
+fn clients_from<'a>(list: &'a str, addresses: &BTreeSet<String>) -> Vec<&'a str> {
+    let field = |line: &'a str, name: &str| line.split(' ').find_map(|field| field.strip_prefix(name));
+    let of_them = list.lines().filter(|line| {
+        let address = field(line, "addr=").and_then(|address| address.rsplit_once(':'));
+        address.is_some_and(|(ip, _)| addresses.contains(ip.trim_matches(['[', ']'])))
+    });
+    of_them.filter_map(|line| field(line, "id=")).collect()
+}
+
 fn min_replicas_commands(min_replicas: usize) -> [Cmd; 2] {
     let set = |directive: &str, value: u64| {
         let mut cmd = redis::cmd("CONFIG");
@@ -133,4 +156,19 @@ fn min_replicas_commands(min_replicas: usize) -> [Cmd; 2] {
         cmd
     };
     [set("min-replicas-max-lag", MAX_LAG.as_secs()), set("min-replicas-to-write", min_replicas as u64)]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::clients_from;
+
+    #[test]
+    fn clients_are_found_by_their_address() {
+        let list = "id=3 addr=10.0.0.1:5000 laddr=10.0.0.9:6379 name=\nid=4 addr=10.0.0.11:5000 name=id=9\n\
+            id=5 addr=[fd00::1]:7 laddr=[fd00::9]:6379\nid=6 name=addr=10.0.0.1:1\nnonsense\n";
+        let of = |addresses: &[&str]| clients_from(list, &addresses.iter().map(|a| (*a).to_owned()).collect());
+        assert_eq!(of(&["10.0.0.1"]), ["3"]);
+        assert_eq!(of(&["10.0.0.11", "fd00::1"]), ["4", "5"]);
+        assert_eq!(of(&[]), Vec::<&str>::new());
+    }
 }

@@ -150,6 +150,7 @@ fn settings() -> impl Strategy<Value = Settings> {
             removed: rest == 1,
             policy: if consistent { FailoverPolicy::Consistency } else { FailoverPolicy::Availability },
             wait_replicas,
+            accept_data_loss_after: None,
             preferred_master: preferred.map(str::to_owned),
             request: request.map(|(force, to)| Request {
                 kind: if force { RequestKind::Failover } else { RequestKind::Switchover },
@@ -203,6 +204,7 @@ fn named(step: &Step) -> Vec<&str> {
             vec![member]
         }
         Step::DeleteHungPod { member, .. } | Step::Demote { member, .. } | Step::HoldWrites { member } => vec![member],
+        Step::DropReplicas { member, .. } => vec![member],
         Step::DropClients { member } | Step::Label { member, .. } | Step::ReplacePod { member, .. } => vec![member],
         Step::Persist { member, .. } => vec![member],
         Step::ReleaseWrites { .. } | Step::ResolveRequest { .. } => vec![],
@@ -381,7 +383,7 @@ proptest! {
             let epoch = record.epoch;
             note(&steps, &o, &mut record, &mut memory);
             prop_assert!(record.epoch == epoch || record.epoch == epoch.saturating_add(1));
-            prop_assert!(stateful_set_replicas(&o.settings, &record) <= 64);
+            prop_assert!(stateful_set_replicas(&o) <= 64);
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use redis_replication_operator::replication::{Observation, plan, stateful_set_replicas};
+use redis_replication_operator::replication::{Observation, plan};
 
 use super::{
     fleet::{Disk, Host},
@@ -120,7 +120,7 @@ impl World {
 
     /// Ends what is to end (a `preStop` hook holds a master), and makes the pods that should exist.
     pub fn kubelet(&mut self) {
-        let count = stateful_set_replicas(&self.settings, &self.record);
+        let count = self.kept.max(self.settings.replicas);
         let surplus: Vec<_> = self.pods.keys().copied().filter(|i| *i >= count).collect();
         for i in surplus {
             self.delete(i, false);

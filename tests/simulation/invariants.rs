@@ -81,7 +81,8 @@ impl World {
         }
     }
 
-    /// **I5**, both policies: of those that answered and have lost nothing, the one with the most is chosen. **I13**: never
+    /// **I5**, both policies: of those that answered and have lost nothing, the one with the most is chosen. Where the chosen one
+    /// continues another's history, what that one has beyond the fork does not count: its master had been replaced. **I13**: never
     /// an empty one while another has data, unless it is known to have lost nothing.
     pub fn check_begin(&mut self, o: &Observation, kind: TransitionKind, to: &str) {
         match kind {
@@ -114,8 +115,11 @@ impl World {
         let survivors: Vec<_> = survivors.collect();
         let alone = o.record.min_replicas == 0; // nobody was known to follow closely: the last master's own data may be more
         for (n, i) in &survivors {
-            if !alone && (!chosen.descends_from(&id) || i.offset > chosen.offset) {
-                let words = format!("{to} at {} was chosen, and {n} is at {}", chosen.offset, i.offset);
+            let forked =
+                o.record.transition.is_some() && chosen.previous_replication_id.as_ref() == Some(&i.replication_id);
+            let offset = if forked { i.offset.min(chosen.previous_offset) } else { i.offset };
+            if !alone && (!chosen.descends_from(&id) || offset > chosen.offset) {
+                let words = format!("{to} at {} was chosen, and {n} is at {offset}", chosen.offset);
                 return self.violated("I5", words);
             }
         }

@@ -5,7 +5,10 @@ use std::collections::BTreeMap;
 
 use redis_replication_operator::{
     redis::Info,
-    replication::{Change, Contact, Effect, Former, Memory, Moment, Observation, OffsetStall, Record, Step, plan},
+    replication::{
+        Change, Contact, Effect, Former, Memory, Moment, Observation, OffsetStall, Record, Step, plan,
+        stateful_set_replicas,
+    },
 };
 
 use super::{
@@ -56,6 +59,9 @@ impl World {
         let o = self.observe();
         self.operator.memory = self.operator.memory.after(&o);
         let mut o = Observation { memory: self.operator.memory.clone(), ..o };
+        if !self.api_down {
+            self.kept = stateful_set_replicas(&o);
+        }
         (self.tampering.facts)(&mut o);
         let p = plan(&o);
         let only_looks = p.steps.iter().all(|s| matches!(s, Step::Refresh { .. }));
@@ -148,6 +154,7 @@ impl World {
                 let _ = self.command(member, Command::Release); // if it is gone, so are its clients
                 return Some(Effect::Dropped { member: member.clone() });
             }
+            Step::DropReplicas { .. } => {} // there is nobody but members
             Step::Route { to } if !self.api_down => {
                 self.check_route(to, late);
                 self.route = Some(super::world::index(to));

@@ -124,6 +124,8 @@ pub struct World {
     pub api_down: bool,
     pub route: Option<usize>,
     pub endpoints_changed_at: Time,
+    /// How many pods the operator keeps, of those that there are.
+    pub kept: usize,
     pub operator: Operator,
     pub stalled: Option<Box<Stalled>>,
     /// It is the stalled one that acts, and its lease is over.
@@ -168,6 +170,7 @@ impl World {
             api_down: false,
             route: None,
             endpoints_changed_at: 0,
+            kept: 0,
             operator: Operator::default(),
             stalled: None,
             late: false,

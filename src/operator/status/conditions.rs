@@ -13,7 +13,7 @@ use crate::{
         TransitionKind, TransitionPhase,
     },
     redis::Info,
-    replication::{Observation, Plan, Topic, good_replicas, serving_master},
+    replication::{Observation, Plan, Topic, good_replicas, serving_master, stateful_set_replicas},
 };
 
 /// For so long a master without replicas is not spoken of: with the default policy it is let go on alone by then.
@@ -123,7 +123,7 @@ fn available(o: &Observation, p: &Plan, report: &ReconcileReport, place: &Place,
 
 /// Why a master refuses writes for want of replicas, in words. After a change of master they take a moment to follow.
 fn lonely(o: &Observation, name: &str, info: &Info) -> Option<String> {
-    let (there, needed) = (good_replicas(info), info.min_replicas);
+    let (there, needed) = (good_replicas(o, info), info.min_replicas);
     let settled = o.memory.without_replicas_since.is_none_or(|since| o.now >= since + LONELY_AFTER);
     (there < needed && settled && o.record.transition.is_none()).then(|| {
         format!("{name} refuses writes (NOREPLICAS): {there} replicas acknowledge in time, and it needs {needed}")
@@ -272,6 +272,13 @@ fn progress(o: &Observation, p: &Plan, lagging: &[&MemberStatus]) -> (bool, Stri
     }
     let surplus: Vec<_> =
         o.members.iter().filter(|(n, m)| !o.wanted(n) && m.pod.is_some()).map(|(n, _)| n.as_str()).collect();
+    if !surplus.is_empty() && stateful_set_replicas(o) > o.settings.replicas {
+        let words = format!(
+            "to be removed: {}; they stay until a master serves and enough of the others have its data",
+            surplus.join(", ")
+        );
+        return (true, words, Reason::Scaling);
+    }
     if !surplus.is_empty() {
         return (true, format!("being removed: {}", surplus.join(", ")), Reason::Scaling);
     }
