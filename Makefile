@@ -31,7 +31,7 @@ export CLUSTER IMAGE
 NAME := redis-replication-operator
 NAMESPACE := redis-replication-system
 BINARY = $(CARGO_TARGET_DIR)/$(PROFILE:dev=debug)/$(NAME)
-TESTS := $(filter-out e2e otlp simulation,$(patsubst tests/%.rs,%,$(wildcard tests/*.rs)) $(patsubst tests/%/main.rs,%,$(wildcard tests/*/main.rs)))
+TESTS := $(filter-out e2e otlp simulation,$(notdir $(basename $(wildcard tests/*.rs */tests/*.rs))) $(patsubst tests/%/main.rs,%,$(wildcard tests/*/main.rs)))
 
 .NOTPARALLEL:
 .PHONY: help setup tools build plugin image crd fmt lint advisories unit test-unit simulate chart kubesphere olm cluster-up cluster-down install test-e2e test demo clean

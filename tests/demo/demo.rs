@@ -12,6 +12,7 @@ mod tale;
 use std::path::Path;
 
 use anyhow::{Context, Result};
+use drill::{Gap, Verdict};
 use harness::{LONG, Replication, SHORT, client, ensure, hand, objects, operator, poll::eventually};
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{Namespace, Pod};
@@ -19,10 +20,7 @@ use kube::{
     Api, Client,
     api::{DeleteParams, ListParams, Patch, PatchParams},
 };
-use redis_replication_operator::{
-    api::{CompletedTransition, RedisReplication},
-    drill::{Gap, Verdict},
-};
+use redis_replication_operator::api::{CompletedTransition, RedisReplication};
 use serde_json::json;
 use tale::{Tale, bold, green, red};
 

@@ -8,10 +8,11 @@ use std::{
     time::{Duration, Instant},
 };
 
+use test_support::redis_server::RedisServer as Server;
+
 use super::{
     fleet::Fleet,
     random::Random,
-    real::Server,
     redis::{Entry, Id, Refusal},
 };
 
@@ -92,7 +93,7 @@ impl Pair {
         let arguments: Vec<_> = arguments.split(' ').collect();
         let mut model = Fleet::new(N, BACKLOG, disk == Disk::Aof);
         (0..N).for_each(|i| model.start(i));
-        let real = (0..N).map(|_| Server::new(&arguments)).collect();
+        let real = (0..N).map(|_| Server::member(&arguments)).collect();
         Self { model, real, disk, writes: 0, ids: HashMap::new(), names: HashMap::new() }
     }
 

@@ -18,7 +18,6 @@ mod mutations;
 mod operator;
 mod picture;
 mod random;
-mod real;
 mod redis;
 mod regressions;
 mod standstill;
