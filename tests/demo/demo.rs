@@ -1,19 +1,11 @@
 //! A failover to watch: a writer writes without a pause, its master is killed and then deleted, and afterwards stands
 //! what it cost. Started by `make demo`; leaves everything up for whoever wants to go on playing.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
-#![allow(clippy::format_push_string, clippy::format_collect, reason = "reports are short")]
-#![allow(dead_code, reason = "the scenarios use more of the harness than the demo")]
 
-#[path = "../e2e/harness/mod.rs"]
-mod harness;
 mod table;
 mod tale;
 
-use std::path::Path;
-
 use anyhow::{Context, Result};
 use drill::{Gap, Verdict};
-use harness::{LONG, Replication, SHORT, client, ensure, hand, objects, operator, poll::eventually};
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{Namespace, Pod};
 use kube::{
@@ -23,6 +15,10 @@ use kube::{
 use redis_replication_operator::api::{CompletedTransition, RedisReplication};
 use serde_json::json;
 use tale::{Tale, bold, green, red};
+use test_support::{
+    harness::{LONG, Replication, SHORT, client, ensure, hand, objects, operator, poll::eventually},
+    in_repository,
+};
 
 const NAMESPACE: &str = "demo";
 const NAME: &str = "quickstart";
@@ -33,7 +29,7 @@ async fn main() -> Result<()> {
     operator::is_installed(&client).await.context("install the operator first: make install")?;
     clean(&client).await?;
 
-    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("manifests/examples/quickstart.yaml");
+    let file = in_repository("manifests/examples/quickstart.yaml");
     let manifest = std::fs::read_to_string(&file).with_context(|| file.display().to_string())?;
     println!("{}", bold("kubectl apply -n demo -f manifests/examples/quickstart.yaml"));
     objects::apply(&client, NAMESPACE, &manifest).await?;

@@ -86,6 +86,12 @@ impl Replication {
         Ok(())
     }
 
+    /// How many replicas the master sees.
+    pub async fn replicas_online(&self) -> Result<i64> {
+        let master = self.master().await?;
+        Ok(self.info(&master, "replication").await?.number("connected_slaves"))
+    }
+
     /// The node that a member runs on.
     pub async fn node(&self, pod: &str) -> Result<String> {
         self.pod(pod).await?.spec.and_then(|spec| spec.node_name).context("it has no node")

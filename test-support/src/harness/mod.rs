@@ -15,6 +15,7 @@ pub mod own_operator;
 pub mod poll;
 pub mod replication;
 pub mod report;
+pub mod secrets;
 pub mod story;
 pub mod writer;
 
