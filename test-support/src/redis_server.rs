@@ -1,7 +1,6 @@
 //! Real Redis servers on this machine: the program `redis-server` must be in the PATH.
 
 use std::{
-    collections::HashMap,
     fs,
     net::TcpListener,
     path::{Path, PathBuf},
@@ -11,6 +10,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use formats::info::Fields;
 use redis::{Client, Connection, FromRedisValue, RedisResult};
 
 /// What a member of a replication boots with: a replica of nobody.
@@ -124,9 +124,9 @@ impl RedisServer {
     }
 
     /// The fields of `INFO`.
-    pub fn info(&mut self) -> HashMap<String, String> {
+    pub fn info(&mut self) -> Fields {
         let text: String = self.ask("INFO").unwrap_or_else(|e| panic!("{e}: {}", self.log()));
-        text.lines().filter_map(|l| l.split_once(':')).map(|(k, v)| (k.to_owned(), v.trim().to_owned())).collect()
+        Fields::parse(&text)
     }
 
     /// Whether a write is taken, and the first word of the refusal.

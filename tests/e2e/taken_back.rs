@@ -173,5 +173,5 @@ async fn progress(cache: &Replication) -> Result<String> {
 }
 
 async fn forks(cache: &Replication, pod: &str) -> Result<i64> {
-    Ok(cache.info(pod, "stats").await?.number("total_forks"))
+    Ok(cache.info(pod, "stats").await?.number("total_forks").unwrap_or_default())
 }

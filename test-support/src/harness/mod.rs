@@ -7,7 +7,6 @@ pub mod damage;
 pub mod exec;
 pub mod hand;
 pub mod helm;
-pub mod info;
 pub mod namespace;
 pub mod objects;
 pub mod operator;
