@@ -31,7 +31,7 @@ export CLUSTER IMAGE
 NAME := redis-replication-operator
 NAMESPACE := redis-replication-system
 BINARY = $(CARGO_TARGET_DIR)/$(PROFILE:dev=debug)/$(NAME)
-TESTS := $(filter-out e2e otlp simulation,$(patsubst tests/%.rs,%,$(wildcard tests/*.rs)) $(patsubst tests/%/main.rs,%,$(wildcard tests/*/main.rs)))
+TESTS := $(filter-out e2e otlp simulation,$(notdir $(basename $(wildcard tests/*.rs */tests/*.rs))) $(patsubst tests/%/main.rs,%,$(wildcard tests/*/main.rs)))
 
 .NOTPARALLEL:
 .PHONY: help setup tools build plugin image crd fmt lint advisories unit test-unit simulate chart kubesphere olm cluster-up cluster-down install test-e2e test demo clean
@@ -48,7 +48,7 @@ tools: ## what the checks without a cluster need: Debian packages, cargo-deny
 	@cargo clippy --version >/dev/null && cargo fmt --version >/dev/null || { echo "needs Rust with clippy and rustfmt: https://rustup.rs" >&2; exit 1; }
 	[ -x $(TOOLS)/bin/cargo-deny ] || cargo install --locked cargo-deny --root $(TOOLS)
 
-build: ## compile the operator and the kubectl plugin
+build: ## compile the operator, the kubectl plugin and the demo
 	cargo build --locked --profile $(PROFILE) --workspace --bins
 
 plugin: ## install the kubectl plugin for this user
@@ -142,7 +142,7 @@ test-e2e: install build ## the end-to-end tests
 test: tools lint unit cluster-up chart test-e2e ## everything, from a machine with nothing but Rust, Go and Debian
 
 demo: ## watch a failover
-	@tests/demo/demo.sh make --no-print-directory
+	@DEMO=$(dir $(BINARY))demo tests/demo/demo.sh make --no-print-directory
 
 .PHONY: clients
 CLIENTS ?=# only these, by the names of their folders in tests/clients

@@ -3,10 +3,6 @@
 
 mod faults;
 mod floor;
-#[path = "../tests/e2e/harness/mod.rs"]
-#[allow(dead_code, missing_docs, reason = "the scenarios use more of it")]
-#[allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::format_push_string)]
-mod harness;
 mod plan;
 mod plot;
 mod report;
@@ -32,12 +28,12 @@ use std::{
 
 use anyhow::{Result, bail};
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use harness::client;
 use plan::{Fault, Subject, Variant, Wanted};
 use results::{Line, Log, Results};
 use rounds::Patience;
 use setting::Setting;
 use subjects::Standing;
+use test_support::harness::{self, client};
 use tokio::signal::unix::{SignalKind, signal};
 
 /// So many rounds may fail in a row before something is wrong with the cluster.

@@ -8,9 +8,14 @@ use crate::{
     table::{Group, groups, length, title},
 };
 
-const WIDTH: f64 = 990.0;
-/// Space for the longest label; a test holds it against the labels.
+/// From the least to the most on the axis.
+const SPAN: f64 = 590.0;
+/// Space for the labels, at least.
 const LEFT: f64 = 360.0;
+/// From a label to the axis, and to the edge.
+const MARGIN: f64 = 12.0;
+/// How wide a character of a label is, on average, at most.
+const CHARACTER: f64 = 7.2;
 const RIGHT: f64 = 40.0;
 const TOP: f64 = 64.0;
 const LANE: f64 = 24.0;
@@ -36,22 +41,24 @@ circle.dot{stroke:none}circle.helpless{fill:none}\
 /// From milliseconds to where they are in the picture.
 struct Axis {
     decades: (i32, i32),
+    /// Where it begins.
+    left: f64,
 }
 
 impl Axis {
-    fn over(values: impl Iterator<Item = f64> + Clone) -> Self {
+    fn over(values: impl Iterator<Item = f64> + Clone, left: f64) -> Self {
         let lowest = values.clone().fold(f64::INFINITY, f64::min).max(SHORTEST);
         let highest = values.fold(SHORTEST, f64::max);
         #[allow(clippy::cast_possible_truncation, reason = "a handful of decades")]
         let decade = |value: f64| value as i32;
         let first = decade(lowest.log10().floor());
-        Self { decades: (first, decade(highest.log10().ceil()).max(first + 1)) }
+        Self { decades: (first, decade(highest.log10().ceil()).max(first + 1)), left }
     }
 
     fn at(&self, ms: f64) -> f64 {
         let (first, last) = (f64::from(self.decades.0), f64::from(self.decades.1));
         let part = (ms.max(SHORTEST).log10() - first) / (last - first);
-        LEFT + part.clamp(0.0, 1.0) * (WIDTH - LEFT - RIGHT)
+        self.left + part.clamp(0.0, 1.0) * SPAN
     }
 }
 
@@ -59,6 +66,22 @@ struct Lane<'a> {
     fault: (Fault, bool),
     subject: Subject,
     group: Group<'a>,
+}
+
+impl Lane<'_> {
+    fn label(&self) -> String {
+        match self.subject {
+            Subject::Operator => title(self.fault),
+            other => format!("{}: {}", title(self.fault), other.title()),
+        }
+    }
+}
+
+/// Space for these labels.
+fn left_of_axis(labels: impl Iterator<Item = String>) -> f64 {
+    let longest = labels.map(|label| label.chars().count()).max().unwrap_or_default();
+    let width = CHARACTER * f64::from(u32::try_from(longest).unwrap_or(u32::MAX));
+    LEFT.max((width + 2.0 * MARGIN).ceil())
 }
 
 /// The variant that the picture shows: the first of which there are rounds.
@@ -76,7 +99,9 @@ pub fn svg(rounds: &[Round], variant: Variant) -> Result<String, std::fmt::Error
         })
         .collect();
     lanes.sort_by_key(|lane| (lane.fault, lane.subject));
-    let axis = Axis::over(lanes.iter().flat_map(|lane| &lane.group.0).map(|round| round.outage_ms));
+    let left = left_of_axis(lanes.iter().map(Lane::label));
+    let axis = Axis::over(lanes.iter().flat_map(|lane| &lane.group.0).map(|round| round.outage_ms), left);
+    let width = left + SPAN + RIGHT;
 
     let mut body = String::new();
     let mut y = TOP;
@@ -91,7 +116,7 @@ pub fn svg(rounds: &[Round], variant: Variant) -> Result<String, std::fmt::Error
     }
     let height = y + 40.0;
     let mut svg = format!(
-        "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {WIDTH} {height}\" role=\"img\" \
+        "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {width} {height}\" role=\"img\" \
          aria-label=\"Write outage by fault\">\n<style>{STYLE}</style>\n"
     );
     writeln!(svg, "<text class=\"head\" x=\"12\" y=\"24\">How long writes were held up</text>")?;
@@ -122,12 +147,14 @@ fn grid(svg: &mut String, axis: &Axis, bottom: f64) -> std::fmt::Result {
 fn draw(svg: &mut String, axis: &Axis, lane: &Lane, y: f64) -> std::fmt::Result {
     let class = format!("s{}", Subject::ALL.iter().position(|&s| s == lane.subject).unwrap_or_default());
     let middle = y + LANE / 2.0;
-    let name = match lane.subject {
-        Subject::Operator => title(lane.fault),
-        other => format!("{}: {}", title(lane.fault), other.title()),
-    };
+    let name = lane.label();
     let quiet = if lane.subject == Subject::Operator { "" } else { " class=\"quiet\"" };
-    writeln!(svg, "<text{quiet} x=\"{}\" y=\"{:.1}\" text-anchor=\"end\">{name}</text>", LEFT - 12.0, middle + 4.0)?;
+    writeln!(
+        svg,
+        "<text{quiet} x=\"{}\" y=\"{:.1}\" text-anchor=\"end\">{name}</text>",
+        axis.left - MARGIN,
+        middle + 4.0
+    )?;
     for (number, round) in lane.group.0.iter().enumerate() {
         // Beside each other, where they would cover each other.
         let aside = f64::from(u8::try_from(number * 7 % 11).unwrap_or_default()) - 5.0;
@@ -151,24 +178,50 @@ mod tests {
 
     #[test]
     fn the_axis_is_logarithmic_and_holds_everything() {
-        let axis = Axis::over([63.0, 6500.0].into_iter());
+        let axis = Axis::over([63.0, 6500.0].into_iter(), LEFT);
         assert_eq!(axis.decades, (1, 4));
         let (ten, hundred, thousand) = (axis.at(10.0), axis.at(100.0), axis.at(1000.0));
         assert!((hundred - ten - (thousand - hundred)).abs() < 1e-9 && (ten - LEFT).abs() < 1e-9);
-        assert!((axis.at(10_000.0) - (WIDTH - RIGHT)).abs() < 1e-9);
+        assert!((axis.at(10_000.0) - (LEFT + SPAN)).abs() < 1e-9);
         assert!((axis.at(0.0) - LEFT).abs() < 1e-9, "no outage at all stands at the edge");
-        assert_eq!(Axis::over([100.0].into_iter()).decades, (2, 3));
+        assert_eq!(Axis::over([100.0].into_iter(), LEFT).decades, (2, 3));
+    }
+
+    /// Where a text begins, and whether what is read is one.
+    fn begins(line: &str) -> Option<(f64, &str)> {
+        let (attributes, text) = line.strip_prefix("<text")?.split_once('>')?;
+        let text = text.strip_suffix("</text>")?;
+        let x = attributes.split_once(" x=\"")?.1.split_once('"')?.0.parse::<f64>().ok()?;
+        let width = CHARACTER * f64::from(u32::try_from(text.chars().count()).ok()?);
+        let before = match attributes.split_once("text-anchor=\"").map(|(_, rest)| rest.split('"').next()) {
+            Some(Some("end")) => width,
+            Some(Some("middle")) => width / 2.0,
+            _ => 0.0,
+        };
+        Some((x - before, text))
+    }
+
+    fn no_text_begins_outside(svg: &str) -> usize {
+        let texts: Vec<_> = svg.lines().filter_map(begins).collect();
+        assert_eq!(texts.len(), svg.matches("<text").count(), "all are read");
+        for (from, text) in &texts {
+            assert!(*from >= 0.0, "{text:?} begins at {from:.0}");
+        }
+        texts.len()
     }
 
     #[test]
-    fn the_longest_label_has_room() {
-        let faults = Fault::ALL.into_iter().flat_map(|fault| [title((fault, false)), title((fault, true))]);
-        let others =
-            Subject::ALL.into_iter().map(|subject| format!("{}: {}", title((Fault::Crash, false)), subject.title()));
-        for label in faults.chain(others) {
-            let width = 7.2 * f64::from(u32::try_from(label.chars().count()).unwrap_or(u32::MAX)); // at 13 px, on average
-            assert!(width + 12.0 <= LEFT, "{label}: {width}");
-        }
+    fn no_label_begins_outside_of_the_picture() -> Result<(), std::fmt::Error> {
+        let kinds =
+            Subject::ALL.into_iter().flat_map(|subject| Fault::ALL.into_iter().map(move |fault| (subject, fault)));
+        let rounds: Vec<_> = kinds
+            .flat_map(|(subject, fault)| {
+                [false, true].map(|leader_lost| Round { leader_lost, ..round(subject, fault, 60.0) })
+            })
+            .collect();
+        assert!(no_text_begins_outside(&svg(&rounds, Variant::Idle)?) > rounds.len());
+        no_text_begins_outside(include_str!("../docs/benchmark.svg"));
+        Ok(())
     }
 
     #[test]

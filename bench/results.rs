@@ -7,8 +7,8 @@ use std::{
 };
 
 use anyhow::{Context, Result, bail};
+use drill::{Gap, Verdict};
 use jiff::Timestamp;
-use redis_replication_operator::drill::{Gap, Verdict};
 use serde::{Deserialize, Serialize};
 
 use crate::{

@@ -112,7 +112,7 @@ pub async fn check(pods: &Replication, members: &[Pod]) -> Result<String> {
         let (ip, name) = (ip(pod)?, pod.name_any());
         let now = info(&ip, None, "replication").await?;
         if ip == address {
-            let followers = now.number("connected_slaves");
+            let followers = now.number::<u32>("connected_slaves").unwrap_or_default();
             ensure(now.get("role") == "master" && followers == 2, || {
                 format!("{name} should be master of 2, and is {} of {followers}", now.get("role"))
             })?;

@@ -3,9 +3,8 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use anyhow::{Context, Result};
+use formats::info::Fields;
 use redis::{AsyncConnectionConfig, Client, ConnectionAddr, FromRedisValue, IntoConnectionInfo, RedisConnectionInfo};
-
-use crate::harness::info::Info;
 
 const LIMIT: Duration = Duration::from_secs(2);
 
@@ -25,8 +24,8 @@ pub async fn command<T: FromRedisValue>(ip: &str, port: u16, password: Option<&s
     ask.await.with_context(|| format!("{} at {ip}:{port}", words.join(" ")))
 }
 
-pub async fn info(ip: &str, password: Option<&str>, section: &str) -> Result<Info> {
-    Ok(Info::parse(&command::<String>(ip, 6379, password, &["INFO", section]).await?))
+pub async fn info(ip: &str, password: Option<&str>, section: &str) -> Result<Fields> {
+    Ok(Fields::parse(&command::<String>(ip, 6379, password, &["INFO", section]).await?))
 }
 
 /// Of each server that has ever answered: how many full copies it has given. Its name is the run id, for a restarted one
@@ -35,8 +34,8 @@ pub async fn info(ip: &str, password: Option<&str>, section: &str) -> Result<Inf
 pub struct Syncs(BTreeMap<String, u64>);
 
 impl Syncs {
-    pub fn note(&mut self, info: &Info) {
-        let given = info.number("sync_full").try_into().unwrap_or_default();
+    pub fn note(&mut self, info: &Fields) {
+        let given = info.number("sync_full").unwrap_or_default();
         self.0.insert(info.get("run_id").to_owned(), given);
     }
 
@@ -57,7 +56,7 @@ mod tests {
         let of = |all: &[(&str, u64)]| {
             let mut syncs = Syncs::default();
             for (run_id, given) in all {
-                syncs.note(&Info::parse(&format!("run_id:{run_id}\r\nsync_full:{given}\r\n")));
+                syncs.note(&Fields::parse(&format!("run_id:{run_id}\r\nsync_full:{given}\r\n")));
             }
             syncs
         };

@@ -10,6 +10,7 @@ use std::{
 };
 
 use anyhow::{Context, Result};
+use drill::Gap;
 use futures::TryStreamExt;
 use jiff::Timestamp;
 use k8s_openapi::api::{core::v1::Pod, discovery::v1::EndpointSlice};
@@ -18,7 +19,6 @@ use kube::{
     api::LogParams,
     runtime::{WatchStreamExt, watcher},
 };
-use redis_replication_operator::drill::Gap;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use tokio::{net::TcpStream, task::JoinHandle, time::timeout};

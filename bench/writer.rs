@@ -7,8 +7,8 @@ use std::{
 
 use anyhow::{Context, Result, anyhow};
 use clap::Parser;
+use drill::{DrillArgs, DrillError, Gap, Line, Verdict, drill_until};
 use jiff::Timestamp;
-use redis_replication_operator::drill::{DrillArgs, DrillError, Gap, Line, Verdict, drill_until};
 use tokio::sync::oneshot;
 
 use crate::plan::Variant;

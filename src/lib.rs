@@ -4,15 +4,14 @@
 //! [`redis`], [`kubernetes`] and [`web`] are the thin edges; [`api`] is the resource as people write and read it.
 
 pub mod api;
-pub mod drill;
 pub mod kubernetes;
 pub mod logging;
 pub mod objects;
 pub mod operator;
-pub mod password;
 pub mod redis;
 #[cfg(feature = "otlp")]
 pub mod traces;
 pub mod web;
 
+pub use formats::password;
 pub use redis_replication_core as replication;

@@ -3,9 +3,9 @@
 use std::{io::Write, process::ExitCode};
 
 use clap::{Parser, Subcommand};
+use drill::DrillArgs;
 use redis_replication_operator::{
     api,
-    drill::{self, DrillArgs},
     logging::{self, LogArgs},
     operator::{self, RunArgs},
 };

@@ -3,6 +3,8 @@
 //! Answers come from processes that we do not trust to be well-behaved: parsing never panics, and a field that is
 //! missing or malformed is an error that names it.
 
+use formats::info::{Replica, is_numbered, part};
+
 /// What a replica of nobody follows: a loopback port on which nothing listens.
 pub const NOBODY: (&str, u16) = ("127.0.0.1", 1);
 
@@ -326,17 +328,15 @@ struct Fields<'a> {
 impl<'a> Fields<'a> {
     /// Goes through a text once. Of a field that is said twice the last counts.
     fn scan(&mut self, text: &'a str) -> Result<(), ParseError> {
-        for (n, line) in text.lines().enumerate() {
+        for (n, (name, value)) in formats::info::lines(text).enumerate() {
             if n >= MOST_LINES {
                 return Err(ParseError::Lines);
             }
-            let Some((name, value)) = line.split_once(':') else { continue };
-            let numbered = |prefix| name.strip_prefix(prefix).is_some_and(|n| n.parse::<u32>().is_ok());
             if let Ok(at) = WANTED.binary_search(&name) {
                 self.values[at] = Some(value);
-            } else if numbered("db") {
+            } else if is_numbered(name, "db") {
                 self.keys = self.keys.saturating_add(keys(value).unwrap_or(0));
-            } else if numbered("slave") && self.slaves.len() < MOST_SLAVES {
+            } else if is_numbered(name, "slave") && self.slaves.len() < MOST_SLAVES {
                 self.slaves.extend(slave(value));
             }
         }
@@ -428,19 +428,13 @@ impl<'a> Fields<'a> {
 
 /// Of `db0:keys=3,expires=0,avg_ttl=0`
 fn keys(value: &str) -> Option<u64> {
-    value.split(',').find_map(|part| part.strip_prefix("keys="))?.parse().ok()
+    part(value, "keys")?.parse().ok()
 }
 
-/// `slave0:ip=10.0.0.2,port=6379,state=online,offset=14,lag=0`
 fn slave(value: &str) -> Option<SlaveState> {
-    let part = |name: &str| value.split(',').find_map(|part| part.strip_prefix(name)?.strip_prefix('='));
-    let short = |name: &str, most: usize| part(name).filter(|text| text.len() <= most).map(str::to_owned);
-    Some(SlaveState {
-        ip: short("ip", LONGEST_ADDRESS)?,
-        state: short("state", LONGEST_ID)?,
-        offset: part("offset")?.parse().ok()?,
-        lag: part("lag")?.parse().ok()?,
-    })
+    let Replica { ip, state, offset, lag } = Replica::parse(value)?;
+    let short = ip.len() <= LONGEST_ADDRESS && state.len() <= LONGEST_ID;
+    short.then(|| SlaveState { ip: ip.to_owned(), state: state.to_owned(), offset, lag })
 }
 
 fn malformed(field: &'static str, value: &str) -> ParseError {

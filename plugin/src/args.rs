@@ -171,7 +171,7 @@ pub struct Patience {
     #[arg(long)]
     pub no_wait: bool,
     /// How long to wait, e.g. `90s` or `5m`.
-    #[arg(long, value_parser = duration, default_value = "2m")]
+    #[arg(long, value_parser = formats::duration::parse, default_value = "2m")]
     pub timeout: Duration,
 }
 
@@ -201,7 +201,7 @@ pub struct Logs {
     #[arg(long, value_name = "LINES")]
     pub tail: Option<i64>,
     /// Only lines that are not older than this, e.g. `10m`.
-    #[arg(long, value_parser = duration)]
+    #[arg(long, value_parser = formats::duration::parse)]
     pub since: Option<Duration>,
     /// The logs of the containers before their last restart.
     #[arg(short, long, conflicts_with = "follow")]
@@ -258,19 +258,6 @@ fn without_to(text: &str) -> Result<String, String> {
     Err(format!("the new master is given with its option: --to {text}"))
 }
 
-/// Reads `90s`, `5m`, `1h`, or seconds without a unit.
-fn duration(text: &str) -> Result<Duration, String> {
-    let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
-    let number: u64 = digits.parse().map_err(|_| format!("{text:?} is not a duration such as 90s or 5m"))?;
-    let seconds = match &text[digits.len()..] {
-        "s" | "" => number,
-        "m" => number.saturating_mul(60),
-        "h" => number.saturating_mul(3600),
-        unit => return Err(format!("{unit:?} is not a unit of time: use s, m or h")),
-    };
-    Ok(Duration::from_secs(seconds))
-}
-
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
@@ -310,14 +297,6 @@ mod tests {
         ] {
             assert_eq!(parse(line).unwrap_err().exit_code(), 2, "{line}");
         }
-    }
-
-    #[test]
-    fn durations_are_read() {
-        assert_eq!(duration("90s"), Ok(Duration::from_secs(90)));
-        assert_eq!(duration("5m"), Ok(Duration::from_secs(300)));
-        assert_eq!(duration("7"), Ok(Duration::from_secs(7)));
-        assert!(duration("soon").is_err() && duration("3w").is_err());
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
+use formats::info::Fields;
 use futures::future::join_all;
 
 use crate::{
@@ -48,42 +49,27 @@ pub struct Lag {
 impl Live {
     /// Reads the text of `INFO replication`; `None` if it is something else, such as an error.
     pub fn parse(text: &str) -> Option<Self> {
-        let fields: BTreeMap<&str, &str> = text.lines().filter_map(|line| line.trim().split_once(':')).collect();
-        let number = |key: &str| fields.get(key).and_then(|value| value.parse().ok());
-        let master = match *fields.get("role")? {
+        let fields = Fields::parse(text);
+        let master = match fields.get("role") {
             "master" => true,
             "slave" => false,
             _ => return None,
         };
-        let silent = if fields.get("master_link_status") == Some(&"up") {
-            number("master_last_io_seconds_ago")
-        } else {
-            number("master_link_down_since_seconds")
+        let silent = match fields.get("master_link_status") {
+            "up" => fields.number("master_last_io_seconds_ago"),
+            _ => fields.number("master_link_down_since_seconds"),
         };
-        let syncing = fields.get("master_sync_in_progress") == Some(&"1");
-        let percent = fields.get("master_sync_perc").and_then(|value| value.parse().ok());
-        let is_replica =
-            |key: &str| key.strip_prefix("slave").is_some_and(|rest| rest.starts_with(|c: char| c.is_ascii_digit()));
+        let syncing = fields.get("master_sync_in_progress") == "1";
+        let percent = fields.number("master_sync_perc").filter(|percent| (0.0..=100.0).contains(percent));
+        let online = fields.replicas().filter(|replica| replica.state == "online");
         Some(Self {
             master,
-            offset: number("slave_repl_offset").or_else(|| number("master_repl_offset"))?,
-            silent_seconds: if master { None } else { silent },
-            sync_percent: if syncing { percent.filter(|percent| (0.0..=100.0).contains(percent)) } else { None },
-            replicas: fields
-                .iter()
-                .filter(|(key, _)| is_replica(key))
-                .filter_map(|(_, value)| replica(value))
-                .collect(),
+            offset: fields.number("slave_repl_offset").or_else(|| fields.number("master_repl_offset"))?,
+            silent_seconds: silent.filter(|_| !master),
+            sync_percent: percent.filter(|_| syncing),
+            replicas: online.map(|r| (r.ip.to_owned(), Acknowledged { offset: r.offset, seconds: r.lag })).collect(),
         })
     }
-}
-
-/// `ip=10.244.1.7,port=6379,state=online,offset=1234,lag=0`
-fn replica(value: &str) -> Option<(String, Acknowledged)> {
-    let fields: BTreeMap<&str, &str> = value.split(',').filter_map(|field| field.split_once('=')).collect();
-    let acknowledged =
-        Acknowledged { offset: fields.get("offset")?.parse().ok()?, seconds: fields.get("lag")?.parse().unwrap_or(0) };
-    (fields.get("state") == Some(&"online")).then(|| (fields.get("ip").map_or("", |ip| ip).to_owned(), acknowledged))
 }
 
 /// How far a replica at `address` is behind `master`. Of what it says and what it acknowledged the later counts: it may

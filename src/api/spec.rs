@@ -473,12 +473,9 @@ impl RedisReplicationSpec {
     }
 }
 
-/// `1500ms`, `5s`. The schema lets nothing else in.
+/// The schema lets nothing in that is no duration.
 fn duration(text: &str) -> Option<Duration> {
-    match text.strip_suffix("ms") {
-        Some(millis) => millis.parse().ok().map(Duration::from_millis),
-        None => text.strip_suffix('s')?.parse().ok().map(Duration::from_secs),
-    }
+    formats::duration::parse(text).ok()
 }
 
 impl Default for ServiceSettings {

@@ -13,7 +13,7 @@ use std::{
 
 use super::super::{config_map, fixture::cluster};
 use super::*;
-use crate::password::tests::cases;
+use test_support::passwords::cases;
 
 #[path = "scripts_data_tests.rs"]
 mod data;

@@ -2,14 +2,14 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use std::{
-    net::{IpAddr, Ipv4Addr, TcpListener},
-    process::{Child, Command, Stdio},
+    net::{IpAddr, Ipv4Addr},
     sync::Arc,
     time::Duration,
 };
 
-use redis::{Connection, FromRedisValue};
+use redis::Connection;
 use rstest::rstest;
+use test_support::redis_server::{RedisServer, ask};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     sync::{Notify, watch},
@@ -21,48 +21,9 @@ use super::{
     *,
 };
 
-/// A server with the password `old`. It ends with the test.
-struct Server {
-    process: Child,
-    port: u16,
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        let _ = self.process.kill();
-        let _ = self.process.wait();
-    }
-}
-
-impl Server {
-    async fn start() -> Self {
-        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-        let arguments = ["--bind", "127.0.0.1", "--save", "", "--requirepass", "old", "--port"];
-        let mut process = Command::new("redis-server");
-        process.args(arguments).arg(port.to_string()).stdout(Stdio::null());
-        let server = Self { process: process.spawn().expect("redis-server must be in the PATH"), port };
-        until("the server answers", || server.connection("old").is_ok()).await;
-        server
-    }
-
-    fn connection(&self, password: &str) -> RedisResult<Connection> {
-        let mut connection = redis::Client::open(("127.0.0.1", self.port))?.get_connection()?;
-        redis::cmd("AUTH").arg(password).query::<()>(&mut connection)?;
-        Ok(connection)
-    }
-
-    fn link(&self, password: &watch::Sender<Password>) -> Link {
-        link(self.port, password)
-    }
-}
-
-fn ask<T: FromRedisValue>(connection: &mut Connection, words: &str) -> RedisResult<T> {
-    let mut words = words.split(' ');
-    let mut command = redis::cmd(words.next().unwrap());
-    words.for_each(|word| {
-        command.arg(word);
-    });
-    command.query(connection)
+/// A server with the password `old`.
+fn server() -> RedisServer {
+    RedisServer::new(&["--requirepass", "old"])
 }
 
 fn link(port: u16, password: &watch::Sender<Password>) -> Link {
@@ -103,11 +64,11 @@ async fn comes_back(link: &Link, killer: &mut Connection) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn each_login_takes_the_present_password() {
-    let server = Server::start().await;
+    let server = server();
     let cell = cell("old");
-    let link = server.link(&cell);
+    let link = link(server.port, &cell);
     comes(&link, "an answer", |r| r.info.is_some()).await;
-    let mut other = server.connection("old").unwrap();
+    let mut other = server.log_in("old").unwrap();
 
     ask::<()>(&mut other, "CONFIG SET requirepass new").unwrap();
     cell.send_replace(password("new"));
@@ -115,15 +76,15 @@ async fn each_login_takes_the_present_password() {
     assert_eq!((report.outdated, report.problem, report.health), (None, None, Health::Up), "nothing was closed for it");
     let wrong = ask::<()>(&mut other, "AUTH redis-replication-operator old").unwrap_err();
     assert_eq!(wrong.code(), Some("WRONGPASS"), "the operator's user has not kept the former one");
-    comes_back(&link, &mut server.connection("new").unwrap()).await;
+    comes_back(&link, &mut server.log_in("new").unwrap()).await;
     assert_eq!(link.report().accepted, Some(password("new")));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_server_that_refuses_the_present_password_is_not_lost() {
-    let server = Server::start().await;
+    let server = server();
     let cell = cell("old");
-    let link = server.link(&cell);
+    let link = link(server.port, &cell);
     comes(&link, "an answer", |r| r.info.is_some()).await;
     assert_eq!(link.report().outdated, None);
 
@@ -131,7 +92,7 @@ async fn a_server_that_refuses_the_present_password_is_not_lost() {
     let report = comes(&link, "it is refused", |r| r.outdated.is_some()).await;
     assert!(report.outdated.unwrap().contains("WRONGPASS"));
     assert_eq!((report.health, report.problem, report.accepted), (Health::Up, None, Some(password("old"))));
-    comes_back(&link, &mut server.connection("old").unwrap()).await;
+    comes_back(&link, &mut server.log_in("old").unwrap()).await;
     let report = link.report();
     assert!(report.outdated.is_some() && report.accepted == Some(password("old")), "{report:?}");
 
@@ -141,14 +102,14 @@ async fn a_server_that_refuses_the_present_password_is_not_lost() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_server_with_another_password_or_none_says_so() {
-    let server = Server::start().await;
+    let server = server();
     let cell = cell("new");
-    let link = server.link(&cell);
+    let link = link(server.port, &cell);
     let report = comes(&link, "it is refused", |r| r.problem.is_some()).await;
     assert!(matches!(report.problem, Some(Problem::Password(words)) if words.contains("WRONGPASS")));
     assert!(report.info.is_none() && report.accepted.is_none());
 
-    ask::<()>(&mut server.connection("old").unwrap(), "ACL SETUSER default nopass").unwrap();
+    ask::<()>(&mut server.log_in("old").unwrap(), "ACL SETUSER default nopass").unwrap();
     let without =
         |r: &Report| matches!(&r.problem, Some(Problem::Password(words)) if words.contains("without any password"));
     comes(&link, "it has none", without).await;
@@ -164,12 +125,12 @@ async fn a_server_with_another_password_or_none_says_so() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_server_without_room_says_so() {
-    let server = Server::start().await;
-    let mut other = server.connection("old").unwrap();
+    let server = server();
+    let mut other = server.log_in("old").unwrap();
     ask::<()>(&mut other, "CONFIG SET maxclients 1").unwrap();
     let cell = cell("old");
     for _ in 0..10 {
-        let link = server.link(&cell);
+        let link = link(server.port, &cell);
         let report = comes(&link, "it is refused", |r| r.problem.is_some()).await;
         assert!(
             matches!(&report.problem, Some(Problem::Clients(words)) if words.contains("max number of clients")),
@@ -177,7 +138,7 @@ async fn a_server_without_room_says_so() {
         );
         assert!(report.info.is_none());
     }
-    let link = server.link(&cell);
+    let link = link(server.port, &cell);
     comes(&link, "it is refused", |r| r.problem.is_some()).await;
     ask::<()>(&mut other, "CONFIG SET maxclients 100").unwrap();
     comes(&link, "it is let in", |r| r.info.is_some() && r.problem.is_none()).await;
@@ -188,11 +149,11 @@ async fn a_server_without_room_says_so() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn who_is_gone_refuses_nothing() {
-    let server = Server::start().await;
+    let server = server();
     let cell = cell("old");
-    let link = server.link(&cell);
+    let link = link(server.port, &cell);
     comes(&link, "an answer", |r| r.info.is_some()).await;
-    let mut other = server.connection("old").unwrap();
+    let mut other = server.log_in("old").unwrap();
     ask::<()>(&mut other, "CONFIG SET requirepass another").unwrap();
     ask::<()>(&mut other, "CLIENT KILL USER redis-replication-operator").unwrap();
     comes(&link, "it is refused", |r| matches!(r.problem, Some(Problem::Password(_)))).await;

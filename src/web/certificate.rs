@@ -1,9 +1,15 @@
 //! The certificate of the guarded port: from a directory, a mounted Secret say, and followed there; or made at the start.
 
-use std::{convert::Infallible, future::pending, io, path::PathBuf, time::Duration};
+use std::{convert::Infallible, future::pending, io, path::PathBuf, sync::Arc, time::Duration};
 
-use axum_server::tls_rustls::RustlsConfig;
-use tokio::time::sleep;
+use rustls::{
+    ServerConfig,
+    pki_types::{
+        CertificateDer, PrivateKeyDer,
+        pem::{self, PemObject},
+    },
+};
+use tokio::{sync::watch, time::sleep};
 
 /// How often the directory is looked at. The kubelet takes up to a minute to write a changed Secret there.
 const LOOK_EVERY: Duration = Duration::from_secs(10);
@@ -29,9 +35,12 @@ pub enum CertificateError {
         #[source]
         source: io::Error,
     },
-    /// They are no PEM, or do not belong together.
+    /// They are no PEM.
     #[error("not a certificate with its key: {0}")]
-    Unusable(io::Error),
+    Pem(#[from] pem::Error),
+    /// They do not belong together.
+    #[error("not a certificate with its key: {0}")]
+    Unusable(#[from] rustls::Error),
     /// None could be made.
     #[error("making a certificate: {0}")]
     Make(#[from] rcgen::Error),
@@ -44,6 +53,16 @@ struct Pair {
     key: Vec<u8>,
 }
 
+impl Pair {
+    fn config(&self) -> Result<Arc<ServerConfig>, CertificateError> {
+        let chain = CertificateDer::pem_slice_iter(&self.chain).collect::<Result<_, _>>()?;
+        let key = PrivateKeyDer::from_pem_slice(&self.key)?;
+        let mut config = ServerConfig::builder().with_no_client_auth().with_single_cert(chain, key)?;
+        config.alpn_protocols = vec![b"http/1.1".to_vec()];
+        Ok(Arc::new(config))
+    }
+}
+
 impl Certificate {
     /// That in `directory`, or one of our own.
     pub fn new(directory: Option<PathBuf>) -> Self {
@@ -51,7 +70,7 @@ impl Certificate {
     }
 
     /// Waits until there is one that can be used, and returns it with what follows its renewals.
-    pub(super) async fn serve(self) -> (RustlsConfig, impl Future<Output = Infallible>) {
+    pub(super) async fn serve(self) -> (watch::Receiver<Arc<ServerConfig>>, impl Future<Output = Infallible>) {
         let mut complaint = String::new();
         let (pair, config) = loop {
             match self.load().await {
@@ -60,10 +79,11 @@ impl Certificate {
             }
             sleep(LOOK_EVERY).await;
         };
-        (config.clone(), self.follow(pair, config))
+        let config = watch::Sender::new(config);
+        (config.subscribe(), self.follow(pair, config))
     }
 
-    async fn follow(self, mut served: Pair, config: RustlsConfig) -> Infallible {
+    async fn follow(self, mut served: Pair, config: watch::Sender<Arc<ServerConfig>>) -> Infallible {
         if matches!(self, Self::OwnMade) {
             return pending().await;
         }
@@ -72,22 +92,23 @@ impl Certificate {
             sleep(LOOK_EVERY).await;
             match self.pair().await {
                 Ok(pair) if pair == served => complaint.clear(),
-                Ok(pair) => match config.reload_from_pem(pair.chain.clone(), pair.key.clone()).await {
-                    Ok(()) => {
+                Ok(pair) => match pair.config() {
+                    Ok(renewed) => {
+                        config.send_replace(renewed);
                         tracing::info!("the metrics' certificate was renewed");
                         served = pair;
                     }
-                    Err(e) => complain(&mut complaint, &CertificateError::Unusable(e), "the former one stays"),
+                    Err(e) => complain(&mut complaint, &e, "the former one stays"),
                 },
                 Err(error) => complain(&mut complaint, &error, "the former one stays"),
             }
         }
     }
 
-    async fn load(&self) -> Result<(Pair, RustlsConfig), CertificateError> {
+    async fn load(&self) -> Result<(Pair, Arc<ServerConfig>), CertificateError> {
         let pair = self.pair().await?;
-        let config = RustlsConfig::from_pem(pair.chain.clone(), pair.key.clone()).await;
-        Ok((pair, config.map_err(CertificateError::Unusable)?))
+        let config = pair.config()?;
+        Ok((pair, config))
     }
 
     async fn pair(&self) -> Result<Pair, CertificateError> {
@@ -145,20 +166,20 @@ mod tests {
         write_new(&directory).await;
         let (config, renewals) = timeout(LOOK_EVERY, certificate.clone().serve()).await.unwrap();
         let mut renewals = Box::pin(renewals);
-        let first = config.get_inner();
+        let first = config.borrow().clone();
         let mut look = async || timeout(LOOK_EVERY * 2, &mut renewals).await.is_err();
         assert!(look().await);
-        assert!(Arc::ptr_eq(&first, &config.get_inner()), "nothing has changed");
+        assert!(Arc::ptr_eq(&first, &config.borrow().clone()), "nothing has changed");
 
         fs::write(directory.join("tls.key"), "not a key").unwrap();
         let unusable = certificate.load().await.err().unwrap().to_string();
         assert!(unusable.contains("not a certificate with its key"), "{unusable}");
         assert!(look().await);
-        assert!(Arc::ptr_eq(&first, &config.get_inner()), "the former stays");
+        assert!(Arc::ptr_eq(&first, &config.borrow().clone()), "the former stays");
 
         write_new(&directory).await;
         assert!(look().await);
-        assert!(!Arc::ptr_eq(&first, &config.get_inner()), "renewed");
+        assert!(!Arc::ptr_eq(&first, &config.borrow().clone()), "renewed");
         fs::remove_dir_all(directory).unwrap();
     }
 }

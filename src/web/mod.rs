@@ -2,8 +2,9 @@
 
 mod access;
 mod certificate;
+mod tls;
 
-use std::{io, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
+use std::{convert::Infallible, io, net::SocketAddr, path::PathBuf, sync::Arc};
 
 use axum::{
     Router,
@@ -16,11 +17,10 @@ use tokio::net::TcpListener;
 
 pub use access::{Gate, Refusal, Unanswered};
 pub use certificate::{Certificate, CertificateError};
+pub use tls::MOST_CONNECTIONS;
 
 /// What is asked for, and what a right has to be to.
 const METRICS: &str = "/metrics";
-/// How long a connection may take until its first request is complete.
-const FIRST_REQUEST: Duration = Duration::from_secs(10);
 
 /// Where to listen.
 #[derive(clap::Args, Clone, Debug)]
@@ -113,13 +113,17 @@ async fn listen(address: SocketAddr) -> Result<TcpListener, ListenError> {
 }
 
 /// A certificate that is missing or of no use does not end the process: the operator's work is worth more than its metrics.
-async fn guarded(listener: TcpListener, certificate: Certificate, metrics: MethodRouter, gate: Gate) -> io::Result<()> {
+async fn guarded(
+    listener: TcpListener,
+    certificate: Certificate,
+    metrics: MethodRouter,
+    gate: Gate,
+) -> io::Result<Infallible> {
     let (config, renewals) = certificate.serve().await;
     let app =
         Router::new().route(METRICS, metrics).layer(middleware::from_fn_with_state(Arc::new(gate), access::admit));
-    let server = axum_server::from_tcp_rustls(listener.into_std()?, config)?.first_request_timeout(FIRST_REQUEST);
     tokio::select! {
-        ended = server.serve(app.into_make_service()) => ended,
+        never = tls::serve(listener, config, app) => match never {},
         never = renewals => match never {},
     }
 }

@@ -1,29 +1,23 @@
 //! A failover to watch: a writer writes without a pause, its master is killed and then deleted, and afterwards stands
 //! what it cost. Started by `make demo`; leaves everything up for whoever wants to go on playing.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
-#![allow(clippy::format_push_string, clippy::format_collect, reason = "reports are short")]
-#![allow(dead_code, reason = "the scenarios use more of the harness than the demo")]
 
-#[path = "../e2e/harness/mod.rs"]
-mod harness;
 mod table;
 mod timeline;
 
-use std::path::Path;
-
 use anyhow::{Context, Result};
-use harness::{LONG, Replication, SHORT, client, ensure, hand, objects, operator, poll::eventually};
+use drill::{Gap, Verdict};
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{Namespace, Pod};
 use kube::{
     Api, Client,
     api::{DeleteParams, ListParams, Patch, PatchParams},
 };
-use redis_replication_operator::{
-    api::{CompletedTransition, RedisReplication},
-    drill::{Gap, Verdict},
-};
+use redis_replication_operator::api::{CompletedTransition, RedisReplication};
 use serde_json::json;
+use test_support::{
+    harness::{LONG, Replication, SHORT, client, ensure, hand, objects, operator, poll::eventually},
+    in_repository,
+};
 use timeline::{Tale, bold, green, red};
 
 const NAMESPACE: &str = "demo";
@@ -35,7 +29,7 @@ async fn main() -> Result<()> {
     operator::is_installed(&client).await.context("install the operator first: make install")?;
     clean(&client).await?;
 
-    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("manifests/examples/quickstart.yaml");
+    let file = in_repository("manifests/examples/quickstart.yaml");
     let manifest = std::fs::read_to_string(&file).with_context(|| file.display().to_string())?;
     println!("{}", bold("kubectl apply -n demo -f manifests/examples/quickstart.yaml"));
     objects::apply(&client, NAMESPACE, &manifest).await?;

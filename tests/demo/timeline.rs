@@ -3,10 +3,11 @@
 use std::{fmt, io::IsTerminal};
 
 use anyhow::Result;
+use drill::Gap;
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Event;
 use kube::{Api, Client, api::ListParams};
-use redis_replication_operator::{api::CompletedTransition, drill::Gap};
+use redis_replication_operator::api::CompletedTransition;
 
 /// Lines with their times.
 pub struct Tale {

@@ -22,8 +22,8 @@ PAIRS = [
     ("kubesphere/extension/README.md", "kubesphere/extension/README_zh.md"),
     ("kubesphere/extension/CHANGELOG.md", "kubesphere/extension/CHANGELOG_zh.md"),
 ]
-TOPS = "charts|core|crds|docs|manifests|tests|plugin|src|kubesphere|bench"
-SOURCES = "api|drill|kubernetes|objects|operator|redis"  # folders in src/
+TOPS = "charts|core|crds|docs|drill|formats|manifests|tests|test-support|plugin|src|kubesphere|bench"
+SOURCES = "api|kubernetes|objects|operator|redis"  # folders in src/
 KUBERNETES = set(
     "pod pods node nodes namespace namespaces service services svc secret secrets configmap configmaps statefulset "
     "statefulsets deployment deployments pvc pdb crd lease leases events endpointslices".split()

@@ -16,7 +16,6 @@ mod disk;
 mod examples;
 mod failover;
 mod files;
-mod harness;
 mod helm;
 mod hostile_fields;
 mod idle;
@@ -34,3 +33,5 @@ mod secrets;
 mod taken_back;
 mod unresponsive;
 mod wrong_specs;
+
+use test_support::harness;

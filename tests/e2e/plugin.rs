@@ -223,7 +223,7 @@ fn a_rehearsal_tells_what_it_cost_and_leaves_nothing() {
         let master = cache.agrees().await?;
         ensure(cache.cli(&master, &["DBSIZE"]).await? == "0", || "keys of the rehearsal are left".to_owned())?;
         eventually("the writers are gone", LONG, async || {
-            let pods = scene.namespaced_pods().await?;
+            let pods = namespaced_pods(scene).await?;
             ensure(pods == 3, || format!("there are {pods} pods"))
         })
         .await
@@ -235,10 +235,8 @@ async fn nothing_is_asked_for(cache: &Replication, request: RequestKind) -> Resu
     ensure(!annotations.contains_key(request.annotation()), || format!("the request is still there: {annotations:?}"))
 }
 
-impl Scene {
-    async fn namespaced_pods(&self) -> Result<usize> {
-        let pods: kube::Api<k8s_openapi::api::core::v1::Pod> =
-            kube::Api::namespaced(self.client.clone(), self.namespace.name());
-        Ok(pods.list(&kube::api::ListParams::default()).await?.items.len())
-    }
+async fn namespaced_pods(scene: &Scene) -> Result<usize> {
+    let pods: kube::Api<k8s_openapi::api::core::v1::Pod> =
+        kube::Api::namespaced(scene.client.clone(), scene.namespace.name());
+    Ok(pods.list(&kube::api::ListParams::default()).await?.items.len())
 }

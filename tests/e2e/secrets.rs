@@ -1,20 +1,17 @@
 //! The password's Secret: deleted, edited, exchanged, or with something in it that is no password; and members that let nobody in.
 
-use std::{collections::BTreeMap, process::Command};
+use std::process::Command;
 
 use anyhow::{Context, Result};
-use k8s_openapi::{
-    ByteString,
-    api::core::v1::{Pod, Secret},
-};
+use k8s_openapi::api::core::v1::{Pod, Secret};
 use kube::{
-    Api, ResourceExt,
-    api::{DeleteParams, Patch, PatchParams, PostParams},
+    Api,
+    api::{DeleteParams, PostParams},
 };
 use redis_replication_operator::api::{ConditionType, Reason, RequestKind::Switchover};
 use serde_json::json;
 
-use crate::harness::{LONG, Replication, SHORT, ensure, exec::exec, poll::eventually, scenario, scenario_alone};
+use crate::harness::{LONG, SHORT, ensure, exec::exec, poll::eventually, scenario, scenario_alone};
 
 /// Takes a member's connections in its container, so that it lets nobody in, the operator neither, until `room` is called.
 const FULL: &str = r#"IFS= read -r REDISCLI_AUTH; export REDISCLI_AUTH; cd /run/redis; rm -f full.*
@@ -23,54 +20,6 @@ for i in 1 2 3 4 5 6 7 8; do (cli SUBSCRIBE nothing >"full.$i" 2>&1 </dev/null &
 for i in 1 2 3 4 5 6 7 8; do until grep -q subscribe "full.$i"; do sleep 0.1; done; done
 printf 'CONFIG SET maxclients 6\nCLIENT KILL USER redis-replication-operator\n' | cli"#;
 const ROOM: &str = "kill $(cat /run/redis/full.pids)";
-
-impl Replication {
-    fn secrets(&self) -> Api<Secret> {
-        self.all()
-    }
-
-    async fn delete_secret(&self) -> Result<()> {
-        let (name, _) = self.password_secret().await?;
-        self.secrets().delete(&name, &DeleteParams::default()).await?;
-        Ok(())
-    }
-
-    async fn store(&self, key: &str, value: Option<&[u8]>) -> Result<()> {
-        let (name, _) = self.password_secret().await?;
-        let value = value.map(|value| ByteString(value.to_vec()));
-        let patch = Patch::Merge(json!({ "data": { key: value } }));
-        self.secrets().patch(&name, &PatchParams::default(), &patch).await?;
-        Ok(())
-    }
-
-    /// Waits until the Secret has this password.
-    async fn has_password(&self, expected: &str) -> Result<()> {
-        eventually("the Secret has the password that it had", SHORT, async || {
-            let password = self.password().await?;
-            ensure(password == expected, || format!("the password is {password}, and was {expected}"))
-        })
-        .await
-    }
-
-    /// Each pod's identity, and how often its containers have started.
-    async fn starts(&self) -> Result<BTreeMap<String, (Option<String>, i32)>> {
-        let starts = |pod: &Pod| {
-            let statuses = pod.status.as_ref().and_then(|status| status.container_statuses.as_deref());
-            statuses.unwrap_or_default().iter().map(|status| status.restart_count).sum()
-        };
-        Ok(self.pods().await?.iter().map(|pod| (pod.name_any(), (pod.uid(), starts(pod)))).collect())
-    }
-
-    /// Waits for the reason with these words, and returns the whole message.
-    async fn says(&self, type_: ConditionType, reason: Reason, words: &str) -> Result<String> {
-        eventually(&format!("{type_} with {reason} and {words:?}"), SHORT, async || {
-            let message = self.reason(type_, reason, SHORT).await?.message;
-            ensure(message.contains(words), || message.clone())?;
-            Ok(message)
-        })
-        .await
-    }
-}
 
 /// Runs the command that a message ends with, and returns what it prints.
 fn run(message: &str) -> Result<String> {

@@ -8,10 +8,11 @@ use std::{
     time::{Duration, Instant},
 };
 
+use test_support::redis_server::RedisServer as Server;
+
 use super::{
     fleet::Fleet,
     random::Random,
-    real::Server,
     redis::{Entry, Id, Refusal},
 };
 
@@ -92,7 +93,7 @@ impl Pair {
         let arguments: Vec<_> = arguments.split(' ').collect();
         let mut model = Fleet::new(N, BACKLOG, disk == Disk::Aof);
         (0..N).for_each(|i| model.start(i));
-        let real = (0..N).map(|_| Server::new(&arguments)).collect();
+        let real = (0..N).map(|_| Server::member(&arguments)).collect();
         Self { model, real, disk, writes: 0, ids: HashMap::new(), names: HashMap::new() }
     }
 
@@ -215,10 +216,10 @@ impl Pair {
     fn difference(&mut self) -> Option<String> {
         let mut out = String::new();
         let infos: Vec<_> = self.real.iter_mut().map(Server::info).collect();
-        let offset = |i: usize| infos[i]["master_repl_offset"].parse::<u64>().unwrap();
+        let offset = |i: usize| infos[i].number::<u64>("master_repl_offset").unwrap();
         for (i, info) in infos.iter().enumerate() {
             let model = self.model.redis(i).unwrap().clone();
-            let text = |field: &str| info.get(field).cloned().unwrap_or_default();
+            let text = |field: &str| info.get(field);
             if ["loading", "rdb_bgsave_in_progress", "aof_rewrite_in_progress", "aof_rewrite_scheduled"]
                 .iter()
                 .any(|field| text(field) != "0")
@@ -253,9 +254,9 @@ impl Pair {
         if out.is_empty() {
             for (i, info) in infos.iter().enumerate() {
                 let model = self.model.redis(i).unwrap().clone();
-                self.same(model.id, &info["master_replid"], &format!("{i}: id"), &mut out);
+                self.same(model.id, info.get("master_replid"), &format!("{i}: id"), &mut out);
                 if let Some((id2, _)) = model.id2 {
-                    self.same(id2, &info["master_replid2"], &format!("{i}: id2"), &mut out);
+                    self.same(id2, info.get("master_replid2"), &format!("{i}: id2"), &mut out);
                 }
                 for j in 0..N {
                     let other = self.model.redis(j).unwrap();
@@ -267,7 +268,7 @@ impl Pair {
                     }
                 }
                 if let Some((_, valid)) = model.id2 {
-                    let found: u64 = info["second_repl_offset"].parse().unwrap();
+                    let found: u64 = info.number("second_repl_offset").unwrap();
                     if (found - 1).cmp(&offset(i)) != valid.cmp(&model.offset) {
                         let _ = writeln!(out, "{i}: id2 should be valid up to {valid} of {}", model.offset);
                     }

@@ -6,7 +6,9 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{fleet::Fleet, real::Server, redis::Time};
+use test_support::redis_server::RedisServer as Server;
+
+use super::{fleet::Fleet, redis::Time};
 
 const LAG: u64 = 1;
 const PAIRS: u64 = 12;
@@ -59,9 +61,9 @@ fn attach(master: &mut Server, replica: &mut Server) {
 fn real_pair(pair: u64) -> (Server, Server) {
     let arguments = format!("--min-replicas-to-write 1 --min-replicas-max-lag {LAG}");
     let arguments: Vec<_> = arguments.split(' ').collect();
-    let mut master = Server::new(&arguments);
+    let mut master = Server::member(&arguments);
     thread::sleep(Duration::from_millis(pair * 1000 / PAIRS)); // another phase of its cron
-    let mut replica = Server::new(&[]);
+    let mut replica = Server::member(&[]);
     attach(&mut master, &mut replica);
     thread::sleep(Duration::from_millis(1000 + pair * 370 % 1000));
     (master, replica)
@@ -170,8 +172,8 @@ fn a_stopped_master_that_goes_on_counts_for_a_while_on_what_its_replicas_had_sai
 
 #[test]
 fn a_closed_connection_is_noticed_at_once() {
-    let mut master = Server::new(&["--min-replicas-to-write", "1", "--min-replicas-max-lag", "2"]);
-    let mut replica = Server::new(&[]);
+    let mut master = Server::member(&["--min-replicas-to-write", "1", "--min-replicas-max-lag", "2"]);
+    let mut replica = Server::member(&[]);
     attach(&mut master, &mut replica);
     replica.ask::<()>("REPLICAOF 127.0.0.1 1").unwrap();
     thread::sleep(Duration::from_millis(100));

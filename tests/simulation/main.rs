@@ -18,7 +18,6 @@ mod offset_stall;
 mod operator;
 mod picture;
 mod random;
-mod real;
 mod recovery;
 mod redis;
 mod regressions;

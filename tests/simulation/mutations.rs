@@ -3,7 +3,7 @@
 
 use redis_replication_operator::{
     api::TransitionKind,
-    replication::{Change, Contact, Observation, Recorded, Step, serving_master},
+    replication::{Change, Contact, Member, Moment, Observation, Recorded, Step, serving_master},
 };
 
 use super::{
@@ -90,6 +90,12 @@ fn without_the_offsets() {
     breaks("the comparison of offsets", Tampering { facts, ..Tampering::default() }, &["I4", "I10"]);
 }
 
+/// Its connection is refused, and the kubelet says that its container has ended.
+fn dies(member: &mut Member, now: Moment) {
+    member.server.contact = Contact::Refused { since: now };
+    member.pod.iter_mut().for_each(|pod| pod.running = false);
+}
+
 /// A connection that ended is the proof of death by itself, and so is silence.
 #[test]
 fn without_the_proof_of_death() {
@@ -97,7 +103,7 @@ fn without_the_proof_of_death() {
         let now = o.now;
         for m in o.members.values_mut() {
             if matches!(m.server.contact, Contact::Closed { .. } | Contact::HostSilent { .. }) {
-                m.server.contact = Contact::Refused { since: now };
+                dies(m, now);
             }
         }
     }
@@ -114,7 +120,7 @@ fn without_the_end_of_a_hung_process() {
         let (now, after) = (o.now, o.settings.unresponsive_after);
         for m in o.members.values_mut() {
             if m.server.silent_since.is_some_and(|since| now >= since + after) {
-                m.server.contact = Contact::Refused { since: now };
+                dies(m, now);
             }
         }
     }

@@ -13,19 +13,18 @@ use redis_replication_operator::{
     password::Password,
     redis::{Health, Link, Target},
 };
+use test_support::redis_server::RedisServer as Server;
 use tokio::{
     sync::{Notify, watch},
     time::{sleep, timeout},
 };
-
-use super::real::Server;
 
 pub const SECOND: Duration = Duration::from_secs(1);
 
 pub const PASSWORD: &str = "secret";
 
 pub fn server(arguments: &[&str]) -> Server {
-    let mut server = Server::new(arguments);
+    let mut server = Server::member(arguments);
     server.ask::<()>(&format!("CONFIG SET requirepass {PASSWORD}")).unwrap();
     server
 }

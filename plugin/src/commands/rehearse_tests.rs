@@ -1,6 +1,6 @@
 #![allow(clippy::unwrap_used)]
 
-use redis_replication_operator::drill::{Gap, Verdict};
+use drill::{Gap, Verdict};
 use rstest::rstest;
 use serde_json::json;
 

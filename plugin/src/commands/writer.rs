@@ -2,17 +2,14 @@
 
 use std::{future::Future, time::Duration};
 
+use drill::{Gap, Line, Place, Verdict};
 use futures::{AsyncBufReadExt, TryStreamExt};
 use k8s_openapi::api::core::v1::Pod;
 use kube::{
     Api,
     api::{DeleteParams, LogParams, PostParams},
 };
-use redis_replication_operator::{
-    api::RedisReplication,
-    drill::{Gap, Line, Place, Verdict},
-    objects::names,
-};
+use redis_replication_operator::{api::RedisReplication, objects::names};
 use serde_json::{Value, json};
 use tokio::{sync::watch, task::JoinHandle};
 

@@ -14,7 +14,7 @@ fail() {
     exit 1
 }
 
-# The same definition of a password as the operator's (src/password.rs), in the same words.
+# The same definition of a password as the operator's (formats/src/password.rs), in the same words.
 longest=16384
 refuse() { fail "the password in the Secret $1; the status of the RedisReplication says what to do"; }
 too_long() { refuse "is longer than $longest bytes, which is the most that Redis takes at a login"; }

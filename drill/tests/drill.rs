@@ -1,55 +1,11 @@
 //! `drill` against a real Redis on this machine: the program `redis-server` must be in the PATH.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
-use std::{
-    net::TcpListener,
-    path::PathBuf,
-    process::{Child, Command, Stdio},
-    time::Duration,
-};
+use std::time::Duration;
 
-use redis_replication_operator::drill::{DrillArgs, DrillError, Line, Verdict, drill};
+use redis_replication_drill::{DrillArgs, DrillError, Line, Verdict, drill};
+use test_support::redis_server::RedisServer;
 use tokio::sync::Notify;
-
-/// A Redis on a free port. It is killed when dropped.
-struct Redis {
-    process: Child,
-    port: u16,
-    directory: PathBuf,
-}
-
-impl Redis {
-    fn start(arguments: &[&str]) -> Self {
-        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-        Self::start_on(port, arguments)
-    }
-
-    fn start_on(port: u16, arguments: &[&str]) -> Self {
-        let directory = std::env::temp_dir().join(format!("drill-{}-{port}", std::process::id()));
-        std::fs::create_dir_all(&directory).unwrap();
-        let process = Command::new("redis-server")
-            .args(["--port", &port.to_string(), "--save", "", "--dir"])
-            .arg(&directory)
-            .args(arguments)
-            .stdout(Stdio::null())
-            .spawn()
-            .expect("redis-server must be in the PATH");
-        Self { process, port, directory }
-    }
-
-    fn kill(&mut self) {
-        self.process.kill().unwrap();
-        self.process.wait().unwrap();
-    }
-}
-
-impl Drop for Redis {
-    fn drop(&mut self) {
-        let _ = self.process.kill();
-        let _ = self.process.wait();
-        let _ = std::fs::remove_dir_all(&self.directory);
-    }
-}
 
 fn args(port: u16, arguments: &[&str]) -> DrillArgs {
     #[derive(clap::Parser)]
@@ -83,7 +39,7 @@ async fn told_while(args: &DrillArgs, writes: &Notify) -> (Verdict, Vec<Line>) {
 
 #[tokio::test]
 async fn a_quiet_drill_loses_nothing_and_keeps_its_pace() {
-    let redis = Redis::start(&[]);
+    let redis = RedisServer::new(&[]);
     let (verdict, lines) = told(&args(redis.port, &["--duration", "3s", "--rate", "100"])).await;
     assert_eq!((verdict.lost, verdict.confirmed), (0, 0));
     assert!((50..=301).contains(&verdict.acknowledged), "{verdict:?}");
@@ -94,17 +50,17 @@ async fn a_quiet_drill_loses_nothing_and_keeps_its_pace() {
 
 #[tokio::test]
 async fn an_empty_restart_is_a_gap_and_its_losses_are_counted() {
-    let mut redis = Redis::start(&[]);
+    let mut redis = RedisServer::new(&[]);
     let port = redis.port;
     let writes = Notify::new();
     let mischief = async {
         writes.notified().await;
         redis.kill();
         tokio::time::sleep(Duration::from_millis(500)).await;
-        Redis::start_on(port, &[])
+        redis.start();
     };
     let args = args(port, &["--duration", "3s"]);
-    let ((verdict, lines), _restarted) = tokio::join!(told_while(&args, &writes), mischief);
+    let ((verdict, lines), ()) = tokio::join!(told_while(&args, &writes), mischief);
     assert!(verdict.lost > 0 && verdict.lost < verdict.acknowledged, "{verdict:?}");
     assert_eq!(verdict.first_lost.first(), Some(&1));
     let gap = lines
@@ -119,8 +75,8 @@ async fn an_empty_restart_is_a_gap_and_its_losses_are_counted() {
 
 #[tokio::test]
 async fn wait_counts_what_replicas_confirmed() {
-    let master = Redis::start(&["--repl-diskless-sync-delay", "0"]);
-    let _replica = Redis::start(&["--replicaof", "127.0.0.1", &master.port.to_string()]);
+    let master = RedisServer::new(&["--repl-diskless-sync-delay", "0"]);
+    let _replica = RedisServer::new(&["--replicaof", "127.0.0.1", &master.port.to_string()]);
     let (verdict, _) = told(&args(master.port, &["--duration", "5s", "--rate", "200", "--wait", "1"])).await;
     assert_eq!((verdict.lost, verdict.confirmed_lost), (0, 0));
     assert!(verdict.confirmed > 0 && verdict.confirmed <= verdict.acknowledged, "{verdict:?}");
@@ -128,8 +84,8 @@ async fn wait_counts_what_replicas_confirmed() {
 
 #[tokio::test]
 async fn the_password_comes_from_a_file() {
-    let redis = Redis::start(&["--requirepass", "secret"]);
-    let file = redis.directory.join("password");
+    let redis = RedisServer::new(&["--requirepass", "secret"]);
+    let file = redis.directory().join("password");
     std::fs::write(&file, "secret\n").unwrap();
     let file = file.to_str().unwrap();
     let (verdict, _) = told(&args(redis.port, &["--duration", "1s", "--password-file", file])).await;
@@ -138,7 +94,7 @@ async fn the_password_comes_from_a_file() {
 
 #[tokio::test]
 async fn earlier_writes_can_be_verified_again() {
-    let redis = Redis::start(&[]);
+    let redis = RedisServer::new(&[]);
     let (verdict, _) = told(&args(redis.port, &["--duration", "1s", "--key-prefix", "mine"])).await;
     let written = verdict.acknowledged;
     let again = |n: u64| args(redis.port, &["--key-prefix", "mine", "--verify-only", &n.to_string()]);
@@ -150,8 +106,8 @@ async fn earlier_writes_can_be_verified_again() {
 
 #[tokio::test]
 async fn a_replica_is_no_master() {
-    let master = Redis::start(&[]);
-    let replica = Redis::start(&["--replicaof", "127.0.0.1", &master.port.to_string()]);
+    let master = RedisServer::new(&[]);
+    let replica = RedisServer::new(&["--replicaof", "127.0.0.1", &master.port.to_string()]);
     let args = args(replica.port, &["--key-prefix", "mine", "--verify-only", "1", "--verify-within", "500ms"]);
     let result = drill(&args, &mut |_| Ok(())).await;
     assert!(matches!(result, Err(DrillError::NotVerified { .. })), "{result:?}");
@@ -160,32 +116,16 @@ async fn a_replica_is_no_master() {
 /// The Sentinel is asked before each connection: first it names the one master, then the other.
 #[tokio::test]
 async fn a_sentinel_says_where_the_master_is() {
-    let (mut master, other) = (Redis::start(&[]), Redis::start(&[]));
-    let conf = other.directory.join("sentinel.conf");
-    std::fs::write(&conf, format!("sentinel monitor mine 127.0.0.1 {} 1\n", master.port)).unwrap();
-    let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-    let sentinel = Redis {
-        process: Command::new("redis-server")
-            .args([conf.to_str().unwrap(), "--sentinel", "--port", &port.to_string()])
-            .stdout(Stdio::null())
-            .spawn()
-            .unwrap(),
-        port,
-        directory: other.directory.join("sentinel"),
-    };
-    let tell = |words: &[&str]| {
-        let tool = &mut Command::new("redis-cli");
-        let status = tool.args(["-p", &port.to_string(), "SENTINEL"]).args(words).stdout(Stdio::null()).status();
-        assert!(status.unwrap().success());
-    };
+    let (mut master, other) = (RedisServer::new(&[]), RedisServer::new(&[]));
+    let mut sentinel = RedisServer::sentinel("mine", master.port);
+    let args = args(sentinel.port, &["--duration", "5s", "--rate", "100", "--sentinel-master", "mine"]);
     let writes = Notify::new();
     let mischief = async {
         writes.notified().await;
-        tell(&["REMOVE", "mine"]);
-        tell(&["MONITOR", "mine", "127.0.0.1", &other.port.to_string(), "1"]);
+        sentinel.ask::<()>("SENTINEL REMOVE mine").unwrap();
+        sentinel.ask::<()>(&format!("SENTINEL MONITOR mine 127.0.0.1 {} 1", other.port)).unwrap();
         master.kill();
     };
-    let args = args(sentinel.port, &["--duration", "5s", "--rate", "100", "--sentinel-master", "mine"]);
     let ((verdict, lines), ()) = tokio::join!(told_while(&args, &writes), mischief);
     assert!(
         verdict.lost > 0 && verdict.lost < verdict.acknowledged,

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
+use formats::info::Fields;
 use k8s_openapi::{
     api::core::v1::{Pod, Secret},
     apimachinery::pkg::apis::meta::v1::Condition,
@@ -16,7 +17,6 @@ use serde_json::{Value, json};
 
 use super::{
     exec::{Output, exec},
-    info::Info,
     poll::eventually,
 };
 
@@ -174,8 +174,8 @@ impl Replication {
         exec(&self.client, &self.namespace, pod, "redis", "", &command).await
     }
 
-    pub async fn info(&self, pod: &str, section: &str) -> Result<Info> {
-        Ok(Info::parse(&self.cli(pod, &["INFO", section]).await?))
+    pub async fn info(&self, pod: &str, section: &str) -> Result<Fields> {
+        Ok(Fields::parse(&self.cli(pod, &["INFO", section]).await?))
     }
 }
 

@@ -1,7 +1,6 @@
-//! One table of cases, for the function and for the start script (`objects/scripts_tests.rs`).
-#![allow(clippy::unwrap_used)]
+//! One table of cases, for the function that reads a password and for the start script of a container.
 
-use super::{LONGEST, Password, PasswordError as E};
+use formats::password::{LONGEST, PasswordError as E};
 
 /// What a Secret holds, and the password in it.
 pub fn cases() -> Vec<(Vec<u8>, Result<String, E>)> {
@@ -63,17 +62,4 @@ pub fn cases() -> Vec<(Vec<u8>, Result<String, E>)> {
     all.push((format!("{longest}x").into_bytes(), Err(E::TooLong)));
     all.push((format!("{longest}\n").into_bytes(), Ok(longest)));
     all
-}
-
-#[test]
-fn a_password_is_one_line_of_text() {
-    for (bytes, expected) in cases() {
-        let read = Password::read(&bytes).map(|password| password.text().to_owned());
-        assert_eq!(read, expected, "{:?}", String::from_utf8_lossy(&bytes[..bytes.len().min(40)]));
-    }
-}
-
-#[test]
-fn it_is_not_in_what_is_printed() {
-    assert_eq!(format!("{:?}", Some(Password::read(b"hunter2").unwrap())), "Some(Password)");
 }

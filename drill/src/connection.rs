@@ -17,8 +17,8 @@ use redis::{
 };
 use tokio::time::timeout;
 
-use super::DrillError;
-use crate::password::Password;
+use crate::DrillError;
+use formats::password::Password;
 
 /// An address found by name is used for so long, while connecting to it works.
 const ADDRESS_KEPT: Duration = Duration::from_secs(1);

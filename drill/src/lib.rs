@@ -43,7 +43,7 @@ pub struct DrillArgs {
     #[arg(long, default_value_t = 500)]
     pub rate: u32,
     /// How long to write, e.g. `90s` or `5m`. Absent: until SIGTERM or SIGINT.
-    #[arg(long, value_parser = parse_duration)]
+    #[arg(long, value_parser = formats::duration::parse)]
     pub duration: Option<Duration>,
     /// First part of the keys. Absent: `drill:` and a random number, so that two drills never meet.
     #[arg(long)]
@@ -64,7 +64,7 @@ pub struct DrillArgs {
     #[arg(long, value_name = "MS", default_value_t = 1000)]
     pub response_timeout_ms: u64,
     /// How long the verification may go on looking for a master at the end.
-    #[arg(long, value_parser = parse_duration, default_value = "60s")]
+    #[arg(long, value_parser = formats::duration::parse, default_value = "60s")]
     pub verify_within: Duration,
 }
 
@@ -171,32 +171,4 @@ async fn write(
         result = stop => result?,
     }
     writer.finish()
-}
-
-/// Reads `90s`, `5m`, `1500ms`, or seconds without a unit.
-fn parse_duration(text: &str) -> Result<Duration, String> {
-    let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
-    let number: u64 = digits.parse().map_err(|_| format!("{text:?} is not a duration such as 90s or 5m"))?;
-    match &text[digits.len()..] {
-        "ms" => Ok(Duration::from_millis(number)),
-        "s" | "" => Ok(Duration::from_secs(number)),
-        "m" => Ok(Duration::from_secs(number * 60)),
-        "h" => Ok(Duration::from_secs(number * 3600)),
-        unit => Err(format!("{unit:?} is not a unit of time: use ms, s, m or h")),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn durations_are_read() {
-        assert_eq!(parse_duration("90s"), Ok(Duration::from_secs(90)));
-        assert_eq!(parse_duration("5m"), Ok(Duration::from_secs(300)));
-        assert_eq!(parse_duration("250ms"), Ok(Duration::from_millis(250)));
-        assert_eq!(parse_duration("7"), Ok(Duration::from_secs(7)));
-        assert!(parse_duration("soon").is_err());
-        assert!(parse_duration("3 fortnights").is_err());
-    }
 }

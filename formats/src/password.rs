@@ -1,4 +1,4 @@
-//! What the password is: one definition for the operator, the plugin's drill, and (in shell) the container's start script.
+//! What the password is: one definition for the operator, the drill, and (in shell) the container's start script.
 
 use std::{fmt, sync::Arc};
 
@@ -77,7 +77,3 @@ impl fmt::Debug for Password {
         f.write_str("Password")
     }
 }
-
-#[cfg(test)]
-#[path = "password_tests.rs"]
-pub(crate) mod tests;

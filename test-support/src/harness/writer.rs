@@ -7,13 +7,13 @@ use std::{
 };
 
 use anyhow::{Context, Result, bail};
+use drill::{Gap, Line, Place, Verdict};
 use futures::{AsyncBufRead, AsyncBufReadExt, TryStreamExt};
 use k8s_openapi::api::core::v1::Pod;
 use kube::{
     Api,
     api::{DeleteParams, LogParams, PostParams},
 };
-use redis_replication_operator::drill::{Gap, Line, Place, Verdict};
 use serde_json::json;
 
 use super::{LONG, Replication, ensure, operator, poll::eventually};

@@ -140,16 +140,21 @@ fn count_writes(metrics: &str) -> Option<BTreeMap<String, f64>> {
     Some(counts.filter(|(labels, _)| is_write(labels) && !labels.contains("lease")).collect())
 }
 
-#[test]
-fn writes_are_counted() {
-    let metrics = "\
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn writes_are_counted() {
+        let metrics = "\
 # TYPE redis_replication_api_requests counter
 redis_replication_api_requests_total{verb=\"patch\",resource=\"redisreplications\"} 7
 redis_replication_api_requests_total{verb=\"watch\",resource=\"pods\"} 3
 redis_replication_api_requests_total{verb=\"patch\",resource=\"leases\"} 99
 other_total{verb=\"patch\"} 5
 ";
-    let counts = count_writes(metrics).expect("the metric is there");
-    assert_eq!(counts.values().copied().collect::<Vec<_>>(), [7.0]);
-    assert_eq!(count_writes("up 1\n"), None);
+        let counts = count_writes(metrics).expect("the metric is there");
+        assert_eq!(counts.values().copied().collect::<Vec<_>>(), [7.0]);
+        assert_eq!(count_writes("up 1\n"), None);
+    }
 }

@@ -7,7 +7,6 @@ pub mod damage;
 pub mod exec;
 pub mod hand;
 pub mod helm;
-pub mod info;
 pub mod namespace;
 pub mod objects;
 pub mod operator;
@@ -15,6 +14,7 @@ pub mod own_operator;
 pub mod poll;
 pub mod replication;
 pub mod report;
+pub mod secrets;
 pub mod story;
 pub mod writer;
 

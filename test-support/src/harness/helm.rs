@@ -4,6 +4,8 @@ use std::process::Command;
 
 use anyhow::{Context, Result, bail};
 
+use crate::in_repository;
+
 /// What a chart's command gets to wait for before it gives up.
 const TIMEOUT: &str = "4m";
 const OPERATOR: &str = "charts/redis-replication-operator";
@@ -11,7 +13,7 @@ const OPERATOR: &str = "charts/redis-replication-operator";
 /// Runs `helm` in this repository against the cluster that KUBECONFIG names, and returns what it printed.
 pub async fn helm(namespace: &str, arguments: &[&str]) -> Result<String> {
     let mut command = Command::new("helm");
-    command.current_dir(env!("CARGO_MANIFEST_DIR")).args(arguments).args(["--namespace", namespace]);
+    command.current_dir(in_repository(".")).args(arguments).args(["--namespace", namespace]);
     command.args(["--timeout", TIMEOUT]);
     let output = tokio::task::spawn_blocking(move || command.output()).await?.context("helm must be in the PATH")?;
     let (printed, errors) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));

@@ -6,6 +6,8 @@ use anyhow::{Context, Result, bail};
 use k8s_openapi::api::core::v1::Node;
 use kube::{Api, Client, ResourceExt, api::ListParams};
 
+use crate::in_repository;
+
 use super::{LONG, ensure, poll::eventually};
 
 /// The script that made the cluster.
@@ -32,7 +34,7 @@ impl Cluster {
                 return Ok(None);
             }
         };
-        let cluster = Self { script: [env!("CARGO_MANIFEST_DIR"), script].iter().collect() };
+        let cluster = Self { script: in_repository(script) };
         let (ours, used) = (cluster.run(&["kubeconfig"])?, std::env::var("KUBECONFIG").unwrap_or_default());
         ensure(ours == used, || format!("KUBECONFIG is {used:?}, and CLUSTER's is {ours:?}"))?;
         Ok(Some(cluster))

@@ -42,7 +42,7 @@ impl Replication {
             let info = self.info(&pod, "all").await?;
             let run_id = info.get("run_id");
             ensure(!run_id.is_empty(), || format!("{pod} has no run_id"))?;
-            copies.insert(run_id.to_owned(), info.number("sync_full"));
+            copies.insert(run_id.to_owned(), info.number("sync_full").unwrap_or_default());
         }
         Ok(copies)
     }
@@ -84,6 +84,12 @@ impl Replication {
         .await?;
         self.agrees().await?;
         Ok(())
+    }
+
+    /// How many replicas the master sees.
+    pub async fn replicas_online(&self) -> Result<i64> {
+        let master = self.master().await?;
+        Ok(self.info(&master, "replication").await?.number("connected_slaves").unwrap_or_default())
     }
 
     /// The node that a member runs on.

@@ -55,7 +55,7 @@ impl Replication {
         for (name, info) in &infos {
             let role = info.get("role");
             if name == master {
-                let followers = usize::try_from(info.number("connected_slaves"))?;
+                let followers = info.number::<usize>("connected_slaves").unwrap_or_default();
                 ensure(role == "master", || format!("{name} should be master, and says it is {role}"))?;
                 ensure(followers + 1 == pods.len(), || format!("{followers} replicas are connected to {name}"))?;
                 continue;
