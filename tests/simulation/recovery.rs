@@ -6,6 +6,7 @@ use redis_replication_operator::{
 };
 
 use super::{
+    chance::Chance,
     redis::Time,
     world::{Event, Template, World, index},
 };
@@ -33,7 +34,7 @@ impl World {
                 self.happen(Event::Write { wait: true });
             }
             let version = self.version;
-            let acted = self.round(usize::MAX);
+            let acted = self.round(usize::MAX, Chance::order(self.fleet.now));
             self.fleet.settle();
             self.settle_waits();
             if self.broken.is_some() {
