@@ -8,6 +8,7 @@
 //! This crate has neither tokio nor kube among its dependencies: the compiler keeps decisions apart from clocks, sockets and
 //! the API. The operator, the simulation and the hostile tests run it.
 
+mod actor;
 mod cause;
 mod closed_list;
 mod conditions;
@@ -33,6 +34,7 @@ mod steps;
 mod switchover;
 mod transition;
 
+pub use actor::{Cluster, Outcome as StepOutcome, Ports, Servers, StepError, Taken, carry_out};
 pub use cause::Cause;
 pub use conditions::{ConditionType, Reason};
 pub use drops::Drops;

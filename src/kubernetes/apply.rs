@@ -94,6 +94,11 @@ impl Error {
     pub fn is_conflict(&self) -> bool {
         matches!(self, Self::Api { source, .. } if matches!(&**source, kube::Error::Api(s) if s.is_conflict()))
     }
+
+    /// Is what was to be deleted gone: not there, or another object of that name?
+    pub fn is_gone(&self) -> bool {
+        self.is_not_found() || self.is_conflict()
+    }
 }
 
 /// Runs a request with a limit, and says what it was if it fails.

@@ -7,26 +7,17 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
 use kube::ResourceExt;
 use tokio::time::Instant;
 
-use super::{
-    act::{Actor, ms},
-    announce::announce,
-    error::Error,
-    status,
-};
+use super::{act::Ports, announce::announce, announce_steps::ms, error::Error, status};
 use crate::{
     api::{CompletedTransition, EventReason, Outcome, RedisReplication, TransitionKind},
     kubernetes::{apply, events::Severity, stores::Key},
-    replication::{Change, Commitments, Observation, Pending, Plan},
+    replication::{Change, Commitments, Observation, Pending, Record},
 };
 
-impl Actor<'_> {
+impl Ports<'_> {
     /// One write for all changes of a round, and only if nobody wrote in between.
-    pub(super) async fn record(
-        &self,
-        o: &Observation,
-        p: &Plan,
-        changes: &[Change],
-    ) -> Result<RedisReplication, Error> {
+    pub(super) async fn record(&self, next: &Record, changes: &[Change]) -> Result<RedisReplication, Error> {
+        let (o, p) = (self.o, self.p);
         let began = Instant::now();
         for change in changes {
             if let Change::Begin { cause, .. } = change {
@@ -38,7 +29,7 @@ impl Actor<'_> {
             _ => None,
         }));
         let ended = ended.map(|(t, (outcome, note))| self.completed(t, outcome, note));
-        let next = Observation { record: o.record.after(changes), ..o.clone() };
+        let next = Observation { record: next.clone(), ..o.clone() };
         let mut status = status::describe(&next, p, self.resource, self.report, Timestamp::now());
         if let Some((last, _)) = &ended {
             status.last_transition = Some(last.clone());
@@ -88,7 +79,7 @@ impl Actor<'_> {
     fn completed(&self, t: &Pending, outcome: Outcome, note: &str) -> (CompletedTransition, Duration) {
         let recorded = self.resource.status.as_ref().and_then(|s| s.transition.as_ref());
         let started_at = recorded.map_or_else(Timestamp::now, |r| r.since.0);
-        let took = match *self.begun {
+        let took = match self.begun {
             Some(at) => at.elapsed(),
             None => Timestamp::now().duration_since(started_at).unsigned_abs(), // another process began it
         };

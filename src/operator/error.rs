@@ -1,13 +1,10 @@
-//! Why a step fails.
+//! Why a command to Redis or a write to Kubernetes fails.
 
 use crate::{kubernetes::apply, redis::CommandError};
 
-/// A step that failed. Nothing is lost: what is the case is observed again, and planned again.
+/// A command or a write that failed.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// Another process acts now, or may.
-    #[error("this process does not hold the lease")]
-    NotLeading,
     /// There is no connection to the member.
     #[error("no connection to {0}")]
     NoLink(String),
@@ -20,9 +17,6 @@ pub enum Error {
         #[source]
         source: CommandError,
     },
-    /// It was told to be a master and is not.
-    #[error("{0} did not become a master")]
-    NotPromoted(String),
     /// The Service cannot lead to a pod without an address.
     #[error("the pod {0} has no address yet")]
     NoAddress(String),

@@ -4,8 +4,10 @@
 mod act;
 mod advice;
 mod announce;
+mod announce_steps;
 mod causes;
 mod changes;
+mod cluster;
 mod conflict;
 mod containers;
 mod context;
@@ -25,6 +27,7 @@ mod questions;
 mod registry;
 mod route;
 mod run;
+mod servers;
 mod site;
 mod slices;
 mod status;

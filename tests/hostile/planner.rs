@@ -10,11 +10,13 @@ use redis_replication_operator::{
     },
     redis::{Files, FollowState, Info, MasterSide, MemoryUse, NOBODY, ReplicaSide, Role, SlaveState},
     replication::{
-        Change, Contact, Effect, Former, Liveness, Member, Memory, Moment, Observation, OffsetStall, Pending,
+        Change, Contact, Former, Liveness, Member, Memory, Moment, Observation, OffsetStall, Pending,
         PersistenceSettings, Pod, Record, Recorded, Request, RoleLabel, Server, Settings, Step, liveness, plan,
         serving_master, stateful_set_replicas,
     },
 };
+
+use super::ports::carry_out;
 
 const NAMES: [&str; 7] = ["shop-0", "shop-1", "shop-2", "shop-3", "shop-4", "shop-63", "shop-9999999999999"];
 const IDS: [&str; 4] = ["history", "before", "evil", "0000000000000000000000000000000000000000"];
@@ -320,35 +322,6 @@ fn check(o: &Observation) -> Vec<Step> {
     p.steps
 }
 
-/// Writes into the record and the memory what the operator would.
-fn note(steps: &[Step], o: &Observation, record: &mut Record, memory: &mut Memory) {
-    for step in steps {
-        let effect = match step {
-            Step::Record(changes) => {
-                *record = o.record.after(changes);
-                Effect::Recorded { changes: changes.clone(), at: o.now }
-            }
-            Step::HoldWrites { member } => {
-                let run_id = o.members[member].server.info.as_ref().map(|(_, i)| i.run_id.clone()).unwrap_or_default();
-                Effect::Held { member: member.clone(), run_id, asked: o.now, since: o.now }
-            }
-            Step::ReleaseWrites { .. } => Effect::Released,
-            Step::Demote { member, offset, .. } => {
-                let run_id = o.members[member].server.info.as_ref().map(|(_, i)| i.run_id.clone()).unwrap_or_default();
-                Effect::Demoted { member: member.clone(), run_id, at: o.now, offset: *offset }
-            }
-            Step::DropClients { member } => Effect::Dropped { member: member.clone() },
-            Step::Route { to } => Effect::Routed { to: to.clone(), at: o.now },
-            Step::DeleteHungPod { member, .. } => {
-                let uid = o.members[member].pod.as_ref().map(|p| p.uid.clone()).unwrap_or_default();
-                Effect::Killed { uid, at: o.now }
-            }
-            _ => Effect::Nothing,
-        };
-        memory.apply(&effect);
-    }
-}
-
 fn remembered(memory: &Memory) -> usize {
     let m = memory;
     m.demoted.len()
@@ -381,7 +354,7 @@ proptest! {
             let steps = check(&o);
             prop_assert_eq!(&steps, &plan(&o).steps, "the same situation, another plan");
             let epoch = record.epoch;
-            note(&steps, &o, &mut record, &mut memory);
+            carry_out(&steps, &o, &mut record, &mut memory);
             prop_assert!(record.epoch == epoch || record.epoch == epoch.saturating_add(1));
             prop_assert!(stateful_set_replicas(&o) <= 64);
         }

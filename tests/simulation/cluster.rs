@@ -5,9 +5,10 @@ use std::{collections::BTreeMap, time::Duration};
 use redis_replication_operator::replication::{Observation, plan};
 
 use super::{
+    chance::Chance,
     fleet::{Disk, Host},
     operator::Stalled,
-    redis::{Redis, Time},
+    redis::{Id, Redis, Time},
     world::{Command, MAX_LAG, OPERATOR, PodState, Template, World, moment},
 };
 
@@ -66,13 +67,18 @@ impl World {
                 Some(r) if r.run == run && (r.stopped || !self.fleet.path(OPERATOR, host)) => {
                     self.delayed.push((host, run, command));
                 }
-                Some(r) if r.run == run => self.carry_out(host, command),
+                Some(r) if r.run == run => self.carry_out_command(host, command),
                 _ => {}
             }
         }
     }
 
-    pub fn carry_out(&mut self, host: usize, command: Command) {
+    /// Has the process something to read that comes before what is sent to it now?
+    pub fn lies_unread(&self, host: usize, run: Id) -> bool {
+        self.delayed.iter().any(|(h, r, _)| (*h, *r) == (host, run))
+    }
+
+    pub fn carry_out_command(&mut self, host: usize, command: Command) {
         match command {
             Command::Promote { min_replicas, epoch } => {
                 let Some(r) = self.fleet.redis_mut(host).filter(|r| !r.is_loading()) else { return };
@@ -90,7 +96,9 @@ impl World {
                     (r.min_replicas, r.max_lag) = (min_replicas, MAX_LAG);
                 }
             }
-            Command::Hold(until) => {
+            Command::DropReplica(replica) => self.fleet.disconnect(host, replica),
+            Command::Hold(limit) => {
+                let until = self.fleet.now + limit;
                 if let Some(r) = self.fleet.redis_mut(host) {
                     (r.held_until, r.pings) = (Some(until), false);
                 }
@@ -180,9 +188,7 @@ impl World {
         let Some(stalled) = self.stalled.take() else { return };
         let present = std::mem::replace(&mut self.operator, stalled.operator);
         self.late = true;
-        for step in &stalled.steps {
-            self.take(&stalled.observation, step);
-        }
+        self.carry_out(&stalled.observation, &stalled.steps, Chance::new(0));
         self.late = false;
         self.operator = present;
     }

@@ -73,6 +73,7 @@ impl World {
         let (now, at) = (self.fleet.now, moment(self.fleet.now));
         let (there, back) = (self.fleet.path(OPERATOR, l.host), self.fleet.path(l.host, OPERATOR));
         let process = self.fleet.redis(l.host);
+        let busy = l.info.is_some() && l.run.is_some_and(|run| self.lies_unread(l.host, run));
         if let Some(run) = l.run {
             let same = process.is_some_and(|r| r.run == run);
             if !same && back {
@@ -110,7 +111,7 @@ impl World {
         if there && back {
             l.unacknowledged = None;
             match process {
-                Some(r) if l.run == Some(r.run) && !r.stopped => {
+                Some(r) if l.run == Some(r.run) && !r.stopped && !busy => {
                     let age = l.info.as_ref().map(|(asked, _)| at.saturating_sub(*asked));
                     first = l.info.is_none();
                     if fresh || age.is_none_or(|age| age.as_millis() >= INFO_EVERY.into()) {
@@ -127,6 +128,14 @@ impl World {
             self.disconnect_stale_operators(l.host);
         }
         self.operator.links.insert(i, l);
+    }
+
+    /// The connection ends, and the process lives on.
+    pub fn disconnect(&mut self, i: usize) {
+        let at = moment(self.fleet.now);
+        if let Some(l) = self.operator.links.get_mut(&i) {
+            (l.run, l.contact, l.silent_since) = (None, Contact::Closed { since: at }, None);
+        }
     }
 
     /// A new connection closes those of operators before, and what was on its way over them is lost.

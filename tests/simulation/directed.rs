@@ -19,7 +19,7 @@ use super::{
     },
 };
 
-const ROUND: Event = Round { cut_after: usize::MAX };
+const ROUND: Event = Round { cut_after: usize::MAX, luck: 0 };
 const WAIT: Event = Write { wait: true };
 
 /// Three members under Consistency with k = 1, or under Availability.

@@ -20,9 +20,10 @@ pub enum Event {
         count: usize,
     },
     ReceiveAll,
-    /// The operator looks, and acts; it dies after so many steps.
+    /// The operator looks, and acts; it dies after so many steps. `luck` is what happens to them on their way: see `chance.rs`.
     Round {
         cut_after: usize,
+        luck: u64,
     },
     /// The operator asks some members for their state.
     Poll {

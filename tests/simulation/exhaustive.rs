@@ -21,7 +21,7 @@ use super::{
 
 /// Longer ago than any rule looks back, in milliseconds.
 const LONG_AGO: u128 = 12_000;
-const ROUND: Event = Event::Round { cut_after: usize::MAX };
+const ROUND: Event = Event::Round { cut_after: usize::MAX, luck: 0 };
 
 /// What goes on by itself, and what breaks. A path has so many of the latter at most.
 const COURSE: [Event; 5] =
@@ -29,7 +29,7 @@ const COURSE: [Event; 5] =
 
 fn faults() -> Vec<Event> {
     let each = |f: fn(usize) -> Event| (0..3).map(f);
-    let mut all = vec![Event::Crash, Event::Stall, Event::Unstall, Event::Round { cut_after: 1 }, Event::Heal];
+    let mut all = vec![Event::Crash, Event::Stall, Event::Unstall, Event::Round { cut_after: 1, luck: 0 }, Event::Heal];
     all.extend(each(|member| Event::Kill { member }));
     all.extend(each(|member| Event::Start { member }));
     all.extend(each(|member| Event::Stop { member }));

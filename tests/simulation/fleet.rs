@@ -87,6 +87,13 @@ impl Fleet {
         self.settle();
     }
 
+    /// `CLIENT KILL` of a replica's connection. It connects again.
+    pub fn disconnect(&mut self, master: usize, replica: usize) {
+        if let Some(r) = self.redis_mut(master) {
+            r.attached.retain(|a| a.replica != replica);
+        }
+    }
+
     /// SIGKILL: the kernel still sends what was written to the sockets, and closes them.
     pub fn kill(&mut self, i: usize) {
         self.hosts[i].redis = None;

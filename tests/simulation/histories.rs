@@ -23,6 +23,9 @@ use super::{
     },
 };
 
+/// Sets the random numbers for mishaps apart from those for events.
+const LUCK: u64 = 0x6c75_636b;
+
 /// Everything about one history.
 #[derive(Clone, Debug)]
 pub struct History {
@@ -53,7 +56,8 @@ impl History {
             Settings { name: "shop".into(), replicas, persistent, policy, wait_replicas: wait, ..Settings::default() };
         let shape = Shape { settings, appendonly: persistent && r.below(2) == 0, backlog: [4, 64][r.below(2)] };
         let length = 10 + r.below(60);
-        let events = (0..length).map(|_| event(&mut r, replicas, faults)).collect();
+        let mut luck = Random::new(seed ^ LUCK); // of its own, so that a history remains what it was
+        let events = (0..length).map(|_| event(&mut r, &mut luck, replicas, faults)).collect();
         Self { shape, events }
     }
 
@@ -115,7 +119,7 @@ impl History {
 
 const TEMPLATES: [Template; 5] = [Sound, NeverStarts, Crashes, CannotConnect, OldVersion];
 
-fn event(r: &mut Random, replicas: usize, faults: Faults) -> Event {
+fn event(r: &mut Random, luck: &mut Random, replicas: usize, faults: Faults) -> Event {
     let member = r.below(replicas);
     let other = |r: &mut Random| Some(r.below(replicas + 1)).filter(|m| *m < replicas);
     let stale = if faults == Faults::Stale { 3 } else { 0 };
@@ -125,7 +129,7 @@ fn event(r: &mut Random, replicas: usize, faults: Faults) -> Event {
         1 => Event::WriteTo { member, wait: r.below(2) == 0 },
         2 => Event::Receive { member, count: 1 + r.below(3) },
         3 => Event::ReceiveAll,
-        4 => Event::Round { cut_after: if r.below(8) == 0 { r.below(3) } else { usize::MAX } },
+        4 => Event::Round { cut_after: if r.below(8) == 0 { r.below(3) } else { usize::MAX }, luck: luck.luck() },
         5 => Event::Poll { member },
         6 => Event::Crash,
         7 => Event::Stall,

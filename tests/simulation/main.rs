@@ -2,6 +2,7 @@
 //! See docs/simulation.md.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod chance;
 mod clock;
 mod cluster;
 mod connection;
@@ -17,6 +18,7 @@ mod mutations;
 mod offset_stall;
 mod operator;
 mod picture;
+mod ports;
 mod random;
 mod recovery;
 mod redis;

@@ -13,7 +13,7 @@ use super::{
     },
 };
 
-const ROUND: Event = Round { cut_after: usize::MAX };
+const ROUND: Event = Round { cut_after: usize::MAX, luck: 0 };
 
 fn holds(replicas: usize, policy: FailoverPolicy, wait: usize, events: &[Event]) {
     let name = "shop".into();
@@ -52,8 +52,8 @@ fn the_last_words_are_waited_for_from_the_proof_of_death_on() {
 /// A pod of the same name that ended says nothing of its predecessor, which lives on without a pod.
 #[test]
 fn the_end_of_a_later_pod_is_not_that_of_the_master() {
-    let begin = [ForceDelete { member: 0 }, Kubelet, Round { cut_after: 0 }, Start { member: 0 }, ROUND];
-    let end = [Delete { member: 0 }, Kill { member: 0 }, Later { ms: 300 }, Round { cut_after: 2 }, ROUND];
+    let begin = [ForceDelete { member: 0 }, Kubelet, Round { cut_after: 0, luck: 0 }, Start { member: 0 }, ROUND];
+    let end = [Delete { member: 0 }, Kill { member: 0 }, Later { ms: 300 }, Round { cut_after: 2, luck: 0 }, ROUND];
     holds(4, Availability, 0, &[&begin[..], &end[..]].concat());
 }
 
@@ -69,14 +69,20 @@ fn the_last_copy_does_not_follow_an_empty_master_of_its_own_history() {
 #[test]
 fn the_former_master_of_a_broken_switchover_is_not_forgotten() {
     let begin = [Later { ms: 5000 }, Later { ms: 5000 }, ForceDelete { member: 0 }, ROUND, Crash];
-    let end = [Round { cut_after: 2 }, Kill { member: 1 }, Later { ms: 300 }, ROUND, Round { cut_after: 2 }];
+    let end = [
+        Round { cut_after: 2, luck: 0 },
+        Kill { member: 1 },
+        Later { ms: 300 },
+        ROUND,
+        Round { cut_after: 2, luck: 0 },
+    ];
     holds(5, Availability, 0, &[&begin[..], &end[..]].concat());
 }
 
 /// A restored member with data comes before an empty one, whatever their histories.
 #[test]
 fn an_empty_member_of_the_recorded_history_comes_last() {
-    let begin = [Kill { member: 0 }, ReceiveAll, Crash, ROUND, Round { cut_after: 2 }];
+    let begin = [Kill { member: 0 }, ReceiveAll, Crash, ROUND, Round { cut_after: 2, luck: 0 }];
     let end = [Save { member: 1 }, Kill { member: 2 }, Kill { member: 1 }];
     holds(3, Consistency, 2, &[&begin[..], &end[..]].concat());
 }
@@ -86,6 +92,6 @@ fn an_empty_member_of_the_recorded_history_comes_last() {
 #[test]
 fn a_former_master_that_comes_back_is_counted() {
     let fenced = [Isolate { member: 0 }, ForceDelete { member: 1 }, Stop { member: 2 }, Later { ms: 5000 }, ROUND];
-    let begun = [Round { cut_after: 1 }, ROUND, Later { ms: 3000 }, Later { ms: 3000 }, ROUND, Crash];
+    let begun = [Round { cut_after: 1, luck: 0 }, ROUND, Later { ms: 3000 }, Later { ms: 3000 }, ROUND, Crash];
     holds(3, Consistency, 2, &[&fenced[..], &begun[..]].concat());
 }

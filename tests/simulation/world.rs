@@ -69,6 +69,7 @@ pub enum Command {
     Promote { min_replicas: usize, epoch: i64 },
     Follow(Option<usize>),
     Fence(usize),
+    DropReplica(usize),
     Hold(Time),
     Release,
 }
@@ -227,7 +228,7 @@ impl World {
                 }
             }
             Event::ReceiveAll => (1..self.fleet.hosts.len()).for_each(|h| self.receive(h, usize::MAX)),
-            Event::Round { cut_after } => drop(self.round(cut_after)),
+            Event::Round { cut_after, luck } => drop(self.round(cut_after, luck)),
             Event::Poll { member } => self.poll(member, true),
             Event::Crash => {
                 self.operator = Operator::default();
@@ -303,6 +304,7 @@ impl World {
 
     /// Time passes, and the operator's connections notice what they notice.
     pub fn later(&mut self, ms: Time) {
+        self.deliver(); // what came late
         let mut left = ms;
         while left > 0 {
             let part = left.min(super::connection::CHECK_EVERY);
