@@ -220,7 +220,9 @@ fn counted<'a>(o: &'a Observation, lost: &str) -> (Vec<&'a str>, usize) {
 
 fn worth(o: &Observation, name: &str, info: &Info) -> Worth {
     let lineage = lineage(o, info);
-    let last_master = o.record.master.as_deref() == Some(name) && lineage == Lineage::Foreign && info.keys > 0;
+    // what a process that has not restarted has of another history, it has from a stranger
+    let loaded = lineage == Lineage::Foreign && info.keys > 0 && !o.is_recorded_process(name, info);
+    let last_master = o.record.master.as_deref() == Some(name) && loaded;
     // a master that nobody was known to follow closely has more than anybody else
     let alone = o.record.fence == 0;
     let present = o.record.replication_id.as_deref() == Some(info.replication_id.as_str());

@@ -1,12 +1,56 @@
 //! Does the data of a master to be continue that of the one before it? If not, it is said until somebody acknowledges it.
 
 use super::{
+    cause::Cause,
     election::{self, Lineage},
     lost,
     observation::Observation,
+    promises,
     record::Replaced,
+    steps::Plan,
+    transition::{self, Choice},
 };
-use crate::api::TransitionKind;
+use crate::{
+    api::{TransitionKind, TransitionPhase},
+    redis::Info,
+};
+
+/// Has the recorded process, which lost nothing of its memory, other data than the record says? Somebody made it follow a
+/// stranger by hand. `false` while nothing tells: a master without replicas begins a new history by itself, and that
+/// continues none.
+pub(super) fn took_over_other_data(o: &Observation, info: &Info) -> bool {
+    let foreign = o.record.replication_id.is_some() && election::lineage(o, info) == Lineage::Foreign;
+    match info.replica() {
+        // what it had is gone before the copy is loaded
+        Some(_) => foreign || info.loading,
+        None => foreign && info.previous_replication_id.is_some(),
+    }
+}
+
+/// The recorded master has other data, and accepts no writes: another member that still has the recorded data takes its place.
+/// Without one it is the master again, and the status says what happened.
+pub(super) fn replace(o: &Observation, master: &str, p: &mut Plan) {
+    // a replica that follows it would copy what it has
+    if lost::cut_off_since(o, master, "has data of another history", p).is_some() {
+        let cause = Cause::DataExchanged;
+        lost::elect_another(o, master, cause, &cause.to_string(), p);
+    }
+}
+
+/// The recorded master has other data, and accepts writes again: it goes on, because it may have confirmed some. A new epoch
+/// is what an earlier acknowledgement does not cover.
+pub(super) fn report(o: &Observation, master: &str, info: &Info, p: &mut Plan) {
+    let cause = Cause::DataExchanged;
+    let choice = Choice {
+        cause,
+        from: Some(master.to_owned()),
+        to: master.to_owned(),
+        phase: TransitionPhase::Promoting,
+        reason: format!("{master}: {cause}"),
+        fence: o.record.fence.min(promises::fence_at_promotion(o, master)).min(info.min_replicas),
+    };
+    p.record(transition::begin(o, choice));
+}
 
 /// What is to be recorded of it when `to` is chosen in `epoch`.
 ///
@@ -28,13 +72,22 @@ fn exchanged(o: &Observation, kind: TransitionKind, to: &str) -> Option<String> 
         return None;
     }
     let (_, info) = o.members.get(to)?.server.info.as_ref()?;
-    let own = o.settings.persistent && o.record.master.as_deref() == Some(to) && info.keys > 0;
+    // a process that has not restarted did not load its volume
+    let loaded = o.settings.persistent && !o.is_recorded_process(to, info) && info.keys > 0;
+    let own = loaded && o.record.master.as_deref() == Some(to);
     // another member's volume, after all have restarted from theirs: as many keys as the master had are taken for the same
-    let as_many = o.settings.persistent && info.keys > 0 && o.memory.keys_before == Some(info.keys);
+    let as_many = loaded && o.memory.keys_before == Some(info.keys);
     if election::lineage(o, info) != Lineage::Foreign || own || as_many {
         return None;
     }
     let before = o.record.master.as_deref().unwrap_or("the master before");
+    if before == to && took_over_other_data(o, info) {
+        return Some(format!(
+            "{to} followed a server that is no member, and has the data of that one now ({}): somebody typed REPLICAOF; its own data is \
+             on no member that could take over",
+            count(info.keys)
+        ));
+    }
     let had = match o.memory.keys_before {
         Some(0) if info.keys == 0 => return None, // nothing was there, and nothing is
         Some(keys) => format!("{before} had {} when it was last seen", count(keys)),

@@ -175,7 +175,7 @@ fn is_fenced(o: &Observation, lost: &str, words: &str, p: &mut Plan) -> bool {
 }
 
 /// Since when no replica that answers has followed it; makes those leave that do.
-fn cut_off_since(o: &Observation, lost: &str, why: &str, p: &mut Plan) -> Option<Moment> {
+pub(super) fn cut_off_since(o: &Observation, lost: &str, why: &str, p: &mut Plan) -> Option<Moment> {
     let mut since = Some(Duration::ZERO);
     for (name, info) in alive(o, lost) {
         match o.memory.frozen_since(name, info).filter(|_| info.follows_nobody()) {

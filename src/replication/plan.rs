@@ -2,7 +2,7 @@
 
 use super::{
     cause::Cause,
-    lost,
+    exchange, lost,
     memory::serving_master,
     observation::{Observation, Settings},
     persistence, promises,
@@ -22,7 +22,9 @@ pub fn plan(o: &Observation) -> Plan {
     }
     if o.settings.paused {
         p.wait(Topic::Paused, "spec.paused is set: nothing is changed, and there is no failover");
-        if let (None, Some((master, truth))) = (&o.record.transition, serving_master(o)) {
+        if let (None, Some((master, truth))) = (&o.record.transition, serving_master(o))
+            && !exchange::took_over_other_data(o, truth)
+        {
             promises::record_facts(o, master, truth, &mut p); // it only observes, and this is what it sees
         }
         return p;
@@ -42,6 +44,9 @@ fn with_master(o: &Observation, master: &str, p: &mut Plan) {
     match answer {
         Some((member, Verdict::Alive(info))) if o.is_recorded_process(master, info) => {
             if info.is_master() {
+            if exchange::took_over_other_data(o, info) {
+                return if info.is_master() { exchange::report(o, master, info, p) } else { exchange::replace(o, master, p) };
+            }
                 shepherd::gather(o, master, info, p);
                 switchover::consider(o, master, info, p);
                 if p.begins().is_none() {
