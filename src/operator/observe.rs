@@ -469,7 +469,7 @@ fn settings(resource: &RedisReplication, removed: bool) -> Settings {
 fn request(resource: &RedisReplication) -> Option<Request> {
     let asked = |kind: RequestKind| {
         let to = resource.annotations().get(kind.annotation())?.trim().to_owned();
-        Some(Request { kind, to: (!to.is_empty() && to != ANY_MEMBER).then_some(to) })
+        Some(Request { kind, to: (to != ANY_MEMBER).then_some(to) })
     };
     asked(RequestKind::Failover).or_else(|| asked(RequestKind::Switchover))
 }

@@ -11,6 +11,7 @@ use super::{
     shepherd,
     steps::{Plan, Step, Topic},
     suspicion::{Fate, Verdict, fate, hears, verdict},
+    switchover,
     transition::{self, Choice},
 };
 use crate::{
@@ -253,7 +254,8 @@ fn who_hears<'a>(o: &Observation, lost: &str, others: &[(&'a str, &Info)]) -> Op
 /// Did a person take the decision? A former master that still serves while the target of a change is lost does not decide it:
 /// the target may serve as well.
 pub(super) fn forced(o: &Observation) -> bool {
-    o.settings.request.as_ref().is_some_and(|r| r.kind == RequestKind::Failover)
+    let asked = o.settings.request.as_ref().filter(|r| !switchover::is_nonsense(o, r));
+    asked.is_some_and(|r| r.kind == RequestKind::Failover)
         && serving_master(o).is_none_or(|(name, _)| o.record.granted() != Some(name))
 }
 

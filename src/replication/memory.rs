@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::{
     drops::Drops,
     following::{self, LinkTrouble},
-    observation::{Moment, Observation},
+    observation::{Moment, Observation, Request},
     persistence::{self, Attempt},
     promises,
     rollout::{self, Steady},
@@ -28,6 +28,10 @@ pub struct Memory {
     pub gone_since: Option<Moment>,
     /// When the master Service was last pointed at another pod.
     pub routed_at: Option<Moment>,
+    /// Since when nothing has been learned of the target of a switchover.
+    pub target_unread_since: Option<Moment>,
+    /// Since when the present request of a person has been waiting.
+    pub request_since: Option<(Request, Moment)>,
     /// When a switchover was last abandoned.
     pub abandoned_at: Option<Moment>,
     /// Members that follow nobody, and since when they have been seen so without a break.
@@ -161,6 +165,15 @@ impl Memory {
             m.keys_before = Some(info.keys);
             m.drops = self.drops.after(o, info);
         }
+        let unread = o.record.transition.as_ref().is_some_and(|t| {
+            let target = o.members.get(&t.to).map(|target| verdict(o, target));
+            t.kind == TransitionKind::Switchover && !matches!(target, Some(Verdict::Alive(_)))
+        });
+        m.target_unread_since = unread.then(|| m.target_unread_since.unwrap_or(o.now));
+        m.request_since = o.settings.request.clone().filter(|_| !o.settings.paused).map(|request| {
+            let since = m.request_since.take().filter(|(before, _)| *before == request);
+            (request, since.map_or(o.now, |(_, since)| since))
+        });
         m.watch_frozen(o);
         m.watch_joining(o, serving);
         let lonely = serving.is_some_and(|(_, i)| promises::good_replicas(i) == 0);

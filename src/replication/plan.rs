@@ -29,6 +29,7 @@ pub fn plan(o: &Observation) -> Plan {
         }
         return p;
     }
+    switchover::refuse_nonsense(o, &mut p);
     rollout::replace_broken(o, &mut p);
     match (&o.record.transition, &o.record.master) {
         (Some(t), _) => transition::proceed(o, t, &mut p),

@@ -25,6 +25,10 @@ const HOLD_MARGIN: Duration = Duration::from_millis(500);
 /// How long the target may take to receive what the demoted master had sent; it was equal a moment ago.
 const LAST_BYTES: Duration = Duration::from_millis(500);
 
+/// A switchover is given up when its target has told nothing for so long: no failover begins meanwhile. One that hangs, or whose
+/// host is silent, is known as such before; one whose answers cannot be used never is.
+const UNREAD_PATIENCE: Duration = Duration::from_secs(10);
+
 /// Who is to be master, and why.
 pub(super) struct Choice {
     pub cause: Cause,
@@ -165,7 +169,15 @@ fn target_lost(o: &Observation, t: &Pending, p: &mut Plan) {
     {
         let words = match fate(o, &t.to) {
             Fate::Gone(w) | Fate::Hung(w) | Fate::Unreachable(w) => w,
-            Fate::Unsure(w) => return p.wait(Topic::Suspicion, format!("{} is silent: {w}", t.to)),
+            Fate::Unsure(w) => {
+                let until = o.memory.target_unread_since.map(|since| since + UNREAD_PATIENCE);
+                if until.is_none_or(|until| o.now < until) {
+                    until.into_iter().for_each(|until| p.wake_by(until));
+                    return p.wait(Topic::Suspicion, format!("{} is silent: {w}", t.to));
+                }
+                let problem = o.members.get(&t.to).and_then(|m| m.server.problem.as_ref()).map(|f| f.message.clone());
+                format!("nothing was learned of it for {} s: {}", UNREAD_PATIENCE.as_secs(), problem.unwrap_or(w))
+            }
         };
         return abandon(o, t, &format!("{}: {words}", t.to), p);
     }
