@@ -10,7 +10,7 @@ use super::{
     suspicion::{Verdict, verdict},
 };
 use crate::{
-    api::FailoverPolicy,
+    api::{FailoverPolicy, Reason},
     redis::{FollowState, Info},
 };
 
@@ -146,6 +146,11 @@ pub fn elect(o: &Observation, lost: Option<&str>) -> Election {
         if !unheard.is_empty() && waited < RESTART_PATIENCE {
             return Election::Wait(format!("waiting for {}: it may hold the newest data", list(&unheard)));
         }
+        if is_empty(o, name)
+            && let Some(words) = data_unread(o, &unheard)
+        {
+            return Election::Wait(format!("{name} has no data, and {words}"));
+        }
         let missing: Vec<_> =
             o.members.iter().filter(|(_, m)| m.server.info.is_none()).map(|(n, _)| n.as_str()).collect();
         if o.record.epoch == 0 && !missing.is_empty() && waited < FIRST_PATIENCE {
@@ -156,6 +161,31 @@ pub fn elect(o: &Observation, lost: Option<&str>) -> Election {
         Some(missing) => Election::Blocked(missing),
         None => elected(cost(o, lost)),
     }
+}
+
+fn is_empty(o: &Observation, name: &str) -> bool {
+    o.members.get(name).and_then(|m| m.server.info.as_ref()).is_some_and(|(_, info)| info.keys == 0)
+}
+
+/// Members that have data on their volumes and do not come to load it, in words: one without data is not chosen instead of them. At
+/// the first start a volume that is older than the resource was put there for its data; later it takes a Redis that fails on it.
+fn data_unread(o: &Observation, unheard: &[&str]) -> Option<String> {
+    let fails = |m: &Member| {
+        m.pod.as_ref().and_then(|pod| pod.failure.as_ref()).is_some_and(|f| f.reason == Reason::DataDamaged)
+    };
+    let has_data = |name: &&&str| {
+        let was_empty = o.record.epoch > 0 && o.memory.keys_before == Some(0);
+        let claims = |m: &Member| m.claim_may_hold_data && !was_empty && (o.record.epoch == 0 || fails(m));
+        o.members.get(**name).is_some_and(claims)
+    };
+    let names: Vec<_> = unheard.iter().filter(has_data).copied().collect();
+    (!names.is_empty()).then(|| {
+        format!(
+            "the volume of {} may have it: it is waited for; repair it, or delete its pod and its claim if the data is not needed, or \
+             choose among what is left by the annotation redis.replication.dev/force-failover",
+            list(&names)
+        )
+    })
 }
 
 /// What is missing before another may be chosen under `Consistency`, in words; `None` when nothing is.

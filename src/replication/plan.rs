@@ -44,10 +44,10 @@ fn with_master(o: &Observation, master: &str, p: &mut Plan) {
     let answer = o.members.get(master).map(|m| (m, verdict(o, m)));
     match answer {
         Some((member, Verdict::Alive(info))) if o.is_recorded_process(master, info) => {
-            if info.is_master() {
             if exchange::took_over_other_data(o, info) {
                 return if info.is_master() { exchange::report(o, master, info, p) } else { exchange::replace(o, master, p) };
             }
+            if info.is_master() {
                 shepherd::gather(o, master, info, p);
                 switchover::consider(o, master, info, p);
                 if p.begins().is_none() {
