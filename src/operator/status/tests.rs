@@ -260,6 +260,7 @@ fn data_that_was_exchanged_is_said_until_it_is_acknowledged() {
     let mut resource = resource(3);
     assert_eq!(condition_of(&o, &resource, "Ready").1, "Healthy");
     assert_eq!(condition_of(&o, &resource, "DataIntact").0, "True");
+    o.record.epoch = 7;
     o.record.replaced =
         Some(Replaced { epoch: 4, master: "shop-0".into(), reason: "shop-0 became the master without data".into() });
     let (status, reason, message) = condition_of(&o, &resource, "Ready");
