@@ -326,7 +326,8 @@ impl Observer {
         };
         Server {
             contact,
-            problem: trouble::of(&report, member, place, at_master),
+            problem: trouble::of(&report, member, place, present.as_ref(), at_master),
+        let present = self.password.as_ref().map(|password| password.borrow().clone());
             info: report.info.map(|(at, info)| (self.at(at), info)),
             silent_since: report.silent_since.map(|at| self.at(at)),
             standstill: report.standstill.map(|s| Standstill { since: self.at(s.since), until: self.at(s.until) }),

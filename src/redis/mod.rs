@@ -13,4 +13,5 @@ pub use commands::{CommandError, MAX_LAG};
 pub use guard::LONGEST as LONGEST_ANSWER;
 pub use info::{Files, FollowState, Info, MasterSide, MemoryUse, NOBODY, ParseError, ReplicaSide, Role, SlaveState};
 pub use link::{Authority, Link, NOTICEABLE};
+pub use login::OPERATOR;
 pub use report::{Health, Loss, Problem, Report, Standstill, Target};
