@@ -2,8 +2,9 @@
 
 use kube::Resource;
 
+use super::ignored::ignored;
 use crate::{
-    api::{ConditionType, Reason, RedisReplication},
+    api::{ConditionType, EventReason, Reason, RedisReplication},
     kubernetes::events::{Publisher, Severity},
 };
 
@@ -12,6 +13,20 @@ pub fn announce(events: &Publisher, before: &RedisReplication, written: &RedisRe
     for (reason, words) in news(before, written) {
         events.publish(Severity::Warning, reason, "Observe", &words, written.object_ref(&()));
     }
+    for words in newly_ignored(before, written) {
+        events.publish(Severity::Warning, EventReason::SettingIgnored, "Observe", &words, written.object_ref(&()));
+    }
+}
+
+/// What a person wrote and what has no effect, as far as the status has not said it before.
+fn newly_ignored(before: &RedisReplication, written: &RedisReplication) -> Vec<String> {
+    let says = |r: &RedisReplication, words: &str| {
+        let conditions = r.status.iter().flat_map(|s| &s.conditions);
+        conditions.into_iter().any(|c| c.type_ == ConditionType::Ready.to_string() && c.message.contains(words))
+    };
+    let mut all = ignored(written);
+    all.retain(|words| says(written, words) && !says(before, words));
+    all
 }
 
 /// What is new, and for people: the reason and the words of `Ready`, and data that was exchanged.
@@ -54,6 +69,22 @@ mod tests {
         assert_eq!(news("PodRefused", "VolumeUnavailable"), [Reason::VolumeUnavailable]);
         assert_eq!(news("PodRefused", "PodRefused"), []);
         assert_eq!(news("PodRefused", "Healthy"), []);
+    }
+
+    #[test]
+    fn what_has_no_effect_is_told_once() {
+        let resource = |message: &str| -> RedisReplication {
+            let ready = json!({"type": "Ready", "status": "True", "reason": "Healthy", "message": message,
+                "lastTransitionTime": "2026-11-27T19:00:00Z"});
+            serde_json::from_value(json!({"metadata": {"name": "shop"}, "status": {"conditions": [ready]},
+                "spec": {"failover": {"preferredMaster": "shop-7"}}}))
+            .unwrap()
+        };
+        let words = ignored(&resource("")).join("; ");
+        let said = resource(&format!("all is well; {words}"));
+        assert_eq!(newly_ignored(&resource("all is well"), &said), [words]);
+        assert!(newly_ignored(&said, &said).is_empty());
+        assert!(newly_ignored(&said, &resource("all is well")).is_empty());
     }
 
     /// Another change lets `Ready` say something else for a while.
