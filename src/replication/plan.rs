@@ -45,7 +45,11 @@ fn with_master(o: &Observation, master: &str, p: &mut Plan) {
     match answer {
         Some((member, Verdict::Alive(info))) if o.is_recorded_process(master, info) => {
             if exchange::took_over_other_data(o, info) {
-                return if info.is_master() { exchange::report(o, master, info, p) } else { exchange::replace(o, master, p) };
+                return if info.is_master() {
+                    exchange::report(o, master, info, p)
+                } else {
+                    exchange::replace(o, master, p)
+                };
             }
             if info.is_master() {
                 shepherd::gather(o, master, info, p);

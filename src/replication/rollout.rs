@@ -248,6 +248,7 @@ fn missing(o: &Observation, name: &str) -> String {
     }
     match verdict(o, member) {
         Verdict::Alive(info) if info.loading => "loads its data".into(),
+        Verdict::Alive(_) if let Some(unready) = &pod.unready => format!("is not ready: {unready}{present}"),
         Verdict::Alive(info) => match info.replica().map(|r| r.follow) {
             Some(FollowState::Syncing(_)) => "is copying the master's data".into(),
             Some(FollowState::Online) if !pod.ready => "follows the master and is not ready yet".into(),

@@ -165,7 +165,12 @@ fn target<'a>(o: &'a Observation, master: &str, truth: &Info, to: Option<&str>) 
         let readable = m.server.problem.is_none();
         let known = o.is_recorded_process(n, info) || o.memory.caught_up(n, info);
         let preferred = o.settings.preferred_master.as_deref() == Some(n);
-        (known && readable && rollout::online(o, n)).then_some((preferred, info.offset, Reverse(o.ordinal(n)), n.as_str()))
+        (known && readable && rollout::online(o, n)).then_some((
+            preferred,
+            info.offset,
+            Reverse(o.ordinal(n)),
+            n.as_str(),
+        ))
     });
     able.max().map(|(.., n)| n)
 }

@@ -34,9 +34,10 @@ fn a_request_that_names_nobody_is_refused_at_once() {
         (RequestKind::Failover, "redis.replication.dev/force-failover"),
     ] {
         for master in [true, false] {
-            for (to, words) in
-                [("", format!("the annotation {annotation} has no value")), ("shop-9", "\"shop-9\" is not a member".into())]
-            {
+            for (to, words) in [
+                ("", format!("the annotation {annotation} has no value")),
+                ("shop-9", "\"shop-9\" is not a member".into()),
+            ] {
                 let mut o = asks(kind, to);
                 if !master {
                     o.kill(0);
