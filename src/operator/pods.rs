@@ -132,7 +132,9 @@ fn has_run(c: &ContainerStatus) -> bool {
 fn unschedulable(pod: &KubePod) -> Option<Failure> {
     let conditions = pod.status.as_ref()?.conditions.as_ref()?;
     let c = conditions.iter().find(|c| c.type_ == "PodScheduled" && c.status == "False")?;
-    let message = format!("it finds no node: {}", c.message.as_deref().unwrap_or("no reason given"));
+    let words = c.message.as_deref().unwrap_or("no reason given");
+    let words = words.strip_suffix(". not found").filter(|rest| rest.ends_with("not found")).unwrap_or(words);
+    let message = format!("it finds no node: {words}");
     Some(Failure { reason: Reason::Unschedulable, message })
 }
 
