@@ -41,7 +41,11 @@ fn news(before: &RedisReplication, written: &RedisReplication) -> Vec<(Reason, S
     });
     let known = |reason: &str| Reason::FOR_PEOPLE.iter().copied().find(|r| r.as_str() == reason);
     // what follows says that, once for each time: `Ready` says other things in between
-    let ready = ready.and_then(|now| Some((known(&now.reason)?, now.message)));
+    let ready = ready.and_then(|now| {
+        // what has no effect has an event of its own
+        let cause = |words: String, sentence: &String| words.replace(&format!("; {sentence}"), "");
+        Some((known(&now.reason)?, ignored(written).iter().fold(now.message, cause)))
+    });
     let ready = ready.filter(|(reason, _)| *reason != Reason::DataReplaced);
     let epoch = |r: &RedisReplication| r.status.as_ref().and_then(|s| Some(s.data_replaced.as_ref()?.epoch));
     let exchanged = epoch(written).filter(|now| epoch(before) != Some(*now));
@@ -85,6 +89,9 @@ mod tests {
         assert_eq!(newly_ignored(&resource("all is well"), &said), [words]);
         assert!(newly_ignored(&said, &said).is_empty());
         assert!(newly_ignored(&said, &resource("all is well")).is_empty());
+        let mut refused = said.clone();
+        refused.status.as_mut().unwrap().conditions[0].reason = Reason::PodRefused.to_string();
+        assert_eq!(news(&said, &refused), [(Reason::PodRefused, "all is well".to_owned())]);
     }
 
     /// Another change lets `Ready` say something else for a while.

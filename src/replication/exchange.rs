@@ -81,10 +81,11 @@ fn exchanged(o: &Observation, kind: TransitionKind, to: &str) -> Option<String> 
         return None;
     }
     let before = o.record.master.as_deref().unwrap_or("the master before");
-    if before == to && took_over_other_data(o, info) {
+    let former = o.members.get(before).and_then(|m| m.server.info.as_ref()).map(|(_, former)| former);
+    if former.is_some_and(|former| o.is_recorded_process(before, former) && took_over_other_data(o, former)) {
         return Some(format!(
-            "{to} followed a server that is no member, and has the data of that one now ({}): somebody typed REPLICAOF; its own data is \
-             on no member that could take over",
+            "{before} followed a server that is no member, because somebody typed REPLICAOF, and that server's data took the place of its \
+             own, which no member could continue; {to} is the master, with {}",
             count(info.keys)
         ));
     }
