@@ -62,7 +62,7 @@ const SIZE: &str = r"^\+?(0*[1-9][0-9]*(\.[0-9]*)?|0*\.0*[1-9][0-9]*)([numkMGTPE
     .message("spec.config.save is the times of snapshots, which spec.persistence.mode RDB and RDBAndAOF write and the others do not: change the mode, or remove save")
     .field_path(".config"))]
 #[x_kube(validation = Rule::new("has(self.persistence) == has(oldSelf.persistence)")
-    .message("spec.persistence can't be added or removed later: a StatefulSet's volume claims are fixed; make a second RedisReplication with it and move the data")
+    .message("spec.persistence can't be added or removed later: a StatefulSet's volume claims are fixed; make a second RedisReplication with it and move the data (docs/operations.md)")
     .field_path(".persistence"))]
 #[serde(rename_all = "camelCase")]
 pub struct RedisReplicationSpec {
@@ -336,10 +336,10 @@ pub struct Auth {
 #[serde(rename_all = "camelCase")]
 #[x_kube(
     validation = Rule::new("self.size == oldSelf.size")
-        .message("spec.persistence.size can't be changed: a StatefulSet's volume claims are fixed; make a second RedisReplication and move the data")
+        .message("spec.persistence.size can't be changed: a StatefulSet's volume claims are fixed; make a second RedisReplication and move the data (docs/operations.md)")
         .field_path(".size"),
     validation = Rule::new("has(self.storageClassName) == has(oldSelf.storageClassName) && (!has(self.storageClassName) || self.storageClassName == oldSelf.storageClassName)")
-        .message("spec.persistence.storageClassName can't be changed: a StatefulSet's volume claims are fixed; make a second RedisReplication and move the data")
+        .message("spec.persistence.storageClassName can't be changed: a StatefulSet's volume claims are fixed; make a second RedisReplication and move the data (docs/operations.md)")
         .field_path(".storageClassName")
 )]
 pub struct Persistence {
