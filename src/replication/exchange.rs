@@ -27,9 +27,18 @@ pub(super) fn took_over_other_data(o: &Observation, info: &Info) -> bool {
     }
 }
 
+/// The recorded master has other data.
+pub(super) fn answer(o: &Observation, master: &str, info: &Info, p: &mut Plan) {
+    if info.is_master() {
+        report(o, master, info, p);
+    } else {
+        replace(o, master, p);
+    }
+}
+
 /// The recorded master has other data, and accepts no writes: another member that still has the recorded data takes its place.
 /// Without one it is the master again, and the status says what happened.
-pub(super) fn replace(o: &Observation, master: &str, p: &mut Plan) {
+fn replace(o: &Observation, master: &str, p: &mut Plan) {
     // a replica that follows it would copy what it has
     if lost::cut_off_since(o, master, "has data of another history", p).is_some() {
         let cause = Cause::DataExchanged;
@@ -39,7 +48,7 @@ pub(super) fn replace(o: &Observation, master: &str, p: &mut Plan) {
 
 /// The recorded master has other data, and accepts writes again: it goes on, because it may have confirmed some. A new epoch
 /// is what an earlier acknowledgement does not cover.
-pub(super) fn report(o: &Observation, master: &str, info: &Info, p: &mut Plan) {
+fn report(o: &Observation, master: &str, info: &Info, p: &mut Plan) {
     let cause = Cause::DataExchanged;
     let choice = Choice {
         cause,

@@ -45,13 +45,8 @@ fn with_master(o: &Observation, master: &str, p: &mut Plan) {
     match answer {
         Some((member, Verdict::Alive(info))) if o.is_recorded_process(master, info) => {
             if exchange::took_over_other_data(o, info) {
-                return if info.is_master() {
-                    exchange::report(o, master, info, p)
-                } else {
-                    exchange::replace(o, master, p)
-                };
-            }
-            if info.is_master() {
+                exchange::answer(o, master, info, p);
+            } else if info.is_master() {
                 shepherd::gather(o, master, info, p);
                 switchover::consider(o, master, info, p);
                 if p.begins().is_none() {

@@ -28,6 +28,9 @@ const CALM_PATIENCE: Duration = Duration::from_secs(10);
 /// So long a request waits for its target to follow the master with all data: a copy of much data takes a while.
 const REQUEST_PATIENCE: Duration = Duration::from_secs(600);
 
+/// The target has told its state within this; it is asked each second.
+const READ_WITHIN: Duration = Duration::from_secs(5);
+
 /// Begins a switchover of the master, which serves, if there is a reason for one.
 pub(super) fn consider(o: &Observation, master: &str, truth: &Info, p: &mut Plan) {
     let leaving = o.members.get(master).is_some_and(Member::leaving);
@@ -161,8 +164,8 @@ fn target<'a>(o: &'a Observation, master: &str, truth: &Info, to: Option<&str>) 
     let candidates = o.members.iter().filter(|(n, _)| *n != master && o.wanted(n) && to.is_none_or(|to| to == *n));
     let able = candidates.filter_map(|(n, m)| {
         let info = m.server.info.as_ref().map(|(_, i)| i).filter(|i| i.replication_id == truth.replication_id)?;
-        // what is known of it may be old, and then writes would be held for nothing, again and again
-        let readable = m.server.problem.is_none();
+        // of one whose answers cannot be used only the old is known: writes would be held for nothing, again and again
+        let readable = o.now < m.asked_at() + READ_WITHIN;
         let known = o.is_recorded_process(n, info) || o.memory.caught_up(n, info);
         let preferred = o.settings.preferred_master.as_deref() == Some(n);
         (known && readable && rollout::online(o, n)).then_some((

@@ -172,7 +172,9 @@ fn target_lost(o: &Observation, t: &Pending, p: &mut Plan) {
             Fate::Unsure(w) => {
                 let until = o.memory.target_unread_since.map(|since| since + UNREAD_PATIENCE);
                 if until.is_none_or(|until| o.now < until) {
-                    until.into_iter().for_each(|until| p.wake_by(until));
+                    if let Some(until) = until {
+                        p.wake_by(until);
+                    }
                     return p.wait(Topic::Suspicion, format!("{} is silent: {w}", t.to));
                 }
                 let problem = o.members.get(&t.to).and_then(|m| m.server.problem.as_ref()).map(|f| f.message.clone());

@@ -1,7 +1,7 @@
 //! What people type into a running Redis, and write on the resource beside its spec.
 
 use anyhow::{Context, Result};
-use k8s_openapi::api::core::v1::Secret;
+use k8s_openapi::{api::core::v1::Secret, apimachinery::pkg::apis::meta::v1::Condition};
 use kube::api::{Patch, PatchParams, PostParams};
 use redis_replication_operator::api::{
     ConditionType, Reason,
@@ -34,7 +34,15 @@ fn a_master_that_is_made_to_follow_a_stranger() {
             let master = cache.master().await?;
             cache.cli(&master, &["REPLICAOF", &at, "6379"]).await?;
             tokio::time::sleep(std::time::Duration::from_secs(2)).await;
-            let now = cache.agrees().await?;
+            let now = eventually("a master that serves", LONG, async || {
+                let status = cache.status().await?;
+                let calm = |c: &&Condition| {
+                    c.type_ == "Ready" && c.status == "True" && ["Healthy", "DataReplaced"].contains(&c.reason.as_str())
+                };
+                ensure(status.conditions.iter().any(|c| calm(&c)), || format!("{:?}", status.conditions))?;
+                status.master.context("no master")
+            })
+            .await?;
             let whose = cache.cli(&now, &["GET", "whose"]).await?.trim().to_owned();
             let intact = cache.status().await?.data_replaced.is_none();
             ensure((whose == "own") == intact, || {
@@ -46,6 +54,7 @@ fn a_master_that_is_made_to_follow_a_stranger() {
             }
         }
 
+        let before = cache.status().await?.data_replaced.map(|replaced| replaced.epoch);
         // Everybody has the stranger's data before the operator looks.
         cache.patch_spec(json!({"paused": true})).await?;
         cache.reason(ConditionType::Ready, Reason::Paused, SHORT).await?;
@@ -58,9 +67,14 @@ fn a_master_that_is_made_to_follow_a_stranger() {
         .await?;
         cache.cli(&master, &["REPLICAOF", "NO", "ONE"]).await?;
         cache.patch_spec(json!({"paused": null})).await?;
-        let ready = cache.reason(ConditionType::Ready, Reason::DataReplaced, LONG).await?;
-        ensure(ready.message.contains("somebody typed REPLICAOF"), || ready.message.clone())?;
-        let epoch = cache.status().await?.data_replaced.context("nothing is recorded")?.epoch;
+        let epoch = eventually("another epoch", LONG, async || {
+            let replaced = cache.status().await?.data_replaced.context("nothing is recorded")?;
+            ensure(Some(replaced.epoch) != before, || format!("{before:?}"))?;
+            ensure(replaced.reason.contains("somebody typed REPLICAOF"), || replaced.reason.clone())?;
+            Ok(replaced.epoch)
+        })
+        .await?;
+        cache.reason(ConditionType::Ready, Reason::DataReplaced, LONG).await?;
         annotate(&cache, "redis.replication.dev/acknowledged-epoch", Some(&epoch.to_string())).await?;
         cache.reason(ConditionType::Ready, Reason::Healthy, SHORT).await?;
         cache.agrees().await?;
