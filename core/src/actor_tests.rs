@@ -137,7 +137,14 @@ fn all() -> Vec<(Step, &'static str, Effect)> {
             "delete shop-1 uid-1 Some(1)",
             Effect::Killed { uid: "uid-1".into(), at: LATER },
         ),
-        (Step::Demote { member: m(), offset: 50, reason: reason() }, "detach shop-1", demoted(50)),
+        (Step::Demote { member: m(), offset: 90, reason: reason() }, "detach shop-1", demoted(90)),
+        // it has acknowledged more since it was asked
+        (Step::Demote { member: m(), offset: 50, reason: reason() }, "detach shop-1", demoted(77)),
+        (
+            Step::DropReplicas { member: m(), addresses: ["10.9.9.9".to_owned()].into() },
+            "drop replicas of shop-1",
+            Effect::Disconnected { addresses: ["10.9.9.9".to_owned()].into(), at: LATER },
+        ),
         (Step::Follow { member: m(), master: member(2), reason: reason() }, "follow shop-1 shop-2", Effect::Nothing),
         (
             Step::HoldWrites { member: m() },

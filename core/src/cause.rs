@@ -18,6 +18,8 @@ pub enum Cause {
     Unreachable,
     /// A user forced it by the annotation `force-failover`.
     Forced,
+    /// The process that should be master was made to follow a stranger, and has other data.
+    DataExchanged,
     /// The former master has been demoted, and the target of the switchover lacks writes of it.
     TargetBehind,
     /// The master's pod is being deleted or evicted.
@@ -34,12 +36,13 @@ pub enum Cause {
 
 impl Cause {
     /// All of them.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::FirstMaster,
         Self::ProcessEnded,
         Self::Hung,
         Self::Unreachable,
         Self::Forced,
+        Self::DataExchanged,
         Self::TargetBehind,
         Self::PodDeleted,
         Self::ScaledDown,
@@ -52,9 +55,12 @@ impl Cause {
     pub fn kind(self) -> TransitionKind {
         match self {
             Self::FirstMaster => TransitionKind::Election,
-            Self::ProcessEnded | Self::Hung | Self::Unreachable | Self::Forced | Self::TargetBehind => {
-                TransitionKind::Failover
-            }
+            Self::ProcessEnded
+            | Self::Hung
+            | Self::Unreachable
+            | Self::Forced
+            | Self::DataExchanged
+            | Self::TargetBehind => TransitionKind::Failover,
             Self::PodDeleted | Self::ScaledDown | Self::RollingUpdate | Self::Requested | Self::Preferred => {
                 TransitionKind::Switchover
             }
@@ -79,6 +85,7 @@ impl fmt::Display for Cause {
             Self::Hung => "its process has hung",
             Self::Unreachable => "it cannot be reached",
             Self::Forced => "forced by a user",
+            Self::DataExchanged => "it followed a server that is no member, and has data of another history",
             Self::TargetBehind => "it lacks writes that the former master has",
             Self::PodDeleted => "its pod is being deleted",
             Self::ScaledDown => "its pod is to be removed, because replicas was reduced",

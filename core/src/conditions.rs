@@ -87,6 +87,8 @@ closed_list! {
         DataDamaged,
         /// A pod does not come as far as Redis: an init container or another container fails, or its node refuses it.
         PodFailsToStart,
+        /// A pod's Redis is ready, and its pod is not: a container beside it, or a readiness gate.
+        PodNotReady,
         /// The API server refuses to create a pod: a quota, an admission policy, an object that the pod names and that is missing.
         PodRefused,
         /// A volume of a pod cannot be provided, attached or mounted.
@@ -131,6 +133,7 @@ impl Reason {
         Self::OutOfMemory,
         Self::DataDamaged,
         Self::PodFailsToStart,
+        Self::PodNotReady,
         Self::PodRefused,
         Self::VolumeUnavailable,
         Self::MemberUnreachable,

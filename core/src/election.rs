@@ -8,7 +8,7 @@ use super::{
     failure_detector::{Liveness, liveness},
     observation::{Member, Moment, Observation},
 };
-use crate::{info::FollowState, info::Info, kinds::FailoverPolicy, kinds::RequestKind};
+use crate::{conditions::Reason, info::FollowState, info::Info, kinds::FailoverPolicy, kinds::RequestKind};
 
 /// How long a failover waits for survivors that are silent, or that have not noticed yet that the master is gone: one
 /// of them may hold the newest write. In the usual case all have answered within milliseconds.
@@ -170,6 +170,11 @@ pub fn elect(o: &Observation, lost: Option<&str>) -> Election {
         if !unheard.is_empty() && waited < RESTART_PATIENCE {
             return Election::Wait(format!("waiting for {}: it may hold the newest data", list(&unheard)));
         }
+        if is_empty(o, name)
+            && let Some(message) = data_unread(o, &unheard)
+        {
+            return Election::Wait(format!("{name} has no data, and {message}"));
+        }
         let missing: Vec<_> =
             o.members.iter().filter(|(_, m)| m.server.info.is_none()).map(|(n, _)| n.as_str()).collect();
         if o.record.epoch == 0 && !missing.is_empty() && waited < FIRST_PATIENCE {
@@ -207,6 +212,31 @@ fn better<'a>(o: &'a Observation, best: &str, worth: &Worth) -> Vec<&'a str> {
 fn is_recorded_pod(o: &Observation, name: &str, member: &Member) -> bool {
     let Some(recorded) = o.record.members.get(name).filter(|r| r.run_id.is_some()) else { return false };
     member.pod.as_ref().is_some_and(|pod| recorded.uid.as_ref().is_none_or(|uid| *uid == pod.uid))
+}
+
+fn is_empty(o: &Observation, name: &str) -> bool {
+    o.members.get(name).and_then(|m| m.server.info.as_ref()).is_some_and(|(_, info)| info.keys == 0)
+}
+
+/// Members that have data on their volumes and do not come to load it, in words: one without data is not chosen instead of them. At
+/// the first start a volume that is older than the resource was put there for its data; later it takes a Redis that fails on it.
+fn data_unread(o: &Observation, unheard: &[&str]) -> Option<String> {
+    let fails = |m: &Member| {
+        m.pod.as_ref().and_then(|pod| pod.failure.as_ref()).is_some_and(|f| f.reason == Reason::DataDamaged)
+    };
+    let has_data = |name: &&&str| {
+        let was_empty = o.record.epoch > 0 && o.memory.keys_before == Some(0);
+        let claims = |m: &Member| m.claim_may_hold_data && !was_empty && (o.record.epoch == 0 || fails(m));
+        o.members.get(**name).is_some_and(claims)
+    };
+    let names: Vec<_> = unheard.iter().filter(has_data).copied().collect();
+    (!names.is_empty()).then(|| {
+        format!(
+            "the volume of {} may have it: it is waited for; repair it, or delete its pod and its claim if the data is not needed, or \
+             choose among what is left by the annotation redis.replication.dev/force-failover",
+            list(&names)
+        )
+    })
 }
 
 /// What is missing before another may be chosen under `Consistency`, in words; `None` when nothing is.
@@ -277,7 +307,9 @@ fn counted<'a>(o: &'a Observation, lost: &str) -> (Vec<&'a str>, usize) {
 
 fn worth(o: &Observation, name: &str, info: &Info) -> Worth {
     let lineage = lineage(o, info);
-    let last_master = o.record.master.as_deref() == Some(name) && lineage == Lineage::Foreign && info.keys > 0;
+    // what a process that has not restarted has of another history, it has from a stranger
+    let loaded = lineage == Lineage::Foreign && info.keys > 0 && !o.is_recorded_process(name, info);
+    let last_master = o.record.master.as_deref() == Some(name) && loaded;
     // a master that nobody was known to follow closely has more than anybody else
     let alone = o.record.min_replicas == 0;
     let present = o.record.replication_id.as_deref() == Some(info.replication_id.as_str());

@@ -3,12 +3,12 @@
 use std::time::Duration;
 
 use super::{
-    Observation, Topic,
+    Contact, Failure, Observation, Record, Request, Topic,
     election::{Election, elect},
     fixture::{NOW, consistent, healthy, name},
     plan,
 };
-use crate::{info::FollowState, info::Role};
+use crate::{Reason, RequestKind, info::FollowState, info::Role};
 
 fn elected(o: &Observation) -> Option<String> {
     match elect(o, Some(&name(0))) {
@@ -81,4 +81,48 @@ fn a_replica_that_has_not_answered_since_the_loss_is_not_counted() {
     fresh(&mut o, 2);
     o.member(2).server.silent_since = None;
     assert!(plan(&o).begins().is_some(), "both have answered");
+}
+
+/// It may be the last copy, and a master that is written to would have it overwritten.
+#[test]
+fn an_empty_member_does_not_come_before_data_that_cannot_be_read() {
+    type Change = fn(&mut Observation);
+    let fails = |o: &mut Observation| {
+        let message = "Bad file format".into();
+        o.member(0).pod.as_mut().unwrap().failure = Some(Failure { reason: Reason::DataDamaged, message });
+    };
+    let cases: [(&str, Change, bool); 6] = [
+        ("the first start, and its Redis fails", |o| o.record = Record::default(), false),
+        (
+            "the first start, and its pod finds no node",
+            |o| {
+                o.record = Record::default();
+                o.member(0).pod.as_mut().unwrap().failure = None;
+            },
+            false,
+        ),
+        ("all have restarted", |_| {}, false),
+        ("all have restarted, and there was nothing", |o| o.memory.keys_before = Some(0), true),
+        ("all have restarted, and it may only be late", |o| o.member(0).pod.as_mut().unwrap().failure = None, true),
+        ("the other has data", |o| o.info(1).keys = 1, true),
+    ];
+    for (what, change, expected) in cases {
+        let mut o = healthy(2);
+        o.settings.persistent = true;
+        o.restart(1);
+        let member = o.member(0);
+        (member.server.contact, member.server.info, member.claim_may_hold_data) = (Contact::None, None, true);
+        member.pod.as_mut().unwrap().running = false;
+        fails(&mut o);
+        o.memory.masterless_since = Some(NOW.saturating_sub(Duration::from_secs(3600)));
+        change(&mut o);
+        let lost = o.record.master.clone();
+        let found = elect(&o, lost.as_deref());
+        assert_eq!(matches!(&found, Election::Elected { to, .. } if *to == name(1)), expected, "{what}: {found:?}");
+        if let Election::Wait(message) = found {
+            assert!(message.contains("shop-1 has no data, and the volume of shop-0 may have it"), "{what}: {message}");
+            o.settings.request = Some(Request { kind: RequestKind::Failover, to: Some(name(1)) });
+            assert!(matches!(elect(&o, lost.as_deref()), Election::Elected { .. }), "{what}: a person decides");
+        }
+    }
 }

@@ -11,6 +11,7 @@ use super::{
     memory::serving_master,
     observation::{Moment, Observation},
     steps::{Plan, Step, Topic},
+    switchover,
     transition::{self, Choice},
 };
 use crate::{durability::MAX_LAG, kinds::RequestKind, kinds::TransitionPhase};
@@ -193,7 +194,7 @@ fn is_fenced(o: &Observation, lost: &str, message: &str, p: &mut Plan) -> bool {
 }
 
 /// Since when no replica that answers has followed it; makes those leave that do.
-fn cut_off_since(o: &Observation, lost: &str, why: &str, p: &mut Plan) -> Option<Moment> {
+pub(super) fn cut_off_since(o: &Observation, lost: &str, why: &str, p: &mut Plan) -> Option<Moment> {
     let mut since = Some(Duration::ZERO);
     for (name, info) in others(o, lost) {
         match o.memory.detached_since(name, info).filter(|_| info.follows_nobody()) {
@@ -266,7 +267,8 @@ fn phase(o: &Observation, lost: Option<&str>) -> TransitionPhase {
 /// Did a person take the decision? A former master that still serves while the target of a change is lost does not decide it:
 /// the target may serve as well.
 pub(super) fn forced(o: &Observation) -> bool {
-    o.settings.request.as_ref().is_some_and(|r| r.kind == RequestKind::Failover)
+    let asked = o.settings.request.as_ref().filter(|r| !switchover::is_nonsense(o, r));
+    asked.is_some_and(|r| r.kind == RequestKind::Failover)
         && serving_master(o).is_none_or(|(name, _)| o.record.authorized_master() != Some(name))
 }
 

@@ -53,7 +53,7 @@ pub enum RequestKind {
 
 impl RequestKind {
     /// The annotation; its value is a pod's name or `any`.
-    pub fn annotation(self) -> &'static str {
+    pub const fn annotation(self) -> &'static str {
         match self {
             Self::Switchover => "redis.replication.dev/switchover-to",
             Self::Failover => "redis.replication.dev/force-failover",

@@ -9,7 +9,7 @@ use super::{
     failure_detector::{Liveness, ProcessState, liveness, process_state},
     followers,
     following::{self, LinkTrouble},
-    observation::{Moment, Observation},
+    observation::{Moment, Observation, Request},
     outsiders,
     persistence::{self, Attempt},
     rollout::{self, Steady},
@@ -29,6 +29,10 @@ pub struct Memory {
     pub gone_since: Option<Moment>,
     /// When the master Service was last pointed at another pod.
     pub routed_at: Option<Moment>,
+    /// Since when nothing has been learned of the target of a switchover.
+    pub target_unread_since: Option<Moment>,
+    /// Since when the present request of a person has been waiting.
+    pub request_since: Option<(Request, Moment)>,
     /// When a switchover was last abandoned.
     pub abandoned_at: Option<Moment>,
     /// Members that follow nobody, and since when they have been seen so without a break.
@@ -167,6 +171,15 @@ impl Memory {
             m.keys_before = Some(info.keys);
             m.drops = self.drops.after(o, info);
         }
+        let unread = o.record.transition.as_ref().is_some_and(|t| {
+            let target = o.members.get(&t.to).map(|target| liveness(o, target));
+            t.kind == TransitionKind::Switchover && !matches!(target, Some(Liveness::Alive(_)))
+        });
+        m.target_unread_since = unread.then(|| m.target_unread_since.unwrap_or(o.now));
+        m.request_since = o.settings.request.clone().filter(|_| !o.settings.paused).map(|request| {
+            let since = m.request_since.take().filter(|(before, _)| *before == request);
+            (request, since.map_or(o.now, |(_, since)| since))
+        });
         m.watch_detached(o);
         m.watch_catching_up(o, serving);
         let lonely = serving.is_some_and(|(_, i)| durability::good_replicas(o, i) == 0);

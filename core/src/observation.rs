@@ -126,6 +126,12 @@ pub struct Pod {
     pub failure: Option<Failure>,
     /// How far it has come, while its Redis does not run: the end of a sentence about it.
     pub stage: Option<String>,
+    /// What keeps it from being ready although its Redis is: a container beside it, a readiness gate. The end of a sentence.
+    pub unready: Option<String>,
+    /// Since when that was seen.
+    pub unready_since: Moment,
+    /// A container of it was killed for want of memory a while ago, and runs again.
+    pub short_of_memory: Option<Failure>,
 }
 
 /// Values of the label `redis.replication.dev/role`.

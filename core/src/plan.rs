@@ -2,7 +2,7 @@
 
 use super::{
     cause::Cause,
-    durability, failover,
+    durability, exchange, failover,
     failure_detector::{Liveness, liveness},
     followers,
     memory::serving_master,
@@ -21,11 +21,14 @@ pub fn plan(o: &Observation) -> Plan {
     }
     if o.settings.paused {
         p.wait(Topic::Paused, "spec.paused is set: nothing is changed, and there is no failover");
-        if let (None, Some((master, master_info))) = (&o.record.transition, serving_master(o)) {
+        if let (None, Some((master, master_info))) = (&o.record.transition, serving_master(o))
+            && !exchange::took_over_other_data(o, master_info)
+        {
             durability::record_facts(o, master, master_info, &mut p); // it only observes, and this is what it sees
         }
         return p;
     }
+    switchover::refuse_nonsense(o, &mut p);
     rollout::replace_broken(o, &mut p);
     match (&o.record.transition, &o.record.master) {
         (Some(t), _) => transition::proceed(o, t, &mut p),
@@ -40,7 +43,9 @@ fn with_master(o: &Observation, master: &str, p: &mut Plan) {
     let answer = o.members.get(master).map(|m| (m, liveness(o, m)));
     match answer {
         Some((member, Liveness::Alive(info))) if o.is_recorded_process(master, info) => {
-            if info.is_master() {
+            if exchange::took_over_other_data(o, info) {
+                exchange::answer(o, master, info, p);
+            } else if info.is_master() {
                 followers::converge_followers(o, master, info, p);
                 switchover::consider(o, master, info, p);
                 if p.begins().is_none() {

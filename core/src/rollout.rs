@@ -248,6 +248,7 @@ fn missing(o: &Observation, name: &str) -> String {
     }
     match liveness(o, member) {
         Liveness::Alive(info) if info.loading => "loads its data".into(),
+        Liveness::Alive(_) if let Some(unready) = &pod.unready => format!("is not ready: {unready}{present}"),
         Liveness::Alive(info) => match info.replica().map(|r| r.follow) {
             Some(FollowState::Syncing(_)) => "is copying the master's data".into(),
             Some(FollowState::Online) if !pod.ready => "follows the master and is not ready yet".into(),

@@ -5,7 +5,7 @@ use std::{cmp::Reverse, time::Duration};
 use super::{
     cause::Cause,
     durability::min_replicas_at_promotion,
-    observation::{Observation, Request},
+    observation::{Member, Observation, Request},
     rollout,
     steps::{Answer, Plan, Step, Topic},
     transition::{self, Choice},
@@ -22,9 +22,15 @@ const QUIET_PERIOD: Duration = Duration::from_secs(2);
 /// For a pod that is being deleted, calm is waited for no longer than this: its `preStop` hook does not hold it for ever.
 const QUIET_PATIENCE: Duration = Duration::from_secs(10);
 
+/// So long a request waits for its target to follow the master with all data: a copy of much data takes a while.
+const REQUEST_PATIENCE: Duration = Duration::from_secs(600);
+
+/// The target has told its state within this; it is asked each second.
+const READ_WITHIN: Duration = Duration::from_secs(5);
+
 /// Begins a switchover of the master, which serves, if there is a reason for one.
 pub(super) fn consider(o: &Observation, master: &str, master_info: &Info, p: &mut Plan) {
-    let leaving = o.members.get(master).is_some_and(super::Member::leaving);
+    let leaving = o.members.get(master).is_some_and(Member::leaving);
     let preferred = o.settings.preferred_master.as_deref().filter(|n| *n != master);
     let must = if leaving {
         Some(Cause::PodDeleted)
@@ -39,12 +45,30 @@ pub(super) fn consider(o: &Observation, master: &str, master_info: &Info, p: &mu
         refuse_request(o, &format!("{master} hands over already: {cause}"), p);
         return begin(o, master, master_info, cause, None, p);
     }
-    if let Some(request) = &o.settings.request {
+    if let Some(request) = o.settings.request.as_ref().filter(|r| !is_nonsense(o, r)) {
         return requested(o, master, master_info, request, p);
     }
     if let Some(preferred) = preferred.filter(|n| rollout::online(o, n)) {
         begin(o, master, master_info, Cause::Preferred, Some(preferred), p);
     }
+}
+
+/// Does a request name nobody that could be meant?
+pub(super) fn is_nonsense(o: &Observation, request: &Request) -> bool {
+    request.to.as_ref().is_some_and(|to| !o.members.contains_key(to))
+}
+
+/// Refuses a request that names nobody, whether a master serves or not.
+pub(super) fn refuse_nonsense(o: &Observation, p: &mut Plan) {
+    let Some(request) = o.settings.request.as_ref().filter(|r| is_nonsense(o, r)) else { return };
+    let names = (0..o.settings.replicas).map(|i| o.settings.name_of(i)).collect::<Vec<_>>().join(", ");
+    let note = match request.to.as_deref() {
+        Some("") | None => {
+            format!("the annotation {} has no value: it is {names}, or any", request.kind.annotation())
+        }
+        Some(to) => format!("{to:?} is not a member; there are {names}, or any"),
+    };
+    refuse_request(o, &note, p);
 }
 
 /// A person asks for it.
@@ -58,17 +82,35 @@ fn requested(o: &Observation, master: &str, master_info: &Info, request: &Reques
             let note = format!("{to} is the master already");
             p.steps.push(Step::ResolveRequest { request: request.kind, answer: Answer::Accepted, note });
         }
-        Some(to) if !o.wanted(to) || !o.members.contains_key(to) => {
-            let names = (0..o.settings.replicas).map(|i| o.settings.name_of(i)).collect::<Vec<_>>().join(", ");
-            refuse_request(o, &format!("{to} is not a member; there are {names}"), p);
-        }
+        Some(to) if !o.wanted(to) => refuse_request(o, &format!("{to} is about to be removed"), p),
         None if o.settings.replicas < 2 => refuse_request(o, "there is no other member", p),
+        to if waits_too_long(o) && target(o, master, master_info, to).is_none() => {
+            let who = to.map_or_else(|| "no replica has followed".to_owned(), |to| format!("{to} has not followed"));
+            let why = to.and_then(|to| o.members.get(to)).and_then(why_not).map(|why| format!(" ({why})"));
+            let minutes = REQUEST_PATIENCE.as_secs() / 60;
+            let note = format!(
+                "{who} {master} with all data for {minutes} minutes{}: it is given up; ask again when it does",
+                why.unwrap_or_default()
+            );
+            refuse_request(o, &note, p);
+        }
         to => begin(o, master, master_info, Cause::Requested, to, p),
     }
 }
 
+fn waits_too_long(o: &Observation) -> bool {
+    o.memory.request_since.as_ref().is_some_and(|(_, since)| o.now >= *since + REQUEST_PATIENCE)
+}
+
+/// What is known of a member that does not follow.
+fn why_not(m: &Member) -> Option<&str> {
+    let failure = m.pod.as_ref().and_then(|pod| pod.failure.as_ref());
+    failure.or(m.absent.as_ref()).or(m.server.problem.as_ref()).map(|f| f.message.as_str())
+}
+
 fn refuse_request(o: &Observation, note: &str, p: &mut Plan) {
-    if let Some(request) = &o.settings.request {
+    let answered = p.steps.iter().any(|s| matches!(s, Step::ResolveRequest { .. }));
+    if let Some(request) = o.settings.request.as_ref().filter(|_| !answered) {
         p.steps.push(Step::ResolveRequest { request: request.kind, answer: Answer::Refused, note: note.to_owned() });
     }
 }
@@ -120,9 +162,21 @@ fn target<'a>(o: &'a Observation, master: &str, master_info: &Info, to: Option<&
     let candidates = o.members.iter().filter(|(n, _)| *n != master && o.wanted(n) && to.is_none_or(|to| to == *n));
     let able = candidates.filter_map(|(n, m)| {
         let info = m.server.info.as_ref().map(|(_, i)| i).filter(|i| i.replication_id == master_info.replication_id)?;
+        // of one whose answers cannot be used only the old is known: writes would be held for nothing, again and again
+        let readable = o.now < m.asked_at() + READ_WITHIN;
         let known = o.is_recorded_process(n, info) || o.memory.caught_up(n, info);
         let preferred = o.settings.preferred_master.as_deref() == Some(n);
-        (known && rollout::online(o, n)).then_some((preferred, info.offset, Reverse(o.ordinal(n)), n.as_str()))
+        (known && readable && rollout::online(o, n)).then_some((
+            preferred,
+            info.offset,
+            Reverse(o.ordinal(n)),
+            n.as_str(),
+        ))
     });
     able.max().map(|(.., n)| n)
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+#[path = "switchover_tests.rs"]
+mod tests;

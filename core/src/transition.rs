@@ -23,6 +23,10 @@ const HOLD_MARGIN: Duration = Duration::from_millis(500);
 /// How long the target may take to receive what the demoted master had sent; it was equal a moment ago.
 const LAST_BYTES: Duration = Duration::from_millis(500);
 
+/// A switchover is given up when its target has told nothing for so long: no failover begins meanwhile. One that hangs, or whose
+/// host is silent, is known as such before; one whose answers cannot be used never is.
+const UNREAD_PATIENCE: Duration = Duration::from_secs(10);
+
 /// Who is to be master, and why.
 pub(super) struct Choice {
     pub cause: Cause,
@@ -169,7 +173,17 @@ fn target_lost(o: &Observation, t: &Pending, p: &mut Plan) {
     if still_serves(o, t) {
         let message = match process_state(o, &t.to) {
             ProcessState::Gone(w) | ProcessState::Hung(w) | ProcessState::Unreachable(w) => w,
-            ProcessState::Unsure(w) => return p.wait(Topic::Suspicion, format!("{} is silent: {w}", t.to)),
+            ProcessState::Unsure(w) => {
+                let until = o.memory.target_unread_since.map(|since| since + UNREAD_PATIENCE);
+                if until.is_none_or(|until| o.now < until) {
+                    if let Some(until) = until {
+                        p.wake_by(until);
+                    }
+                    return p.wait(Topic::Suspicion, format!("{} is silent: {w}", t.to));
+                }
+                let problem = o.members.get(&t.to).and_then(|m| m.server.problem.as_ref()).map(|f| f.message.clone());
+                format!("nothing was learned of it for {} s: {}", UNREAD_PATIENCE.as_secs(), problem.unwrap_or(w))
+            }
         };
         return abandon(o, t, &format!("{}: {message}", t.to), p);
     }

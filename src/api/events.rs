@@ -43,6 +43,8 @@ closed_list! {
         SnapshotsScheduled,
         /// The Secret that the operator had made was gone, and was made again.
         SecretRestored,
+        /// A setting or an annotation of a user has no effect.
+        SettingIgnored,
         /// An object that belongs to a resource cannot be decoded.
         Undecodable,
     }

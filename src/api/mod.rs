@@ -5,6 +5,7 @@ mod crd;
 mod events;
 mod reference;
 mod request;
+mod reserved;
 mod silence;
 mod spec;
 mod status;
@@ -17,10 +18,11 @@ pub use crd::crd;
 pub use events::{EventReason, Occasion};
 pub use reference::reference;
 pub use request::{ACKNOWLEDGED_EPOCH, ANY_MEMBER, acknowledged_epoch};
+pub use reserved::RESERVED_DIRECTIVES;
 pub use silence::BUSY_MARGIN;
 pub use spec::{
     Auth, ClaimRetention, Durability, Failover, ImagePullPolicy, Metrics, Persistence, PersistenceMode,
-    RESERVED_DIRECTIVES, RedisReplication, RedisReplicationSpec, Routing, ServiceSettings, ServiceType, Services,
+    RedisReplication, RedisReplicationSpec, Routing, ServiceSettings, ServiceType, Services,
 };
 pub use status::{
     CompletedTransition, DataReplaced, MemberPhase, MemberRole, MemberStatus, RedisReplicationStatus, Transition,

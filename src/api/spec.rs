@@ -13,49 +13,6 @@ use serde_json::{Map, Value};
 
 use super::{FailoverPolicy, config::ConfigValue, status::RedisReplicationStatus};
 
-/// Directives of redis.conf that the operator owns: it depends on their values, so `spec.config` may not set them.
-///
-/// The CEL rule on `spec.config` repeats this list; a test keeps the two the same.
-pub const RESERVED_DIRECTIVES: &[&str] = &[
-    "aclfile",
-    "appenddirname",
-    "appendfilename",
-    "appendonly",
-    "bind",
-    "cluster-enabled",
-    "daemonize",
-    "dbfilename",
-    "dir",
-    "include",
-    "logfile",
-    "masterauth",
-    "masteruser",
-    "min-replicas-max-lag",
-    "min-replicas-to-write",
-    "min-slaves-max-lag",
-    "min-slaves-to-write",
-    "pidfile",
-    "port",
-    "protected-mode",
-    "rename-command",
-    "repl-ping-replica-period",
-    "repl-ping-slave-period",
-    "replica-announce-ip",
-    "replica-announce-port",
-    "replica-read-only",
-    "replica-serve-stale-data",
-    "replicaof",
-    "requirepass",
-    "slave-announce-ip",
-    "slave-announce-port",
-    "slave-read-only",
-    "slave-serve-stale-data",
-    "slaveof",
-    "supervised",
-    "unixsocket",
-    "user",
-];
-
 /// An image: no spaces and no control characters.
 const IMAGE: &str = "^[!-~]+$";
 /// The name of another object.
@@ -105,7 +62,7 @@ const SIZE: &str = r"^\+?(0*[1-9][0-9]*(\.[0-9]*)?|0*\.0*[1-9][0-9]*)([numkMGTPE
     .message("spec.config.save is the times of snapshots, which spec.persistence.mode RDB and RDBAndAOF write and the others do not: change the mode, or remove save")
     .field_path(".config"))]
 #[x_kube(validation = Rule::new("has(self.persistence) == has(oldSelf.persistence)")
-    .message("spec.persistence can't be added or removed later: a StatefulSet's volume claims are fixed; make a second RedisReplication with it and move the data")
+    .message("spec.persistence can't be added or removed later: a StatefulSet's volume claims are fixed; make a second RedisReplication with it and move the data (docs/operations.md)")
     .field_path(".persistence"))]
 #[serde(rename_all = "camelCase")]
 pub struct RedisReplicationSpec {
@@ -137,8 +94,82 @@ pub struct RedisReplicationSpec {
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     #[schemars(extend("maxProperties" = 200))]
     #[x_kube(
-        validation = Rule::new("self.all(k, !(k.lowerAscii() in ['aclfile','appenddirname','appendfilename','appendonly','bind','cluster-enabled','daemonize','dbfilename','dir','include','logfile','masterauth','masteruser','min-replicas-max-lag','min-replicas-to-write','min-slaves-max-lag','min-slaves-to-write','pidfile','port','protected-mode','rename-command','repl-ping-replica-period','repl-ping-slave-period','replica-announce-ip','replica-announce-port','replica-read-only','replica-serve-stale-data','replicaof','requirepass','slave-announce-ip','slave-announce-port','slave-read-only','slave-serve-stale-data','slaveof','supervised','unixsocket','user']))")
-            .message("these directives are the operator's and can't be set here: aclfile, appenddirname, appendfilename, appendonly, bind, cluster-enabled, daemonize, dbfilename, dir, include, logfile, masterauth, masteruser, min-replicas-max-lag, min-replicas-to-write, min-slaves-max-lag, min-slaves-to-write, pidfile, port, protected-mode, rename-command, repl-ping-replica-period, repl-ping-slave-period, replica-announce-ip, replica-announce-port, replica-read-only, replica-serve-stale-data, replicaof, requirepass, slave-announce-ip, slave-announce-port, slave-read-only, slave-serve-stale-data, slaveof, supervised, unixsocket, user; for passwords use spec.auth, for appendonly spec.persistence, for ports spec.services"),
+        validation = Rule::new("!('aclfile' in self)")
+            .message("spec.config may not set aclfile, which the operator sets itself: remove it; for the password use spec.auth"),
+        validation = Rule::new("!('appenddirname' in self)")
+            .message("spec.config may not set appenddirname, which the operator sets itself: remove it; files are in the volume that spec.persistence makes"),
+        validation = Rule::new("!('appendfilename' in self)")
+            .message("spec.config may not set appendfilename, which the operator sets itself: remove it; files are in the volume that spec.persistence makes"),
+        validation = Rule::new("!('appendonly' in self)")
+            .message("spec.config may not set appendonly, which the operator sets itself: remove it; use spec.persistence.mode"),
+        validation = Rule::new("!('bind' in self)")
+            .message("spec.config may not set bind, which the operator sets itself: remove it"),
+        validation = Rule::new("!('cluster-enabled' in self)")
+            .message("spec.config may not set cluster-enabled, which the operator sets itself: remove it; the operator does not run Redis Cluster"),
+        validation = Rule::new("!('daemonize' in self)")
+            .message("spec.config may not set daemonize, which the operator sets itself: remove it"),
+        validation = Rule::new("!('dbfilename' in self)")
+            .message("spec.config may not set dbfilename, which the operator sets itself: remove it; files are in the volume that spec.persistence makes"),
+        validation = Rule::new("!('dir' in self)")
+            .message("spec.config may not set dir, which the operator sets itself: remove it; files are in the volume that spec.persistence makes"),
+        validation = Rule::new("!('include' in self)")
+            .message("spec.config may not set include, which the operator sets itself: remove it; write the directives themselves into spec.config"),
+        validation = Rule::new("!('logfile' in self)")
+            .message("spec.config may not set logfile, which the operator sets itself: remove it; Redis' log is that of its container"),
+        validation = Rule::new("!('masterauth' in self)")
+            .message("spec.config may not set masterauth, which the operator sets itself: remove it; for the password use spec.auth"),
+        validation = Rule::new("!('masteruser' in self)")
+            .message("spec.config may not set masteruser, which the operator sets itself: remove it; for the password use spec.auth"),
+        validation = Rule::new("!('min-replicas-max-lag' in self)")
+            .message("spec.config may not set min-replicas-max-lag, which the operator sets itself: remove it; use spec.durability.waitReplicas and spec.failover.policy"),
+        validation = Rule::new("!('min-replicas-to-write' in self)")
+            .message("spec.config may not set min-replicas-to-write, which the operator sets itself: remove it; use spec.durability.waitReplicas and spec.failover.policy"),
+        validation = Rule::new("!('min-slaves-max-lag' in self)")
+            .message("spec.config may not set min-slaves-max-lag, which the operator sets itself: remove it; use spec.durability.waitReplicas and spec.failover.policy"),
+        validation = Rule::new("!('min-slaves-to-write' in self)")
+            .message("spec.config may not set min-slaves-to-write, which the operator sets itself: remove it; use spec.durability.waitReplicas and spec.failover.policy"),
+        validation = Rule::new("!('pidfile' in self)")
+            .message("spec.config may not set pidfile, which the operator sets itself: remove it"),
+        validation = Rule::new("!('port' in self)")
+            .message("spec.config may not set port, which the operator sets itself: remove it; for the port of clients use spec.services"),
+        validation = Rule::new("!('protected-mode' in self)")
+            .message("spec.config may not set protected-mode, which the operator sets itself: remove it"),
+        validation = Rule::new("!('rename-command' in self)")
+            .message("spec.config may not set rename-command, which the operator sets itself: remove it"),
+        validation = Rule::new("!('repl-ping-replica-period' in self)")
+            .message("spec.config may not set repl-ping-replica-period, which the operator sets itself: remove it"),
+        validation = Rule::new("!('repl-ping-slave-period' in self)")
+            .message("spec.config may not set repl-ping-slave-period, which the operator sets itself: remove it"),
+        validation = Rule::new("!('replica-announce-ip' in self)")
+            .message("spec.config may not set replica-announce-ip, which the operator sets itself: remove it"),
+        validation = Rule::new("!('replica-announce-port' in self)")
+            .message("spec.config may not set replica-announce-port, which the operator sets itself: remove it"),
+        validation = Rule::new("!('replica-read-only' in self)")
+            .message("spec.config may not set replica-read-only, which the operator sets itself: remove it"),
+        validation = Rule::new("!('replica-serve-stale-data' in self)")
+            .message("spec.config may not set replica-serve-stale-data, which the operator sets itself: remove it"),
+        validation = Rule::new("!('replicaof' in self)")
+            .message("spec.config may not set replicaof, which the operator sets itself: remove it; for another master use the annotation redis.replication.dev/switchover-to"),
+        validation = Rule::new("!('requirepass' in self)")
+            .message("spec.config may not set requirepass, which the operator sets itself: remove it; for the password use spec.auth"),
+        validation = Rule::new("!('slave-announce-ip' in self)")
+            .message("spec.config may not set slave-announce-ip, which the operator sets itself: remove it"),
+        validation = Rule::new("!('slave-announce-port' in self)")
+            .message("spec.config may not set slave-announce-port, which the operator sets itself: remove it"),
+        validation = Rule::new("!('slave-read-only' in self)")
+            .message("spec.config may not set slave-read-only, which the operator sets itself: remove it"),
+        validation = Rule::new("!('slave-serve-stale-data' in self)")
+            .message("spec.config may not set slave-serve-stale-data, which the operator sets itself: remove it"),
+        validation = Rule::new("!('slaveof' in self)")
+            .message("spec.config may not set slaveof, which the operator sets itself: remove it; for another master use the annotation redis.replication.dev/switchover-to"),
+        validation = Rule::new("!('supervised' in self)")
+            .message("spec.config may not set supervised, which the operator sets itself: remove it"),
+        validation = Rule::new("!('unixsocket' in self)")
+            .message("spec.config may not set unixsocket, which the operator sets itself: remove it"),
+        validation = Rule::new("!('user' in self)")
+            .message("spec.config may not set user, which the operator sets itself: remove it; for the password use spec.auth"),
+        validation = Rule::new("self.all(k, k.lowerAscii() == k || !(k.lowerAscii() in ['aclfile','appenddirname','appendfilename','appendonly','bind','cluster-enabled','daemonize','dbfilename','dir','include','logfile','masterauth','masteruser','min-replicas-max-lag','min-replicas-to-write','min-slaves-max-lag','min-slaves-to-write','pidfile','port','protected-mode','rename-command','repl-ping-replica-period','repl-ping-slave-period','replica-announce-ip','replica-announce-port','replica-read-only','replica-serve-stale-data','replicaof','requirepass','slave-announce-ip','slave-announce-port','slave-read-only','slave-serve-stale-data','slaveof','supervised','unixsocket','user']))")
+            .message("spec.config has, in capital letters, a directive that the operator sets itself: write it in small letters to be told which, or remove it"),
         validation = Rule::new("self.all(k, k.matches('^[a-zA-Z][a-zA-Z0-9._-]*$'))")
             .message("the keys of spec.config are names of redis.conf directives, such as maxmemory-policy: letters, digits, '-', '_' and '.'")
     )]
@@ -305,10 +336,10 @@ pub struct Auth {
 #[serde(rename_all = "camelCase")]
 #[x_kube(
     validation = Rule::new("self.size == oldSelf.size")
-        .message("spec.persistence.size can't be changed: a StatefulSet's volume claims are fixed; make a second RedisReplication and move the data")
+        .message("spec.persistence.size can't be changed: a StatefulSet's volume claims are fixed; make a second RedisReplication and move the data (docs/operations.md)")
         .field_path(".size"),
     validation = Rule::new("has(self.storageClassName) == has(oldSelf.storageClassName) && (!has(self.storageClassName) || self.storageClassName == oldSelf.storageClassName)")
-        .message("spec.persistence.storageClassName can't be changed: a StatefulSet's volume claims are fixed; make a second RedisReplication and move the data")
+        .message("spec.persistence.storageClassName can't be changed: a StatefulSet's volume claims are fixed; make a second RedisReplication and move the data (docs/operations.md)")
         .field_path(".storageClassName")
 )]
 pub struct Persistence {

@@ -1,6 +1,6 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
-use super::*;
+use super::{super::RESERVED_DIRECTIVES, *};
 
 fn parse(spec: &str) -> RedisReplication {
     RedisReplication::new("cache", serde_saphyr::from_str(spec).expect(spec))
@@ -68,8 +68,21 @@ fn config_takes_any_directive_but_the_operators() {
     for spec in ["config: {maxmemory: 2gb, hz: 20}", "config: {portable: x}", "config: {search.threads: 4}"] {
         assert_eq!(refusal(&parse(spec), None), None, "{spec}");
     }
-    for directive in RESERVED_DIRECTIVES.iter().copied().chain(["DbFilename", "ReplicaOf"]) {
-        assert_refused(directive, refusal(&parse(&format!("config: {{{directive}: x}}")), None), "operator's");
+    for directive in ["DbFilename", "ReplicaOf"] {
+        assert_refused(directive, refusal(&parse(&format!("config: {{{directive}: x}}")), None), "capital letters");
+    }
+    for directive in RESERVED_DIRECTIVES {
+        let refusal = refusal(&parse(&format!("config: {{maxmemory: 1gb, {directive}: x}}")), None);
+        assert_refused(directive, refusal, &format!("spec.config may not set {directive}, which"));
+    }
+    for (directive, words) in [
+        ("requirepass", "use spec.auth"),
+        ("appendonly", "use spec.persistence.mode"),
+        ("port", "use spec.services"),
+        ("slaveof", "switchover-to"),
+        ("min-slaves-to-write", "spec.failover.policy"),
+    ] {
+        assert_refused(directive, refusal(&parse(&format!("config: {{{directive}: x}}")), None), words);
     }
     for (config, persistence, refused) in [
         ("save: 900 1", "", true),
@@ -86,22 +99,26 @@ fn config_takes_any_directive_but_the_operators() {
     }
 }
 
-/// The rule and its message are literals: the derive takes no others.
+/// The rules and their messages are literals: the derive takes no others.
 #[test]
-fn the_reserved_directives_are_the_same_in_the_rule_and_in_its_message() {
+fn each_reserved_directive_has_a_rule_that_names_it() {
     let crd = serde_json::to_value(crate::api::crd()).unwrap();
     let config = &crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["spec"]["properties"]["config"];
-    let reserved = &config["x-kubernetes-validations"][0];
-
-    let rule = reserved["rule"].as_str().unwrap();
-    let (_, list) = rule.split_once('[').unwrap();
-    let (list, _) = list.split_once(']').unwrap();
-    assert_eq!(list.split(',').map(|item| item.trim_matches('\'')).collect::<Vec<_>>(), RESERVED_DIRECTIVES);
-
-    let message = reserved["message"].as_str().unwrap();
-    let (_, list) = message.split_once(": ").unwrap();
-    let (list, _) = list.split_once(';').unwrap();
-    assert_eq!(list.split(", ").collect::<Vec<_>>(), RESERVED_DIRECTIVES);
+    let rules = config["x-kubernetes-validations"].as_array().unwrap();
+    let mut found = Vec::new();
+    for rule in rules {
+        let text = rule["rule"].as_str().unwrap();
+        if let Some(directive) = text.strip_prefix("!('").and_then(|rest| rest.strip_suffix("' in self)")) {
+            let message = rule["message"].as_str().unwrap();
+            assert!(message.starts_with(&format!("spec.config may not set {directive}, which")), "{message}");
+            found.push(directive);
+        } else if let Some((_, list)) = text.split_once('[').filter(|_| text.contains("lowerAscii")) {
+            let (list, _) = list.split_once(']').unwrap();
+            let list: Vec<_> = list.split(',').map(|item| item.trim_matches('\'')).collect();
+            assert_eq!(list, RESERVED_DIRECTIVES, "in capital letters");
+        }
+    }
+    assert_eq!(found, RESERVED_DIRECTIVES);
 }
 
 #[test]

@@ -19,6 +19,7 @@ pub struct RedisReplicationStatus {
     pub master: Option<String>,
     /// How often the master has been chosen. Grows with every transition and never falls.
     #[serde(default)]
+    #[schemars(range(min = 0, max = 281_474_976_710_655_i64))]
     pub epoch: i64,
     /// The master's replication id: a member with another one has another history.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -390,3 +390,25 @@ fn a_mode_that_is_changed_live_loses_nothing() {
         assert_eq!(again, keys, "{first} {lives:?} {next}: once more");
     }
 }
+
+/// A replica that is killed in the middle of each copy keeps one unfinished file at most, and what it had.
+#[test]
+fn killed_copies_leave_one_file_at_most() {
+    let unfinished = |root: &Root| files(&root.data()).iter().filter(|(file, _)| file.contains("temp-")).count();
+    let master = Root::with_spec(SHELLS[0], AOF);
+    let _server = master.starts();
+    let fill = "for i = 1, 3000 do redis.call('SET', 'key' .. i, string.rep('x', 1000)) end";
+    master.answer(&["EVAL", fill, "0"]).unwrap();
+    master.answer(&["CONFIG", "SET", "rdb-key-save-delay", "1000"]).unwrap();
+    for yaml in [AOF, RDB, MEMORY] {
+        let replica = Root::with_spec(SHELLS[0], yaml);
+        for round in 0..4 {
+            let server = replica.boot();
+            assert_eq!(unfinished(&replica), 0, "{yaml} {round}: removed before it starts");
+            replica.answer(&["REPLICAOF", "127.0.0.1", &master.port.to_string()]).unwrap();
+            until("a copy is on its way", || unfinished(&replica) > 0);
+            drop(server); // SIGKILL
+            assert_eq!(unfinished(&replica), 1, "{yaml} {round}");
+        }
+    }
+}

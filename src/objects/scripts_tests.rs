@@ -246,6 +246,36 @@ fn the_modules_of_the_image_are_loaded_unless_the_settings_speak_of_modules() {
     }
 }
 
+/// An image may bring several, and what is no module beside them.
+#[test]
+fn each_module_of_the_image_is_loaded_and_nothing_else() {
+    use std::os::unix::fs::PermissionsExt;
+    for shell in shells() {
+        let root = Root::new(shell, b"secret");
+        let modules = root.directory.join("usr/local/lib/redis/modules");
+        fs::create_dir_all(&modules).unwrap();
+        let source = modules.join("stub.c");
+        for name in ["first", "second"] {
+            fs::write(&source, MODULE.replace("\"stub\"", &format!("\"{name}\""))).unwrap();
+            let to = modules.join(format!("{name}.so"));
+            let gcc = Command::new("gcc").args(["-shared", "-fPIC", "-o"]).arg(to).arg(&source).status().unwrap();
+            assert!(gcc.success());
+        }
+        for (name, mode) in [("plain.so", 0o644), ("first.so.bak", 0o755)] {
+            fs::copy(modules.join("first.so"), modules.join(name)).unwrap();
+            fs::set_permissions(modules.join(name), fs::Permissions::from_mode(mode)).unwrap();
+        }
+        fs::create_dir(modules.join("folder.so")).unwrap();
+        for start in 0..2 {
+            let _server = root.boot();
+            let list = root.redis("secret", &["MODULE", "LIST"]);
+            let found: Vec<_> =
+                ["first.so", "second.so", "plain.so", ".bak"].into_iter().filter(|n| list.contains(n)).collect();
+            assert_eq!(found, ["first.so", "second.so"], "{shell:?}, start {start}: {list}");
+        }
+    }
+}
+
 /// The Service may lead to a former master for a moment, and nobody is to read there that nothing is left.
 #[test]
 fn one_that_starts_again_takes_its_time() {

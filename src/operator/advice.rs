@@ -4,7 +4,7 @@ use std::fmt;
 
 use kube::ResourceExt;
 
-use crate::{api::RedisReplication, objects::names, password::PasswordError};
+use crate::{api::RedisReplication, objects::names, password::PasswordError, redis::OPERATOR as OPERATORS_USER};
 
 /// Where the password is.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -91,6 +91,19 @@ impl Place {
         format!(
             "it refuses the password that {self} has now ({words}); the operator goes on with the former one{cost}. {}",
             self.back(member, at_master, true)
+        )
+    }
+
+    /// Of a member whose Redis accepted the present password before.
+    pub fn changed_by_hand(&self, member: &str, words: &str) -> String {
+        let (user, cli) = (OPERATORS_USER, "$(command -v redis-cli || command -v valkey-cli)");
+        format!(
+            "it refuses the password in {self} ({words}), and has accepted it before: somebody changed it in the running Redis \
+             (CONFIG SET requirepass, or ACL SETUSER). Clients and members that use the Secret's password are refused; the operator goes on as a user of its own. Put it \
+             back with: kubectl -n {} exec {member} -c {} -- sh -c 'export REDISCLI_AUTH=\"$(cat /run/redis/password)\"; {cli} --user \
+             {user} ACL SETUSER default on resetpass \">$REDISCLI_AUTH\"'",
+            self.namespace,
+            names::REDIS_CONTAINER
         )
     }
 

@@ -64,7 +64,7 @@ fn ended(pod: &KubePod, c: &ContainerStatus, init: bool) -> Option<Failure> {
     let now = last(&c.state);
     let t = now.or_else(|| last(&c.last_state))?;
     if t.reason.as_deref() == Some("OOMKilled") {
-        return Some(Failure { reason: Reason::OutOfMemory, message: out_of_memory(pod, c, init) });
+        return Some(out_of_memory(pod, c, init));
     }
     let name = called(c, init);
     match t.exit_code {
@@ -108,12 +108,16 @@ fn again_and_again(c: &ContainerStatus, t: &ContainerStateTerminated) -> bool {
     c.restart_count >= OFTEN && (backs_off || ran.is_some_and(|seconds| seconds <= SHORT_RUN))
 }
 
-fn out_of_memory(pod: &KubePod, c: &ContainerStatus, init: bool) -> String {
+/// It was killed for want of memory: what to change.
+pub fn out_of_memory(pod: &KubePod, c: &ContainerStatus, init: bool) -> Failure {
     let name = called(c, init);
-    let Some(Quantity(limit)) = memory_limit(pod, c) else {
-        return format!("{name} was ended because its node had no memory left (OOMKilled); {}", raise(c));
+    let message = match memory_limit(pod, c) {
+        Some(Quantity(limit)) => {
+            format!("{name} needed more memory than its limit of {limit} and was ended (OOMKilled); {}", raise(c))
+        }
+        None => format!("{name} was ended because its node had no memory left (OOMKilled); {}", raise(c)),
     };
-    format!("{name} needed more memory than its limit of {limit} and was ended (OOMKilled); {}", raise(c))
+    Failure { reason: Reason::OutOfMemory, message }
 }
 
 fn raise(c: &ContainerStatus) -> String {

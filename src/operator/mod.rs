@@ -15,6 +15,7 @@ mod controller;
 mod error;
 mod eviction;
 mod holdings;
+mod ignored;
 mod isolation;
 mod last_words;
 mod leftovers;

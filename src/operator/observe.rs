@@ -6,6 +6,7 @@ use std::{
     time::Duration,
 };
 
+use jiff::Timestamp;
 use k8s_openapi::api::{
     apps::v1::StatefulSet,
     core::v1::{ConfigMap, PersistentVolumeClaim, Pod as KubePod, Service},
@@ -90,6 +91,8 @@ pub struct Observer {
     leaving: HashMap<String, Moment>,
     /// Since when each pod that answers the kubelet has not been connected to.
     unreached: HashMap<String, Moment>,
+    /// Since when something beside its Redis has kept each pod from being ready.
+    unready: HashMap<String, Moment>,
     /// What the endpoints of the Services depend on, and when it last changed.
     endpoints: (Moment, Endpoints),
 }
@@ -125,6 +128,7 @@ impl Observer {
             former: HashMap::new(),
             leaving: HashMap::new(),
             unreached: HashMap::new(),
+            unready: HashMap::new(),
             endpoints: (Moment::ZERO, Endpoints::default()),
         }
     }
@@ -179,6 +183,7 @@ impl Observer {
         let facts = |pod: &Arc<KubePod>| {
             let mut facts = pods::facts(pod, revision.as_deref());
             facts.role.take_if(|_| !names::carries(pod.labels(), &found_by)); // no Service finds it
+            facts.short_of_memory = pods::short_of_memory(pod, Timestamp::now());
             (pod.name_any(), facts)
         };
         let mut pods: BTreeMap<String, Pod> = pods.iter().map(facts).collect();
@@ -188,6 +193,10 @@ impl Observer {
             if pod.leaving {
                 pod.failure = None;
                 pod.leaving_since = *self.leaving.entry(pod.uid.clone()).or_insert(now);
+            }
+            match &pod.unready {
+                Some(_) => pod.unready_since = *self.unready.entry(pod.uid.clone()).or_insert(now),
+                None => drop(self.unready.remove(&pod.uid)),
             }
             if let Some((_, role)) = self.labelled.get(&pod.uid) {
                 pod.role = Some(*role);
@@ -206,6 +215,7 @@ impl Observer {
             self.endpoints = (now, endpoints);
         }
         self.leaving.retain(|uid, _| pods.values().any(|pod| pod.uid == *uid));
+        self.unready.retain(|uid, _| pods.values().any(|pod| pod.uid == *uid));
         self.unreached.retain(|uid, _| pods.values().any(|pod| pod.uid == *uid));
         self.former.retain(|uid, _| record.members.values().any(|m| m.uid.as_ref() == Some(uid)));
         let expected = (0..settings.replicas).map(|i| settings.name_of(i));
@@ -317,6 +327,7 @@ impl Observer {
 
     fn server(&self, member: &str, link: &Link, place: &Place, at_master: bool) -> Server {
         let report = link.report();
+        let present = self.password.as_ref().map(|password| password.borrow().clone());
         let contact = match report.health {
             Health::Connecting => Contact::None,
             Health::Up => Contact::Up,
@@ -326,7 +337,7 @@ impl Observer {
         };
         Server {
             contact,
-            problem: trouble::of(&report, member, place, at_master),
+            problem: trouble::of(&report, member, place, present.as_ref(), at_master),
             info: report.info.map(|(at, info)| (self.at(at), info)),
             silent_since: report.silent_since.map(|at| self.at(at)),
             offset_stall: report.offset_stall.map(|s| OffsetStall { since: self.at(s.since), until: self.at(s.until) }),
@@ -470,7 +481,7 @@ fn settings(resource: &RedisReplication, removed: bool) -> Settings {
 fn request(resource: &RedisReplication) -> Option<Request> {
     let asked = |kind: RequestKind| {
         let to = resource.annotations().get(kind.annotation())?.trim().to_owned();
-        Some(Request { kind, to: (!to.is_empty() && to != ANY_MEMBER).then_some(to) })
+        Some(Request { kind, to: (to != ANY_MEMBER).then_some(to) })
     };
     asked(RequestKind::Failover).or_else(|| asked(RequestKind::Switchover))
 }

@@ -1,5 +1,6 @@
 //! What Kubernetes says of a pod, as facts for the planner.
 
+use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::core::v1::{ContainerState, ContainerStatus, Pod as KubePod};
 use kube::ResourceExt;
 
@@ -39,7 +40,56 @@ pub fn facts(pod: &KubePod, update_revision: Option<&str>) -> Pod {
         // what ends while it is being deleted was told to
         failure: if leaving { None } else { failure(pod) },
         stage: (!running).then(|| stage(pod, leaving)),
+        unready: if leaving { None } else { unready(pod) },
+        unready_since: Moment::ZERO, // this too
+        short_of_memory: None,       // it depends on the time
     }
+}
+
+/// A container that was killed for want of memory not long ago and runs again, or is about to. The next time is a question of
+/// minutes, and the kubelet waits five at most before it starts one again.
+pub fn short_of_memory(pod: &KubePod, now: Timestamp) -> Option<Failure> {
+    const REMEMBERED: SignedDuration = SignedDuration::from_mins(10);
+    let recent = |c: &&ContainerStatus| {
+        let last = c.last_state.as_ref().and_then(|s| s.terminated.as_ref());
+        last.is_some_and(|t| {
+            let ago = t.finished_at.as_ref().map(|at| now.duration_since(at.0));
+            t.reason.as_deref() == Some("OOMKilled") && ago.is_some_and(|ago| ago < REMEMBERED)
+        })
+    };
+    let init = init_statuses(pod).find(recent).map(|c| (c, true));
+    let (container, init) = init.or_else(|| statuses(pod).find(recent).map(|c| (c, false)))?;
+    Some(containers::out_of_memory(pod, container, init))
+}
+
+/// Why a pod is not ready whose Redis is: the replicas Service does not lead to it, and a rollout waits for it.
+fn unready(pod: &KubePod) -> Option<String> {
+    let redis = statuses(pod).find(|c| c.name == REDIS_CONTAINER)?;
+    let status = pod.status.as_ref()?;
+    let condition = |type_: &str| status.conditions.iter().flatten().find(|c| c.type_ == type_);
+    if !redis.ready || condition("Ready").is_none_or(|c| c.status == "True") {
+        return None;
+    }
+    let sidecars = init_statuses(pod).filter(|c| goes_on(pod, &c.name));
+    if let Some(c) = statuses(pod).chain(sidecars).find(|c| !c.ready) {
+        let why = match c.state.as_ref() {
+            Some(state) if state.running.is_some() => "runs, and its readiness probe does not succeed",
+            _ => "does not run",
+        };
+        return Some(format!("its container {} {why}", c.name));
+    }
+    let gates = pod.spec.iter().flat_map(|s| s.readiness_gates.iter().flatten());
+    let mut closed = gates.filter(|gate| condition(&gate.condition_type).is_none_or(|c| c.status != "True"));
+    closed.next().map(|gate| {
+        let gate = &gate.condition_type;
+        format!("the condition {gate}, which is a readiness gate of it, is not True; who sets it is not the operator")
+    })
+}
+
+/// Is it an init container that runs beside the others?
+fn goes_on(pod: &KubePod, name: &str) -> bool {
+    let all = pod.spec.iter().flat_map(|s| s.init_containers.iter().flatten());
+    all.into_iter().any(|c| c.name == name && c.restart_policy.as_deref() == Some("Always"))
 }
 
 fn statuses(pod: &KubePod) -> impl Iterator<Item = &ContainerStatus> {
@@ -82,7 +132,9 @@ fn has_run(c: &ContainerStatus) -> bool {
 fn unschedulable(pod: &KubePod) -> Option<Failure> {
     let conditions = pod.status.as_ref()?.conditions.as_ref()?;
     let c = conditions.iter().find(|c| c.type_ == "PodScheduled" && c.status == "False")?;
-    let message = format!("it finds no node: {}", c.message.as_deref().unwrap_or("no reason given"));
+    let words = c.message.as_deref().unwrap_or("no reason given");
+    let words = words.strip_suffix(". not found").filter(|rest| rest.ends_with("not found")).unwrap_or(words);
+    let message = format!("it finds no node: {words}");
     Some(Failure { reason: Reason::Unschedulable, message })
 }
 
@@ -114,13 +166,9 @@ fn stage(pod: &KubePod, leaving: bool) -> String {
         return "waits for a node".into();
     }
     // one that goes on beside the others is done when it has started, any other when it has ended
-    let goes_on = |name: &str| {
-        let all = pod.spec.iter().flat_map(|s| s.init_containers.iter().flatten());
-        all.into_iter().any(|c| c.name == name && c.restart_policy.as_deref() == Some("Always"))
-    };
     let pending = |c: &&ContainerStatus| {
         let ended = c.state.as_ref().and_then(|s| s.terminated.as_ref());
-        let has_started = goes_on(&c.name) && c.started == Some(true);
+        let has_started = goes_on(pod, &c.name) && c.started == Some(true);
         ended.is_none_or(|t| t.exit_code != 0) && !(c.ready || has_started)
     };
     if let Some(init) = init_statuses(pod).find(pending) {

@@ -251,3 +251,67 @@ fn all_restarts_count() {
     });
     assert_eq!(facts(&pod(&status), None).restarts, 6);
 }
+
+/// Redis is ready, and the pod is not.
+#[test]
+fn what_keeps_a_pod_from_being_ready_is_named() {
+    let unready = |change: &dyn Fn(&mut Value, &mut Value)| {
+        let mut status = redis(&json!({"running": {}}), &none(), 0);
+        status["containerStatuses"][0]["ready"] = json!(true);
+        status["conditions"] = json!([{"type": "Ready", "status": "False"}]);
+        let mut pod = serde_json::to_value(pod(&status)).unwrap();
+        let mut spec = pod["spec"].take();
+        change(&mut spec, &mut status);
+        (pod["spec"], pod["status"]) = (spec, status);
+        facts(&serde_json::from_value(pod).unwrap(), None).unready
+    };
+    let running = json!({"running": {}});
+    let beside = |state: Value| {
+        move |_: &mut Value, status: &mut Value| {
+            status["containerStatuses"].as_array_mut().unwrap().push(container("proxy", &state, &none(), 0));
+        }
+    };
+    let said = unready(&beside(running.clone()));
+    assert_eq!(said.as_deref(), Some("its container proxy runs, and its readiness probe does not succeed"));
+    assert_eq!(unready(&beside(waiting("X", ""))).as_deref(), Some("its container proxy does not run"));
+    let sidecar = |policy: &'static str| {
+        move |spec: &mut Value, status: &mut Value| {
+            spec["initContainers"] = json!([{"name": "mesh", "image": "mesh:1", "restartPolicy": policy}]);
+            status["initContainerStatuses"] = json!([container("mesh", &json!({"running": {}}), &none(), 0)]);
+        }
+    };
+    assert!(unready(&sidecar("Always")).unwrap().contains("container mesh runs"));
+    assert_eq!(unready(&sidecar("Never")), None, "it is no part of the pod's readiness");
+    let gate = |is: Option<&'static str>| {
+        move |spec: &mut Value, status: &mut Value| {
+            spec["readinessGates"] = json!([{"conditionType": "example.com/wired"}]);
+            if let Some(is) = is {
+                status["conditions"].as_array_mut().unwrap().push(json!({"type": "example.com/wired", "status": is}));
+            }
+        }
+    };
+    for is in [None, Some("False"), Some("Unknown")] {
+        assert!(unready(&gate(is)).unwrap().contains("example.com/wired, which is a readiness gate"), "{is:?}");
+    }
+    assert_eq!(unready(&gate(Some("True"))), None);
+    let ready = |_: &mut Value, status: &mut Value| status["conditions"][0]["status"] = json!("True");
+    assert_eq!(unready(&ready), None);
+    let redis_is_not = |_: &mut Value, status: &mut Value| status["containerStatuses"][0]["ready"] = json!(false);
+    assert_eq!(unready(&redis_is_not), None, "that is said otherwise");
+}
+
+#[test]
+fn a_kill_for_want_of_memory_is_remembered_for_a_while() {
+    let at = |seconds| "2026-11-27T19:00:00Z".parse::<Timestamp>().unwrap() + SignedDuration::from_secs(seconds);
+    for (reason, seconds, expected) in
+        [("OOMKilled", 10, true), ("OOMKilled", 599, true), ("OOMKilled", 601, false), ("Error", 10, false)]
+    {
+        for (name, init) in [("redis", false), ("prepare", true), ("metrics", false)] {
+            let one = container(name, &json!({"running": {}}), &ended(137, reason, "", 0), 1);
+            let list = if init { "initContainerStatuses" } else { "containerStatuses" };
+            let found = short_of_memory(&pod(&json!({ (list): [one] })), at(seconds));
+            assert_eq!(found.is_some(), expected, "{name} {reason} {seconds}");
+            assert!(found.is_none_or(|f| f.reason == Reason::OutOfMemory && f.message.contains(name)));
+        }
+    }
+}

@@ -38,10 +38,12 @@ pub fn of_start(events: &[Event]) -> Option<Failure> {
     let mut causes: Vec<(Reason, String)> = events
         .iter()
         .filter(|e| progress.is_none_or(|at| last_seen(e).is_some_and(|seen| seen > at)))
-        .filter_map(|e| Some((hinders(reason(e))?, without_ids(&one_line(words(e))))))
+        .filter_map(|e| Some((hinders(reason(e))?, without_repetitions(&without_ids(&one_line(words(e)))))))
         .collect();
     causes.sort(); // the order of events changes with each of them, and the status must not
     causes.dedup();
+    let all = causes.clone();
+    causes.retain(|(_, words)| !all.iter().any(|(_, other)| other != words && other.contains(words.as_str())));
     let (reason, _) = causes.first()?;
     let said = causes.iter().filter(|(r, _)| r == reason).take(TOGETHER).map(|(_, words)| words.as_str());
     let message = format!("its containers cannot be started: {}", said.collect::<Vec<_>>().join("; "));
@@ -85,6 +87,22 @@ fn last_seen(e: &Event) -> Option<Timestamp> {
     let once = e.event_time.as_ref().map(|t| t.0);
     let made = e.metadata.creation_timestamp.as_ref().map(|t| t.0);
     [series, counted, once].into_iter().flatten().max().or(made)
+}
+
+/// The kubelet lists the same cause for each source of a volume, and the scheduler adds what its words end with already.
+fn without_repetitions(text: &str) -> String {
+    let mut kept: Vec<&str> = Vec::new();
+    let mut closing = "";
+    for part in text.split(", ") {
+        let words = part.trim_matches(['[', ']']);
+        if !words.is_empty() && kept.iter().any(|before| before.trim_end_matches(']').ends_with(words)) {
+            closing = if part.ends_with(']') { "]" } else { closing };
+        } else {
+            kept.push(part);
+            closing = "";
+        }
+    }
+    kept.join(", ") + closing
 }
 
 /// The ids of sandboxes are others at each attempt.

@@ -158,3 +158,23 @@ fn when_an_event_was_last_seen() {
         assert!(last_seen(&read(event)).unwrap().to_string().contains(expected), "{expected}");
     }
 }
+
+#[test]
+fn a_cause_is_told_once() {
+    let failed = "MountVolume.SetUp failed for volume \"more\" : ";
+    for (words, told) in [
+        ("[configmap \"nope\" not found, configmap \"nope\" not found]", "[configmap \"nope\" not found]"),
+        (
+            "[configmap \"a\" not found, secret \"b\" not found, configmap \"a\" not found]",
+            "[configmap \"a\" not found, secret \"b\" not found]",
+        ),
+        (
+            "[configmap \"a\" not found, configmap \"a\" not found, secret \"b\" not found]",
+            "[configmap \"a\" not found, secret \"b\" not found]",
+        ),
+        ("configmap \"nope\" not found", "configmap \"nope\" not found"),
+        ("one, two, three", "one, two, three"),
+    ] {
+        assert_eq!(without_repetitions(&format!("{failed}{words}")), format!("{failed}{told}"));
+    }
+}

@@ -3,15 +3,25 @@
 use super::advice::Place;
 use crate::{
     api::Reason,
+    password::Password,
     redis::{Problem, Report},
     replication::Failure,
 };
 
-/// Of this member; `place` is where the password is, and `at_master` whether the master accepts it.
-pub fn of(report: &Report, member: &str, place: &Place, at_master: bool) -> Option<Failure> {
+/// Of this member; `place` is where the password is, `present` that password, and `at_master` whether the master accepts it.
+pub fn of(
+    report: &Report,
+    member: &str,
+    place: &Place,
+    present: Option<&Password>,
+    at_master: bool,
+) -> Option<Failure> {
     let failure = |reason, message| Some(Failure { reason, message });
     match (&report.problem, &report.outdated) {
         (Some(Problem::Writes(words)), _) => failure(Reason::WritesRefused, format!("it refuses writes: {words}")),
+        (_, Some(words)) if report.accepted.is_some() && report.accepted.as_ref() == present => {
+            failure(Reason::WrongPassword, place.changed_by_hand(member, words))
+        }
         (_, Some(words)) => failure(Reason::WrongPassword, place.outdated(member, words, at_master)),
         (Some(Problem::Password(words)), _) => failure(Reason::WrongPassword, place.refused(member, words, at_master)),
         (Some(Problem::Clients(words)), _) => failure(
@@ -38,11 +48,13 @@ mod tests {
     use rstest::rstest;
 
     use super::*;
-    use crate::password::Password;
 
     const BACK: &str = "back with: kubectl -n shop patch secret c-auth -p \"{\\\"data\\\":{\\\"password\\\":\\\"\
         $(kubectl -n shop exec c-1 -c redis -- cat /run/redis/password | base64 | tr -d '\\n')\\\"}}\"";
     const RESTART: &str = "starts with it: kubectl -n shop delete pod c-1";
+    const BY_HAND: &str = "back with: kubectl -n shop exec c-1 -c redis -- sh -c 'export REDISCLI_AUTH=\"$(cat /run/redis/password)\"; \
+        $(command -v redis-cli || command -v valkey-cli) --user redis-replication-operator ACL SETUSER default on resetpass \
+        \">$REDISCLI_AUTH\"'";
     const AGAIN: &str = "makes it again: kubectl -n shop delete secret c-auth";
 
     #[rstest]
@@ -50,7 +62,9 @@ mod tests {
     #[case::of_one(None, true, true, RESTART)]
     #[case::edited(Some("former"), false, false, AGAIN)]
     #[case::given(Some("former"), true, false, BACK)]
-    #[case::put_back(Some("present"), false, true, RESTART)]
+    #[case::put_back(Some("another"), false, true, RESTART)]
+    #[case::by_hand(Some("present"), false, false, BY_HAND)]
+    #[case::by_hand_at_a_replica(Some("present"), true, true, BY_HAND)]
     fn a_refused_password_comes_with_what_helps(
         #[case] accepted: Option<&str>,
         #[case] given: bool,
@@ -67,7 +81,8 @@ mod tests {
             }
             None => report.problem = Some(Problem::Password("WRONGPASS".into())),
         }
-        let failure = of(&report, "c-1", &place, at_master).unwrap();
+        let present = Password::read(b"present").unwrap();
+        let failure = of(&report, "c-1", &place, Some(&present), at_master).unwrap();
         assert_eq!(failure.reason, Reason::WrongPassword);
         assert!(failure.message.contains("WRONGPASS") && failure.message.ends_with(advice), "{}", failure.message);
     }

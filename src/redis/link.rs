@@ -31,6 +31,8 @@ const CHECK_EVERY: Duration = Duration::from_millis(100);
 const INFO_EVERY: u32 = 10;
 /// At which of them a changed password is tried.
 const PASSWORD_AT: u32 = INFO_EVERY / 2;
+/// Every how many looks at its state a password is tried that was accepted before.
+const PASSWORD_EVERY: u32 = 10;
 /// How long a host may take to accept a connection.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
 /// An answer that takes so long is worth a look at the others.
@@ -239,6 +241,7 @@ impl Shared {
             log_in(stream, std::slice::from_ref(present)).await
         };
         match timeout(NOTICEABLE, attempt).await {
+            Ok(Ok(Login { refused: Some(words), .. })) => self.update(|r| r.outdated = Some(words)),
             Ok(Ok(_)) => {
                 let mut pipe = Pipeline::new();
                 pipe.add_command(operators_user(present));
@@ -264,14 +267,15 @@ impl Shared {
                 return;
             }
             self.connection.lock().unwrap_or_else(PoisonError::into_inner).replace(connection.clone());
-            for n in (0..INFO_EVERY).cycle() {
+            for (round, n) in (0..PASSWORD_EVERY).flat_map(|round| (0..INFO_EVERY).map(move |n| (round, n))).cycle() {
                 ticks.tick().await;
                 // what it means is in the report
                 let _ =
                     if n == 0 { self.ask(&mut connection).await.map(drop) } else { self.check(&mut connection).await };
                 if n == PASSWORD_AT {
                     let present = self.password.borrow().clone();
-                    if !self.has_taken(&present) {
+                    // that it was taken once says nothing of what somebody has set since, and what clients are told
+                    if round == PASSWORD_EVERY - 1 || !self.has_taken(&present) {
                         self.try_present(&mut connection, &present).await;
                     }
                 }

@@ -13,7 +13,7 @@ use super::{
 use crate::password::Password;
 
 /// The name of the operator's connections in `CLIENT LIST`, and the user that they act as.
-pub(super) const OPERATOR: &str = "redis-replication-operator";
+pub const OPERATOR: &str = "redis-replication-operator";
 /// What has arrived with the end of a connection is at hand.
 const AT_HAND: Duration = Duration::from_millis(10);
 
@@ -25,7 +25,7 @@ pub(super) struct Login {
     pub(super) connection: MultiplexedConnection,
     pub(super) driver: Driver,
     pub(super) accepted: Password,
-    /// What the server said to the passwords before.
+    /// What the server said to the passwords before, or to all of them where it accepts the operator's own user only.
     pub(super) refused: Option<String>,
 }
 
@@ -42,6 +42,9 @@ pub(super) enum Refusal {
 }
 
 /// Tries the passwords one after the other. The library's own login would call every error a wrong password.
+///
+/// Where all are refused, the operator's own user is tried: it has the password that this process accepted before, and keeps it
+/// when somebody changes `requirepass` in the running Redis.
 pub(super) async fn log_in(stream: Stream, passwords: &[Password]) -> Result<Login, Refusal> {
     let who = RedisConnectionInfo::default().set_skip_set_lib_name();
     let config = AsyncConnectionConfig::new().set_response_timeout(None); // the caller limits it
@@ -49,9 +52,13 @@ pub(super) async fn log_in(stream: Stream, passwords: &[Password]) -> Result<Log
     let (mut connection, driver) = made.map_err(|_| Refusal::Other)?;
     let mut driver: Driver = Box::pin(driver);
     let mut refused = None;
-    for password in passwords {
+    let mut attempts: Vec<(Option<&str>, &Password)> = Vec::new();
+    for user in [None, Some(OPERATOR)] {
+        attempts.extend(passwords.iter().map(|password| (user, password)));
+    }
+    for (user, password) in attempts {
         let mut auth = redis::cmd("AUTH");
-        auth.arg(password.text());
+        auth.arg(user.as_slice()).arg(password.text());
         let (answer, ended) = answer(auth.query_async::<Value>(&mut connection), &mut driver).await;
         match answer {
             Some(Ok(Value::Okay)) if !ended => {
@@ -68,9 +75,9 @@ pub(super) async fn log_in(stream: Stream, passwords: &[Password]) -> Result<Log
             Some(Err(e)) => match reply(&e) {
                 Some(Reply::Password) => refused = refused.or(Some(words(&e))),
                 Some(reply) => return Err(Refusal::Said(problem(reply, words(&e)))),
-                None => return Err(Refusal::Other),
+                None => break, // it has closed the connection
             },
-            Some(Ok(_)) | None => return Err(Refusal::Other),
+            Some(Ok(_)) | None => break,
         }
         if ended {
             break;

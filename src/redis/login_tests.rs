@@ -100,6 +100,35 @@ async fn a_server_that_refuses_the_present_password_is_not_lost() {
     comes(&link, "it is accepted again", |r| r.outdated.is_none()).await;
 }
 
+/// `CONFIG SET requirepass` closes nothing; clients are refused all the same.
+#[rstest]
+#[case::another("CONFIG SET requirepass typed", "WRONGPASS")]
+#[case::another_user("ACL SETUSER default resetpass >typed", "WRONGPASS")]
+#[case::none("ACL SETUSER default nopass", "without any password")]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_password_that_was_changed_by_hand_is_noticed_and_locks_nobody_out(
+    #[case] command: &str,
+    #[case] words: &str,
+) {
+    let server = server();
+    let cell = cell("old");
+    let first = link(server.port, &cell);
+    comes(&first, "an answer", |r| r.info.is_some()).await;
+    let mut other = server.log_in("old").unwrap();
+    ask::<()>(&mut other, command).unwrap();
+    let changed = |r: &Report| {
+        r.outdated.as_ref().is_some_and(|said| said.contains(words)) && r.accepted == Some(password("old"))
+    };
+    comes(&first, "it is noticed over a connection that stays", changed).await;
+    drop(first);
+    let again = link(server.port, &cell); // another operator, which has not seen the former password accepted
+    let report = comes(&again, "it is let in by its own user", |r| r.info.is_some()).await;
+    assert!(changed(&report) && report.problem.is_none(), "{report:?}");
+    // CONFIG SET does nothing where the configured value is the same
+    ask::<()>(&mut other, "ACL SETUSER default on resetpass >old").unwrap();
+    comes(&again, "it is put back", |r| r.outdated.is_none() && r.info.is_some()).await;
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_server_with_another_password_or_none_says_so() {
     let server = server();
@@ -155,7 +184,7 @@ async fn who_is_gone_refuses_nothing() {
     comes(&link, "an answer", |r| r.info.is_some()).await;
     let mut other = server.log_in("old").unwrap();
     ask::<()>(&mut other, "CONFIG SET requirepass another").unwrap();
-    ask::<()>(&mut other, "CLIENT KILL USER redis-replication-operator").unwrap();
+    ask::<()>(&mut other, "ACL DELUSER redis-replication-operator").unwrap();
     comes(&link, "it is refused", |r| matches!(r.problem, Some(Problem::Password(_)))).await;
     drop(server);
     comes(&link, "nobody refuses", |r| r.problem.is_none()).await;

@@ -13,5 +13,6 @@ pub use crate::replication::{
 };
 pub use commands::CommandError;
 pub use link::{LeadershipCheck, Link, NOTICEABLE};
+pub use login::OPERATOR;
 pub use reply_limit::LONGEST as LONGEST_ANSWER;
 pub use report::{Health, Loss, OffsetStall, Problem, Report, Target};

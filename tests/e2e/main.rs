@@ -5,6 +5,7 @@
 #![allow(clippy::format_push_string, clippy::format_collect, reason = "reports are short")]
 
 mod authentication;
+mod by_hand;
 mod causes;
 mod create;
 mod damage;

@@ -16,6 +16,7 @@ pub fn label(cause: Option<Cause>) -> &'static str {
         Some(Cause::Hung) => "Hung",
         Some(Cause::Unreachable) => "Unreachable",
         Some(Cause::Forced) => "Forced",
+        Some(Cause::DataExchanged) => "DataExchanged",
         Some(Cause::PodDeleted) => "PodDeleted",
         Some(Cause::ScaledDown) => "ScaledDown",
         Some(Cause::RollingUpdate) => "RollingUpdate",

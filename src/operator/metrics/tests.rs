@@ -216,7 +216,7 @@ fn counts_begin_at_zero() {
     let metrics = Metrics::default();
     metrics.observed(&key("shop"), &observation(), &resource());
     let counts = series(&metrics.text(), "redis_replication_transitions_total{");
-    assert_eq!(counts.len(), 16);
+    assert_eq!(counts.len(), 17);
     assert!(counts.iter().all(|line| line.ends_with(" 0")), "{counts:?}");
 }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::{
     super::registry::ReconcileReport,
     members::{copying, lag},
-    trouble::{Place, trouble},
+    trouble::{self, Place, trouble},
 };
 use crate::{
     api::{
@@ -171,6 +171,12 @@ fn ready(
     }
     if let Some(words) = p.waiting_for(Topic::DivergentHistory) {
         return no(Reason::MembersMissing, words.to_owned());
+    }
+    // between two kills everything may look well for minutes
+    let still = matches!(progress, Reason::Stable | Reason::ChangingPersistence | Reason::Scaling);
+    if let Some(words) = trouble::short_of_memory(o).filter(|_| still) {
+        let words = if lagging.is_empty() { words } else { format!("{words}; {lagging_words}") };
+        return (ConditionType::Ready, lagging.is_empty(), Reason::OutOfMemory, words);
     }
     if lagging.is_empty() && matches!(progress, Reason::Stable | Reason::ChangingPersistence) {
         let replicas = o.settings.replicas.saturating_sub(1);

@@ -48,6 +48,7 @@ fn member(o: &Observation, place: &Place, name: &str, m: &Member, serving: Optio
             .map(|(_, words)| words)
             .or_else(|| delay(o, m))
             .or_else(|| link_message(o, name))
+            .or_else(|| m.pod.as_ref().and_then(|pod| pod.short_of_memory.as_ref()).map(|f| f.message.clone()))
             .or_else(|| {
                 info.filter(|i| is_stalled(m, i))
                     .map(|_| "it has heard nothing from the master for some seconds".into())

@@ -11,9 +11,9 @@ use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use kube::Resource;
 
-use super::registry::ReconcileReport;
+use super::{ignored::ignored, registry::ReconcileReport};
 use crate::{
-    api::{MemberPhase, RedisReplication, RedisReplicationStatus},
+    api::{ConditionType, MemberPhase, RedisReplication, RedisReplicationStatus},
     objects::names,
     replication::{Observation, Plan, serving_master},
 };
@@ -44,7 +44,10 @@ pub fn describe(
     let generation = resource.meta().generation;
     status.conditions = conditions::judge(o, p, report, &place, &status)
         .into_iter()
-        .map(|(type_, holds, reason, message)| {
+        .map(|(type_, holds, reason, mut message)| {
+            if type_ == ConditionType::Ready {
+                message = [message].into_iter().chain(ignored(resource)).collect::<Vec<_>>().join("; ");
+            }
             let (type_, value) = (type_.to_string(), if holds { "True" } else { "False" });
             let before = old.conditions.iter().find(|c| c.type_ == type_ && c.status == value);
             Condition {

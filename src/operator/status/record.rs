@@ -15,18 +15,38 @@ use crate::{
     replication::{Pending, Record, Recorded, Replaced},
 };
 
+/// The greatest epoch that is believed. Each failover adds one, so a greater one was written by hand, and would leave no room for
+/// the next.
+const MOST_EPOCHS: i64 = 1 << 48;
+
 /// What the status has recorded, without data that was replaced and that a person has acknowledged.
 pub fn of(resource: &RedisReplication) -> Record {
     let mut record = resource.status.as_ref().map(parse).unwrap_or_default();
-    record.replaced.take_if(|replaced| replaced.epoch <= acknowledged_epoch(resource.annotations()));
+    // what has not happened yet is not known to anybody
+    let acknowledged = Some(acknowledged_epoch(resource.annotations())).filter(|epoch| *epoch <= record.epoch);
+    record.replaced.take_if(|replaced| acknowledged.is_some_and(|epoch| replaced.epoch <= epoch));
     record
 }
 
+/// The epoch, or where somebody wrote nonsense over it, the last one that is told elsewhere in the status. It is 0 only before
+/// there has been a master.
+fn epoch(status: &RedisReplicationStatus) -> i64 {
+    let believed = |epoch: &i64| (0..MOST_EPOCHS).contains(epoch);
+    if believed(&status.epoch) {
+        return status.epoch;
+    }
+    let last = status.last_transition.as_ref().map(|t| t.epoch);
+    let replaced = status.data_replaced.as_ref().map(|r| r.epoch);
+    let told = [last, replaced].into_iter().flatten().filter(believed).max();
+    told.unwrap_or(0).max(i64::from(status.master.is_some() || status.transition.is_some()))
+}
+
 fn parse(status: &RedisReplicationStatus) -> Record {
+    let epoch = epoch(status);
     let RedisReplicationStatus {
         observed_generation: _,
         master,
-        epoch,
+        epoch: _,
         replication_id,
         previous_replication_id,
         min_replicas_to_write,
@@ -42,22 +62,24 @@ fn parse(status: &RedisReplicationStatus) -> Record {
     } = status;
     Record {
         master: master.clone(),
-        epoch: *epoch,
+        epoch,
         replication_id: replication_id.clone(),
         previous_replication_id: previous_replication_id.clone(),
         members: members.iter().filter_map(parse_member).collect(),
         min_replicas: usize::try_from(*min_replicas_to_write).unwrap_or(0),
         wait_replicas: usize::try_from(*wait_replicas).unwrap_or(0),
-        transition: transition.as_ref().map(|Transition { epoch, kind, phase, from, to, reason, since: _ }| Pending {
-            epoch: *epoch,
-            kind: *kind,
-            from: from.clone(),
-            to: to.clone(),
-            phase: *phase,
-            reason: reason.clone(),
+        transition: transition.as_ref().map(|Transition { epoch: opened, kind, phase, from, to, reason, since: _ }| {
+            Pending {
+                epoch: (*opened).min(epoch),
+                kind: *kind,
+                from: from.clone(),
+                to: to.clone(),
+                phase: *phase,
+                reason: reason.clone(),
+            }
         }),
-        replaced: data_replaced.as_ref().map(|DataReplaced { epoch, master, reason, at: _ }| Replaced {
-            epoch: *epoch,
+        replaced: data_replaced.as_ref().map(|DataReplaced { epoch: of, master, reason, at: _ }| Replaced {
+            epoch: (*of).min(epoch),
             master: master.clone(),
             reason: reason.clone(),
         }),
@@ -158,6 +180,9 @@ mod tests {
         replication::{Observation, fixture, plan},
     };
 
+    /// Of a change, or of an exchange; that of the record is not below them.
+    const EPOCHS: std::ops::Range<i64> = 0..1 << 40;
+
     fn word() -> impl Strategy<Value = String> {
         "[ -~\u{e9}]{0,12}"
     }
@@ -170,18 +195,24 @@ mod tests {
         let kinds = [TransitionKind::Election, TransitionKind::Failover, TransitionKind::Switchover];
         let phases = [TransitionPhase::Ending, TransitionPhase::Promoting];
         let chosen = (proptest::sample::select(kinds.to_vec()), proptest::sample::select(phases.to_vec()));
-        (any::<i64>(), chosen, maybe(word()), word(), word())
-            .prop_map(|(epoch, (kind, phase), from, to, reason)| Pending { epoch, kind, from, to, phase, reason })
+        (EPOCHS, chosen, maybe(word()), word(), word()).prop_map(|(epoch, (kind, phase), from, to, reason)| Pending {
+            epoch,
+            kind,
+            from,
+            to,
+            phase,
+            reason,
+        })
     }
 
     fn records() -> impl Strategy<Value = Record> {
         let recorded = (maybe(word()), maybe(word())).prop_map(|(run_id, uid)| Recorded { run_id, uid });
-        let replaced = (any::<i64>(), word(), word());
+        let replaced = (EPOCHS, word(), word());
         let replaced = replaced.prop_map(|(epoch, master, reason)| Replaced { epoch, master, reason });
         let members = proptest::collection::btree_map("[a-z0-9-]{1,20}", recorded, 0..10);
         let number = || 0..=usize::try_from(i32::MAX).unwrap();
         let ids = (maybe(word()), maybe(word()), maybe(word()));
-        (ids, any::<i64>(), members, (number(), number()), maybe(pending()), maybe(replaced)).prop_map(
+        (ids, EPOCHS.end - 1..MOST_EPOCHS, members, (number(), number()), maybe(pending()), maybe(replaced)).prop_map(
             |((master, replication_id, previous_replication_id), epoch, members, numbers, transition, replaced)| {
                 Record {
                     master,
@@ -235,6 +266,49 @@ mod tests {
     fn numbers_that_make_no_sense_promise_nothing() {
         let status = RedisReplicationStatus { min_replicas_to_write: -1, wait_replicas: -7, ..Default::default() };
         assert_eq!((parse(&status).min_replicas, parse(&status).wait_replicas), (0, 0));
+    }
+
+    /// A person can write to the status, and a greater epoch would be the last.
+    #[test]
+    fn an_epoch_that_makes_no_sense_is_replaced_by_the_last_one_told() {
+        let told = |last: Option<i64>, master: Option<&str>| {
+            let last = last.map(|epoch| {
+                serde_json::json!({"epoch": epoch, "kind": "Failover", "to": "shop-1", "reason": "", "durationMs": 1,
+                    "startedAt": "2026-11-27T19:00:00.000000Z", "outcome": "Completed"})
+            });
+            let status = serde_json::json!({"master": master, "lastTransition": last});
+            serde_json::from_value::<RedisReplicationStatus>(status).unwrap()
+        };
+        for nonsense in [i64::MAX, i64::MAX - 1, MOST_EPOCHS, -1, i64::MIN] {
+            let parsed = |last, master| {
+                let mut status = told(last, master);
+                status.epoch = nonsense;
+                parse(&status).epoch
+            };
+            assert_eq!(parsed(Some(7), Some("shop-0")), 7);
+            assert_eq!(parsed(None, Some("shop-0")), 1, "there has been a master");
+            assert_eq!(parsed(Some(nonsense), Some("shop-0")), 1);
+            assert_eq!(parsed(None, None), 0);
+            let mut status = told(Some(7), Some("shop-0"));
+            status.epoch = nonsense;
+            let at = MicroTime(Timestamp::UNIX_EPOCH);
+            status.data_replaced =
+                Some(DataReplaced { epoch: nonsense, master: "m".into(), reason: String::new(), at });
+            assert!(parse(&status).replaced.unwrap().epoch <= 7, "it can be acknowledged, and later ones are not");
+        }
+    }
+
+    #[test]
+    fn what_has_not_happened_is_not_acknowledged() {
+        let mut record = Record { epoch: 4, ..Record::default() };
+        record.replaced = Some(Replaced { epoch: 4, master: "shop-1".into(), reason: String::new() });
+        let status = write(&record, &RedisReplicationStatus::default(), Timestamp::UNIX_EPOCH);
+        let mut resource = resource(Some(status));
+        for (value, stays) in [("3", true), ("4", false), ("5", true), ("9223372036854775807", true), ("x", true)] {
+            let annotation = ("redis.replication.dev/acknowledged-epoch".to_owned(), value.to_owned());
+            resource.metadata.annotations = Some([annotation].into());
+            assert_eq!(of(&resource).replaced.is_some(), stays, "{value}");
+        }
     }
 
     #[test]

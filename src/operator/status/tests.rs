@@ -260,6 +260,7 @@ fn data_that_was_exchanged_is_said_until_it_is_acknowledged() {
     let mut resource = resource(3);
     assert_eq!(condition_of(&o, &resource, "Ready").1, "Healthy");
     assert_eq!(condition_of(&o, &resource, "DataIntact").0, "True");
+    o.record.epoch = 7;
     o.record.replaced =
         Some(Replaced { epoch: 4, master: "shop-0".into(), reason: "shop-0 became the master without data".into() });
     let (status, reason, message) = condition_of(&o, &resource, "Ready");
@@ -278,4 +279,46 @@ fn data_that_was_exchanged_is_said_until_it_is_acknowledged() {
         let status = describe(&o, &plan(&o), &resource, &ReconcileReport::default(), Timestamp::UNIX_EPOCH);
         assert_eq!(status.data_replaced.is_some(), stays, "{epoch:?}");
     }
+}
+
+#[test]
+fn a_pod_that_is_not_ready_is_named_after_a_while() {
+    let mut o = fixture::healthy(3);
+    let unready = pod(o.members.get_mut("shop-1").unwrap());
+    (unready.ready, unready.unready) = (false, Some("its container proxy does not run".into()));
+    unready.unready_since = fixture::NOW;
+    assert_eq!(condition_of(&o, &resource(3), "Ready").1, "Healthy", "it may be about to be");
+    o.now += Duration::from_secs(30);
+    let (status, reason, message) = condition_of(&o, &resource(3), "Ready");
+    assert_eq!((status.as_str(), reason.as_str()), ("False", "PodNotReady"));
+    assert!(message.contains("shop-1: its Redis is ready and its pod is not: its container proxy"), "{message}");
+    let status = describe(&o, &plan(&o), &resource(3), &ReconcileReport::default(), Timestamp::UNIX_EPOCH);
+    assert!(status.members[1].message.as_ref().unwrap().contains("container proxy"));
+}
+
+#[test]
+fn a_lack_of_memory_is_said_while_everything_looks_well() {
+    let mut o = fixture::healthy(3);
+    let message = "the container redis needed more memory".to_owned();
+    let failure = Failure { reason: Reason::OutOfMemory, message };
+    pod(o.members.get_mut("shop-1").unwrap()).short_of_memory = Some(failure);
+    let said = |o: &Observation| condition_of(o, &resource(3), "Ready");
+    let (status, reason, message) = said(&o);
+    assert_eq!((status.as_str(), reason.as_str()), ("True", "OutOfMemory"), "it works at the moment");
+    assert!(message.starts_with("shop-1: the container redis"), "{message}");
+    let replica = &mut o.members.get_mut("shop-1").unwrap().server.info.as_mut().unwrap().1;
+    let Role::Replica(side) = &mut replica.role else { unreachable!() };
+    side.follow = FollowState::Connecting;
+    assert_eq!((said(&o).0.as_str(), said(&o).1.as_str()), ("False", "OutOfMemory"), "and now it does not");
+    pod(o.members.get_mut("shop-1").unwrap()).outdated = true;
+    assert_ne!(said(&o).1, "OutOfMemory", "the spec was changed, perhaps because of it");
+}
+
+#[test]
+fn what_has_no_effect_is_said_beside_the_rest() {
+    let mut resource = resource(3);
+    resource.spec.failover = serde_json::from_value(json!({"preferredMaster": "shop-5"})).unwrap();
+    let (status, reason, message) = condition_of(&fixture::healthy(3), &resource, "Ready");
+    assert_eq!((status.as_str(), reason.as_str()), ("True", "Healthy"));
+    assert!(message.contains("2 replicas follow it; spec.failover.preferredMaster is \"shop-5\""), "{message}");
 }

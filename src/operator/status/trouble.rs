@@ -14,6 +14,9 @@ use crate::{
 /// So long the operator may fail to connect to a Redis that the kubelet has heard: its status lags behind by seconds.
 const OUT_OF_REACH_AFTER: Duration = Duration::from_secs(8);
 
+/// So long a container beside Redis may take to be ready, or a readiness gate to open.
+const UNREADY_AFTER: Duration = Duration::from_secs(30);
+
 /// Where it is, for commands to copy.
 pub(super) struct Place {
     pub(super) namespace: String,
@@ -48,7 +51,29 @@ pub(super) fn trouble(o: &Observation, place: &Place, name: &str, m: &Member) ->
         return Some((failure.reason, words));
     }
     let told = m.absent.as_ref().filter(|_| m.pod.is_none()).or(m.server.problem.as_ref());
-    told.map(|f| (f.reason, f.message.clone())).or_else(|| out_of_reach(o, m)).or_else(|| dropped(o, name, m))
+    told.map(|f| (f.reason, f.message.clone()))
+        .or_else(|| out_of_reach(o, m))
+        .or_else(|| dropped(o, name, m))
+        .or_else(|| unready(o, m))
+}
+
+/// Its Redis is well, and readers are not led to it.
+fn unready(o: &Observation, m: &Member) -> Option<(Reason, String)> {
+    let pod = m.pod.as_ref().filter(|pod| !pod.leaving)?;
+    let words = pod.unready.as_ref().filter(|_| o.now >= pod.unready_since + UNREADY_AFTER)?;
+    let words = format!(
+        "its Redis is ready and its pod is not: {words}. The replicas Service does not lead to it, and no pod is replaced after a \
+         change of the spec before it is ready; look at spec.podOverrides and at what admission webhooks add"
+    );
+    Some((Reason::PodNotReady, words))
+}
+
+/// A member that lost a container for want of memory a while ago. It may be well at the moment.
+pub(super) fn short_of_memory(o: &Observation) -> Option<String> {
+    o.members.iter().find_map(|(name, m)| {
+        let failure = m.pod.as_ref().filter(|pod| !pod.leaving && !pod.outdated)?.short_of_memory.as_ref()?;
+        Some(format!("{name}: {}", failure.message))
+    })
 }
 
 /// The kubelet has heard its Redis, and the operator cannot connect to it.

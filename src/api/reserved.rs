@@ -1,0 +1,45 @@
+//! Directives of redis.conf that `spec.config` may not set.
+
+/// Directives of redis.conf that the operator owns: it depends on their values, so `spec.config` may not set them.
+///
+/// Each has a CEL rule on `spec.config` with a message of its own: one message that names what was written would cost the API server more
+/// than it allows. A test keeps the rules and this list the same.
+pub const RESERVED_DIRECTIVES: &[&str] = &[
+    "aclfile",
+    "appenddirname",
+    "appendfilename",
+    "appendonly",
+    "bind",
+    "cluster-enabled",
+    "daemonize",
+    "dbfilename",
+    "dir",
+    "include",
+    "logfile",
+    "masterauth",
+    "masteruser",
+    "min-replicas-max-lag",
+    "min-replicas-to-write",
+    "min-slaves-max-lag",
+    "min-slaves-to-write",
+    "pidfile",
+    "port",
+    "protected-mode",
+    "rename-command",
+    "repl-ping-replica-period",
+    "repl-ping-slave-period",
+    "replica-announce-ip",
+    "replica-announce-port",
+    "replica-read-only",
+    "replica-serve-stale-data",
+    "replicaof",
+    "requirepass",
+    "slave-announce-ip",
+    "slave-announce-port",
+    "slave-read-only",
+    "slave-serve-stale-data",
+    "slaveof",
+    "supervised",
+    "unixsocket",
+    "user",
+];
