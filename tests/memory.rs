@@ -13,7 +13,7 @@ use std::{
 
 use redis_replication_operator::{
     password::Password,
-    redis::{Info, LONGEST_ANSWER, Link, Target},
+    redis::{Clock, Info, LONGEST_ANSWER, Link, Target},
 };
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -108,6 +108,7 @@ async fn hear_all(lines: &str) {
         let target = Target { ip: IpAddr::V4(Ipv4Addr::LOCALHOST), port };
         opened.push(Link::open(
             target,
+            Clock::start(),
             password.clone(),
             Duration::from_secs(1),
             Arc::new(Notify::new()),
@@ -116,7 +117,7 @@ async fn hear_all(lines: &str) {
     }
     let silent = |link: &Link| {
         let report = link.report();
-        report.info.is_none() && report.problem.is_none()
+        report.server().info.is_none() && report.problem.is_none()
     };
     let heard = async {
         // a third question means that the answer to the second has been taken in

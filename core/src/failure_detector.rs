@@ -9,6 +9,10 @@ use crate::{info::FollowState, info::Info};
 /// counts nowhere. Questions are asked ten times a second.
 pub const SILENT_AFTER: Duration = Duration::from_secs(1);
 
+/// A server whose Redis the kubelet has seen answer, and to which this operator never had a connection, counts as unreachable
+/// after so long. An attempt takes a second at most.
+const UNREACHED_AFTER: Duration = Duration::from_secs(5);
+
 /// A replica that hears its master sees its offset move every second (`repl-ping-replica-period 1`, on a timer of 100 ms), and
 /// later while the master is held up, by a fork for example. `master_last_io_seconds_ago` says the same, in whole seconds.
 const HEARS_WITHIN: Duration = Duration::from_millis(1300);
@@ -69,8 +73,17 @@ pub fn liveness<'a>(o: &Observation, member: &'a Member) -> Liveness<'a> {
         }
         (Contact::None, None) => Liveness::Dead("its pod does not exist".into()),
         (Contact::None, Some(pod)) if !pod.running => Liveness::Dead("its container does not run".into()),
+        // an operator that is new has nothing that could have ended; one that refuses a login is there
+        (Contact::None, Some(_)) if unreached_for(o, member) >= UNREACHED_AFTER && server.problem.is_none() => {
+            Liveness::Unreachable(format!("no connection to it has come about for {}", message(UNREACHED_AFTER)))
+        }
         (Contact::None, Some(_)) => Liveness::Silent("no connection to it has come about".into()),
     }
+}
+
+/// For how long there has been no connection to a pod whose Redis the kubelet has seen answer.
+fn unreached_for(o: &Observation, member: &Member) -> Duration {
+    member.server.unreached_since.map_or(Duration::ZERO, |since| o.now.saturating_sub(since))
 }
 
 /// What a member says of itself, if it answers in time.

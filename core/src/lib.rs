@@ -9,6 +9,7 @@
 //! the API. The operator, the simulation and the hostile tests run it.
 
 mod actor;
+mod bond;
 mod cause;
 mod closed_list;
 mod conditions;
@@ -21,6 +22,7 @@ mod failover;
 mod failure_detector;
 mod followers;
 mod following;
+mod health;
 mod info;
 mod kinds;
 mod memory;
@@ -35,6 +37,7 @@ mod switchover;
 mod transition;
 
 pub use actor::{Cluster, Outcome as StepOutcome, Ports, Servers, StepError, Taken, carry_out};
+pub use bond::{Bond, is_worth_connecting};
 pub use cause::Cause;
 pub use conditions::{ConditionType, Reason};
 pub use drops::Drops;
@@ -43,6 +46,7 @@ pub use effect::Effect;
 pub use failover::FENCE_DELAY;
 pub use failure_detector::{Liveness, ProcessState, SILENT_AFTER, liveness, process_state};
 pub use following::{LinkFault, LinkTrouble, is_stalled, message as link_message};
+pub use health::{Event as ConnectionEvent, Health};
 pub use info::{
     Files, FollowState, Info, MasterSide, MemoryUse, NOBODY, ParseError, REDIS_PORT, ReplicaSide, Role, SlaveState,
 };

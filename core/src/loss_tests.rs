@@ -5,8 +5,8 @@ use std::time::Duration;
 use rstest::rstest;
 
 use super::{
-    Contact, FENCE_DELAY, Former, Liveness, Observation, OffsetStall, Outcome, Request, RequestKind, Settings, Step,
-    Topic,
+    Contact, FENCE_DELAY, Failure, Former, Liveness, Observation, OffsetStall, Outcome, Reason, Request, RequestKind,
+    Settings, Step, Topic,
     fixture::{NOW, consistent, healthy, name},
     liveness, plan, stateful_set_replicas,
 };
@@ -49,7 +49,9 @@ fn detached(mut o: Observation) -> Observation {
 fn restarted_empty_and_replicas_cut_off() -> Observation {
     let mut o = healthy(3);
     o.restart(0);
-    [1, 2].into_iter().for_each(|i| o.cut(i, MINUTES));
+    for i in [1, 2] {
+        o.cut(i, MINUTES);
+    }
     lost_for(&mut o, MINUTES);
     o
 }
@@ -183,7 +185,9 @@ fn refused(o: &mut Observation, i: usize) {
 fn a_refusal_proves_nothing_while_a_replica_hears_the_master() {
     for mut o in [healthy(3), consistent(3, 1)] {
         refused(&mut o, 0);
-        [1, 2].into_iter().for_each(|i| o.hears(i));
+        for i in [1, 2] {
+            o.hears(i);
+        }
         lost_for(&mut o, MINUTES);
         assert!(matches!(liveness(&o, &o.members[&name(0)]), Liveness::Silent(_)));
         assert_eq!(chosen(&o), None);
@@ -213,6 +217,22 @@ fn a_refusal_by_a_pod_whose_container_has_ended_is_the_proof() {
     refused(&mut o, 0);
     o.member(0).pod.as_mut().unwrap().running = false;
     assert!(matches!(liveness(&o, &o.members[&name(0)]), Liveness::Dead(_)));
+}
+
+/// A new leader finds a master that refuses every connection. Nothing of it can end, and so nothing was ever proven.
+#[test]
+fn a_master_that_a_new_operator_never_reaches_is_unreachable_in_the_end() {
+    let mut o = healthy(3);
+    o.kill(0);
+    o.member(0).server.contact = Contact::None;
+    o.member(0).server.unreached_since = Some(NOW.saturating_sub(SECOND));
+    o.memory.masterless_since = Some(NOW.saturating_sub(MINUTES));
+    assert_eq!(plan(&o).steps.iter().filter(|s| !matches!(s, Step::Refresh { .. })).count(), 0);
+    o.member(0).server.unreached_since = Some(NOW.saturating_sub(5 * SECOND));
+    assert_eq!(chosen(&detached(o.clone())), Some(name(1)), "fenced, and replaced");
+    let refuses = Failure { reason: Reason::WrongPassword, message: String::new() };
+    o.member(0).server.problem = Some(refuses);
+    assert_eq!(chosen(&detached(o)), None, "it is there");
 }
 
 /// The pod object was deleted by force, its connection reset by a firewall; the process goes on, and its replicas hear it.
@@ -287,14 +307,16 @@ fn pods_are_removed_only_while_a_master_serves_and_others_have_all_data() {
     let shrunk = |o: &Observation| stateful_set_replicas(o);
     let five = |o: Observation| Observation { settings: Settings { replicas: 3, ..o.settings.clone() }, ..o };
     assert_eq!(shrunk(&five(healthy(5))), 3);
-    let mut lost = five(healthy(5));
-    lost.kill(0);
-    assert_eq!(shrunk(&lost), 5, "the master is lost");
+    let mut masterless = five(healthy(5));
+    masterless.kill(0);
+    assert_eq!(shrunk(&masterless), 5, "the master is lost");
     let mut under_way = five(healthy(5));
     under_way.fail_over(1);
     assert_eq!(shrunk(&under_way), 5, "another takes over");
     let mut alone = five(healthy(5));
-    [1, 2].into_iter().for_each(|i| alone.detach(i));
+    for i in [1, 2] {
+        alone.detach(i);
+    }
     assert_eq!(shrunk(&alone), 5, "of those that stay only the master has the data");
     let mut one_is_out = five(healthy(5));
     one_is_out.detach(2);

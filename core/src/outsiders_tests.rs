@@ -1,3 +1,5 @@
+#![allow(clippy::unwrap_used)]
+
 use std::time::Duration;
 
 use super::*;
@@ -17,7 +19,9 @@ fn attach(o: &mut Observation, ip: &str) {
 fn detach_all_members(o: &mut Observation) {
     let Role::Master(side) = &mut o.info(0).role else { unreachable!() };
     side.slaves.retain(|s| s.ip == "10.9.9.9");
-    [1, 2].into_iter().for_each(|i| o.detach(i));
+    for i in [1, 2] {
+        o.detach(i);
+    }
 }
 
 #[test]
@@ -78,7 +82,7 @@ fn a_master_that_only_an_outsider_follows_is_alone() {
 #[test]
 fn a_quorum_does_not_rely_on_what_an_outsider_may_have_confirmed() {
     let fails_over = |o: &Observation| plan(o).begins().is_some();
-    let lose = |mut o: Observation| {
+    let master_dies = |mut o: Observation| {
         o.kill(0);
         o.member(0).server.contact = Contact::Refused { since: o.now };
         for i in [1, 2] {
@@ -87,11 +91,11 @@ fn a_quorum_does_not_rely_on_what_an_outsider_may_have_confirmed() {
         o.memory = o.memory.after(&o);
         o
     };
-    assert!(fails_over(&lose(consistent(3, 1).remembered(SECOND))));
+    assert!(fails_over(&master_dies(consistent(3, 1).remembered(SECOND))));
     let mut o = consistent(3, 1);
     attach(&mut o, "10.9.9.9");
     let attached = o.remembered(SECOND);
-    let lost = lose(attached.clone());
+    let lost = master_dies(attached.clone());
     assert!(!fails_over(&lost), "{:?}", plan(&lost));
     let message = plan(&lost).waiting_for(Topic::Quorum).unwrap_or_default().to_owned();
     assert!(message.contains("no member"), "{message}");
@@ -101,5 +105,5 @@ fn a_quorum_does_not_rely_on_what_an_outsider_may_have_confirmed() {
     side.slaves.pop();
     let o = o.remembered(SECOND).remembered(SECOND);
     assert_eq!(o.memory.outsiders, None);
-    assert!(fails_over(&lose(o)));
+    assert!(fails_over(&master_dies(o)));
 }

@@ -41,8 +41,15 @@ impl Actor<'_> {
     /// Takes the steps of a plan side by side; returns whether all went well.
     pub async fn carry_out(mut self, o: &Observation, p: &Plan) -> bool {
         let began = Instant::now();
-        let (ctx, report, begun) = (self.ctx, self.report, *self.begun);
-        let ports = Ports { ctx, observer: &*self.observer, resource: &*self.resource, report, begun, o, p };
+        let ports = Ports {
+            ctx: self.ctx,
+            observer: &*self.observer,
+            resource: &*self.resource,
+            report: self.report,
+            begun: *self.begun,
+            o,
+            p,
+        };
         let outcomes = carry_out(&ports, o, &p.steps, self.memory).await;
         let mut well = true;
         for (step, outcome) in p.steps.iter().zip(outcomes) {

@@ -33,10 +33,10 @@ use crate::{
     kubernetes::{owned::Owned, ownership::Stranger, stores::Key},
     objects::{self, names},
     password::Password,
-    redis::{Health, LeadershipCheck, Link, Loss, Target},
+    redis::{Clock, LeadershipCheck, Link, Target},
     replication::{
-        Contact, Effect, Former, Member, Memory, Moment, Observation, OffsetStall, Pod, Record, Request, RoleLabel,
-        Server, Settings,
+        Bond, Contact, Effect, Former, Member, Memory, Moment, Observation, Pod, Record, Request, RoleLabel, Server,
+        Settings, is_worth_connecting,
     },
 };
 
@@ -75,7 +75,7 @@ pub struct Observer {
     stores: Stores,
     changed: Arc<Notify>,
     authority: LeadershipCheck,
-    start: Instant,
+    clock: Clock,
     links: BTreeMap<String, Watched>,
     /// For all links, each of which takes the present one at each login.
     password: Option<watch::Sender<Password>>,
@@ -117,7 +117,7 @@ impl Observer {
             stores,
             changed,
             authority,
-            start: Instant::now(),
+            clock: Clock::start(),
             links: BTreeMap::new(),
             password: None,
             routing: Routing::default(),
@@ -135,7 +135,7 @@ impl Observer {
 
     /// The present.
     pub fn now(&self) -> Moment {
-        self.at(Instant::now())
+        self.clock.now()
     }
 
     /// Is there a pod of a `StatefulSet` that is not the one of the resource with the identity `owner`?
@@ -273,33 +273,25 @@ impl Observer {
     /// Keeps the connection to the member's pod; returns the pod that the connection is about.
     fn connect(&mut self, name: &str, pod: Option<Pod>, settings: &Settings) -> Option<Pod> {
         if let Some(watched) = self.links.get_mut(name) {
-            let same = pod.as_ref().is_some_and(|p| p.uid == watched.pod.uid && p.ip == watched.pod.ip);
-            let up = watched.link.report().health == Health::Up;
-            let ended = pod.as_ref().is_some_and(|p| p.leaving && !p.running);
-            if same && (up || !ended) {
-                watched.pod.clone_from(pod.as_ref()?);
-                return pod;
+            match Bond::of(&watched.pod, watched.link.report().server().contact, pod.as_ref()) {
+                Bond::Holds => {
+                    watched.pod.clone_from(pod.as_ref()?);
+                    return pod;
+                }
+                Bond::Outlives(former) => return Some(*former),
+                Bond::Ends(former) => {
+                    self.former.insert(watched.pod.uid.clone(), former);
+                    self.links.remove(name);
+                }
             }
-            if up {
-                // a process outlives its pod object after a forced deletion; it may still take writes
-                return Some(Pod { leaving: true, leaving_since: Moment::ZERO, running: true, ..watched.pod.clone() });
-            }
-            // the address may come to belong to somebody else
-            let former = match watched.link.report().health {
-                Health::Lost { how: Loss::HostSilent, .. } => Former::Silent,
-                _ if !watched.pod.running => Former::Ended,
-                Health::Lost { .. } => Former::Ended,
-                Health::Connecting | Health::Up => Former::Unknown,
-            };
-            self.former.insert(watched.pod.uid.clone(), former);
-            self.links.remove(name);
         }
         let pod = pod?;
-        if let (Some(ip), Some(password), false) = (pod.ip, &self.password, pod.leaving && !pod.running) {
+        if let (Some(ip), Some(password), true) = (pod.ip, &self.password, is_worth_connecting(&pod)) {
             let target = Target { ip, port: names::REDIS_PORT };
             let changed = Arc::clone(&self.changed);
             let authority = Arc::clone(&self.authority);
-            let link = Link::open(target, password.subscribe(), settings.unreachable_after, changed, authority);
+            let silence = settings.unreachable_after;
+            let link = Link::open(target, self.clock, password.subscribe(), silence, changed, authority);
             self.links.insert(name.to_owned(), Watched { pod: pod.clone(), link });
         }
         Some(pod)
@@ -328,26 +320,8 @@ impl Observer {
     fn server(&self, member: &str, link: &Link, place: &Place, at_master: bool) -> Server {
         let report = link.report();
         let present = self.password.as_ref().map(|password| password.borrow().clone());
-        let contact = match report.health {
-            Health::Connecting => Contact::None,
-            Health::Up => Contact::Up,
-            Health::Lost { since, how: Loss::Closed } => Contact::Closed { since: self.at(since) },
-            Health::Lost { since, how: Loss::Refused } => Contact::Refused { since: self.at(since) },
-            Health::Lost { since, how: Loss::HostSilent } => Contact::HostSilent { since: self.at(since) },
-        };
-        Server {
-            contact,
-            problem: trouble::of(&report, member, place, present.as_ref(), at_master),
-            info: report.info.map(|(at, info)| (self.at(at), info)),
-            silent_since: report.silent_since.map(|at| self.at(at)),
-            offset_stall: report.offset_stall.map(|s| OffsetStall { since: self.at(s.since), until: self.at(s.until) }),
-            unreached_since: None,
-        }
-    }
-
-    /// A point in time on the observer's clock.
-    pub fn at(&self, at: Instant) -> Moment {
-        at.saturating_duration_since(self.start)
+        let problem = trouble::of(&report, member, place, present.as_ref(), at_master);
+        Server { problem, ..report.health.into_server() }
     }
 
     /// The master Service, if it is the resource's own.

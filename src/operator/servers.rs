@@ -36,10 +36,7 @@ impl Servers for Ports<'_> {
     }
 
     async fn hold(&self, member: &str, limit: Duration) -> Result<(Moment, Info), Error> {
-        let link = self.link(member)?;
-        let asked = self.observer.now();
-        let info = link.hold_writes(limit).await.map_err(on(member))?;
-        Ok((link.report().info.map_or(asked, |(at, _)| self.observer.at(at)), info))
+        self.link(member)?.hold_writes(limit).await.map_err(on(member))
     }
 
     async fn release(&self, member: &str) -> Result<(), Error> {

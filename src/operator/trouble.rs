@@ -73,7 +73,7 @@ mod tests {
     ) {
         let (resource, namespace) = ("c".into(), "shop".into());
         let place = Place { resource, namespace, secret: "c-auth".into(), key: "password".into(), given };
-        let mut report = Report::new();
+        let mut report = Report::default();
         match accepted {
             Some(text) => {
                 report.accepted = Some(Password::read(text.as_bytes()).unwrap());

@@ -1,6 +1,6 @@
 //! The few commands that change a server's role.
 
-use crate::replication::{Info, MAX_LAG, NOBODY, ParseError};
+use crate::replication::{Info, MAX_LAG, Moment, NOBODY, ParseError};
 use std::{collections::BTreeSet, sync::LazyLock, time::Duration};
 
 use redis::{Cmd, RedisError};
@@ -73,11 +73,12 @@ impl Link {
     ///
     /// The master's own PINGs in the replication stream are put off too: one that comes between the comparison of the
     /// offsets and the demotion would leave the old master ahead of the new one, and cost it a full sync.
-    pub async fn hold_writes(&self, limit: Duration) -> Result<Info, CommandError> {
+    /// Returns the state after that, and when it was asked for.
+    pub async fn hold_writes(&self, limit: Duration) -> Result<(Moment, Info), CommandError> {
         self.run(redis::cmd("CONFIG").arg("SET").arg("repl-ping-replica-period").arg(3600)).await?;
         let millis = u64::try_from(limit.as_millis()).unwrap_or(u64::MAX);
         self.run(redis::cmd("CLIENT").arg("PAUSE").arg(millis).arg("WRITE")).await?;
-        self.refresh().await
+        self.refresh_at().await
     }
 
     /// Lets writes through again.

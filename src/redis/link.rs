@@ -13,17 +13,21 @@ use redis::{Cmd, Pipeline, RedisError, RedisResult, Value, aio::MultiplexedConne
 use tokio::{
     sync::{Notify, watch},
     task::JoinHandle,
-    time::{Instant, MissedTickBehavior, interval, sleep, timeout},
+    time::{MissedTickBehavior, interval, sleep, timeout},
 };
 
 use super::{
+    clock::Clock,
     commands::CommandError,
     errors::{Reply, reply, words},
     login::{Login, OPERATOR, Refusal, log_in},
-    report::{Health, Loss, OffsetStall, Problem, Report, Target},
+    report::{Problem, Report, Target},
     stream::{Ending, Stream, is_silence},
 };
-use crate::{password::Password, replication::Info};
+use crate::{
+    password::Password,
+    replication::{ConnectionEvent as Event, Info, Moment},
+};
 
 /// How often a server is asked whether it is there, and a replica how far, when nothing happens.
 const CHECK_EVERY: Duration = Duration::from_millis(100);
@@ -59,6 +63,7 @@ pub struct Link {
 
 struct Shared {
     target: Target,
+    clock: Clock,
     password: watch::Receiver<Password>,
     unreachable_after: Duration,
     report: watch::Sender<Report>,
@@ -80,7 +85,7 @@ impl Drop for Link {
 }
 
 impl Link {
-    /// Begins to watch a server; `changed` is woken whenever something about it changes that matters to a decision.
+    /// Begins to watch a server, with the times of `clock`; `changed` is woken whenever something about it changes that matters to a decision.
     /// Bytes that its host does not acknowledge for about `unreachable_after` end the connection.
     ///
     /// A connection is made only with `authority`, and ends those of other operators before it counts: see
@@ -88,14 +93,16 @@ impl Link {
     /// the one that it accepted last.
     pub fn open(
         target: Target,
+        clock: Clock,
         password: watch::Receiver<Password>,
         unreachable_after: Duration,
         changed: Arc<Notify>,
         authority: LeadershipCheck,
     ) -> Self {
-        let report = watch::Sender::new(Report::new());
+        let report = watch::Sender::new(Report::default());
         let shared = Arc::new(Shared {
             target,
+            clock,
             password,
             unreachable_after,
             report,
@@ -119,6 +126,11 @@ impl Link {
 
     /// Asks the server for its state at once, and waits for the answer.
     pub async fn refresh(&self) -> Result<Info, CommandError> {
+        Ok(self.refresh_at().await?.1)
+    }
+
+    /// The same, and when the question was asked.
+    pub(super) async fn refresh_at(&self) -> Result<(Moment, Info), CommandError> {
         let mut connection = self.connection()?;
         self.shared.ask(&mut connection).await
     }
@@ -150,28 +162,18 @@ async fn watch(shared: Arc<Shared>) {
             sleep(RETRY_LONGEST).await;
             continue;
         }
-        let began = Instant::now();
+        let began = shared.clock.now();
         match shared.connect().await {
             Ok((login, ending)) => {
                 shared.attend(login, &ending).await;
-                if began.elapsed() >= LASTING {
+                if shared.clock.now().saturating_sub(began) >= LASTING {
                     pause = RETRY_FIRST;
                     continue; // at once: a refusal is the proof of death
                 }
             }
-            Err(Refusal::Refused) => shared.update(|r| {
-                r.forget_refusals();
-                if let Health::Lost { how, .. } = &mut r.health {
-                    *how = Loss::Refused;
-                }
-            }),
-            Err(Refusal::HostSilent) => shared.update(|r| {
-                r.forget_refusals();
-                if r.health == Health::Connecting {
-                    r.health = Health::Lost { since: began, how: Loss::HostSilent };
-                }
-            }),
-            Err(Refusal::Said(problem)) => shared.update(|r| r.problem = Some(problem)),
+            Err(Refusal::Refused) => shared.update(Event::AttemptRefused, Report::forget_refusals),
+            Err(Refusal::HostSilent) => shared.update(Event::AttemptSilent { began }, Report::forget_refusals),
+            Err(Refusal::Said(problem)) => shared.update(None, |r| r.problem = Some(problem)),
             Err(Refusal::Other) => {}
         }
         sleep(pause).await;
@@ -184,12 +186,7 @@ impl Shared {
     /// the login has no limit.
     async fn connect(&self) -> Result<(Login, Ending), Refusal> {
         let (stream, ending) = self.reach().await?;
-        let before = self.report.borrow().health;
-        self.update(|r| {
-            r.health = Health::Up;
-            r.silent_since = Some(Instant::now());
-            (r.info, r.offset_stall) = (None, None); // it may be another process
-        });
+        self.update(Event::Connected { at: self.clock.now() }, |_| ());
         let former = self.report.borrow().accepted.clone();
         let mut passwords = vec![self.password.borrow().clone()];
         passwords.extend(former.filter(|former| *former != *self.password.borrow()));
@@ -200,15 +197,9 @@ impl Shared {
             }
             Err(refusal) => refusal,
         };
-        let silent = ending.host_silent();
-        self.update(|r| {
-            let since = r.silent_since.take().unwrap_or_else(Instant::now);
-            r.health = if silent { Health::Lost { since, how: Loss::HostSilent } } else { before };
-            if let Some(excess) = ending.excess() {
-                r.problem = Some(Problem::Answer(excess.to_string()));
-            }
-        });
-        Err(if silent { Refusal::HostSilent } else { refusal })
+        let host_silent = ending.host_silent();
+        self.update(Event::LoginEnded { at: self.clock.now(), host_silent }, |r| r.note_excess(ending.excess()));
+        Err(if host_silent { Refusal::HostSilent } else { refusal })
     }
 
     async fn reach(&self) -> Result<(Stream, Ending), Refusal> {
@@ -223,7 +214,7 @@ impl Shared {
     }
 
     fn accepts(&self, password: &Password, outdated: Option<String>) {
-        self.update(|r| {
+        self.update(None, |r| {
             r.accepted = Some(password.clone());
             r.outdated = outdated;
         });
@@ -241,7 +232,7 @@ impl Shared {
             log_in(stream, std::slice::from_ref(present)).await
         };
         match timeout(NOTICEABLE, attempt).await {
-            Ok(Ok(Login { refused: Some(words), .. })) => self.update(|r| r.outdated = Some(words)),
+            Ok(Ok(Login { refused: Some(words), .. })) => self.update(None, |r| r.outdated = Some(words)),
             Ok(Ok(_)) => {
                 let mut pipe = Pipeline::new();
                 pipe.add_command(operators_user(present));
@@ -249,7 +240,7 @@ impl Shared {
                     self.accepts(present, None);
                 }
             }
-            Ok(Err(Refusal::Said(Problem::Password(words)))) => self.update(|r| r.outdated = Some(words)),
+            Ok(Err(Refusal::Said(Problem::Password(words)))) => self.update(None, |r| r.outdated = Some(words)),
             Ok(Err(_)) | Err(_) => {} // it did not say
         }
     }
@@ -286,24 +277,14 @@ impl Shared {
             () = asking => {}
         }
         self.connection.lock().unwrap_or_else(PoisonError::into_inner).take();
-        self.update(|r| {
-            let asked = r.silent_since.take();
-            let now = Instant::now();
-            if let Some(excess) = ending.excess() {
-                r.problem = Some(Problem::Answer(excess.to_string()));
-            }
-            r.health = if ending.host_silent() {
-                Health::Lost { since: asked.unwrap_or(now), how: Loss::HostSilent }
-            } else {
-                Health::Lost { since: now, how: Loss::Closed }
-            };
-        });
+        let ended = Event::Ended { at: self.clock.now(), host_silent: ending.host_silent() };
+        self.update(ended, |r| r.note_excess(ending.excess()));
     }
 
     /// Waits for an answer, and remembers since when there has been none. A slow one wakes the supervisor.
-    async fn answered<T>(&self, asked: Instant, answer: impl Future<Output = T>) -> Result<T, CommandError> {
+    async fn answered<T>(&self, asked: Moment, answer: impl Future<Output = T>) -> Result<T, CommandError> {
         self.report.send_modify(|r| {
-            r.silent_since.get_or_insert(asked);
+            r.health.take(Event::Asked { at: asked });
         });
         let mut answer = std::pin::pin!(answer);
         if let Ok(answer) = timeout(NOTICEABLE, &mut answer).await {
@@ -325,7 +306,7 @@ impl Shared {
         pipe.add_command(operators_user(password));
         pipe.cmd("AUTH").arg(OPERATOR).arg(password.text());
         pipe.cmd("CLIENT").arg("KILL").arg("USER").arg(OPERATOR).arg("SKIPME").arg("yes");
-        match self.answered(Instant::now(), pipe.query_async::<Value>(connection)).await {
+        match self.answered(self.clock.now(), pipe.query_async::<Value>(connection)).await {
             Ok(Ok(_)) => return true,
             Ok(Err(e)) => self.take_in_error(&e),
             Err(_) => {} // unanswered: the report says since when
@@ -335,17 +316,13 @@ impl Shared {
 
     /// The short question. A master that cannot save its data refuses a `PING`; a replica's `ROLE` tells its offset.
     async fn check(&self, connection: &mut MultiplexedConnection) -> Result<(), CommandError> {
-        let asked = Instant::now();
-        let replica = self.report.borrow().info.as_ref().is_some_and(|(_, i)| !i.is_master());
+        let asked = self.clock.now();
+        let replica = self.report.borrow().server().info.as_ref().is_some_and(|(_, i)| !i.is_master());
         let cmd = redis::cmd(if replica { "ROLE" } else { "PING" });
         match self.answered(asked, cmd.query_async::<Value>(connection)).await? {
             Ok(answer) => {
-                self.update(|r| {
-                    r.silent_since = None;
+                self.update(Event::Answered { role: replica.then_some((asked, answer)) }, |r| {
                     r.problem.take_if(|p| matches!(p, Problem::Writes(_))); // it takes writes again, or has none to take
-                    if replica {
-                        r.offset_stall = Some(OffsetStall::after(r.offset_stall.take(), asked, answer));
-                    }
                 });
                 Ok(())
             }
@@ -356,27 +333,22 @@ impl Shared {
         }
     }
 
-    async fn ask(&self, connection: &mut MultiplexedConnection) -> Result<Info, CommandError> {
-        let asked = Instant::now(); // what is answered was true at this time or later
+    async fn ask(&self, connection: &mut MultiplexedConnection) -> Result<(Moment, Info), CommandError> {
+        let asked = self.clock.now(); // what is answered was true at this time or later
         match self.answered(asked, query(connection)).await? {
             Ok((texts, role, configured)) => {
                 let texts = texts.iter().map(String::as_str);
                 match Info::parse(texts, state(&role).as_deref(), configured.min_replicas) {
                     Ok(mut info) => {
                         info.files.schedule = configured.schedule;
-                        self.update(|r| {
+                        self.update(Event::Informed { asked, info: info.clone(), role }, |r| {
                             r.problem.take_if(|p| !matches!(p, Problem::Writes(_))); // of that only a PING tells the end
-                            r.silent_since = None;
-                            r.info = Some((asked, info.clone()));
-                            r.offset_stall = Some(OffsetStall::after(r.offset_stall.take(), asked, role));
                         });
-                        Ok(info)
+                        Ok((asked, info))
                     }
                     Err(e) => {
-                        self.update(|r| {
-                            r.silent_since = None;
-                            r.problem = Some(Problem::Answer(e.to_string()));
-                        });
+                        let problem = Problem::Answer(e.to_string());
+                        self.update(Event::Answered { role: None }, |r| r.problem = Some(problem));
                         Err(e.into())
                     }
                 }
@@ -397,29 +369,17 @@ impl Shared {
             Some(Reply::TooManyClients | Reply::Other) => Some(Problem::Answer(words(e))),
             None => return,
         };
-        self.update(|r| {
-            r.silent_since = None;
-            r.problem = problem;
-        });
+        self.update(Event::Answered { role: None }, |r| r.problem = problem);
     }
 
-    /// Changes the report, and wakes the supervisor if that could change a decision (a mere offset does not).
-    fn update(&self, change: impl FnOnce(&mut Report)) {
+    /// Takes in what has happened, and wakes the supervisor if that could change a decision, or what is said of the login.
+    fn update(&self, event: impl Into<Option<Event<Value>>>, change: impl FnOnce(&mut Report)) {
         let mut matters = false;
         self.report.send_modify(|r| {
-            let before = r.clone();
+            let before = (r.problem.clone(), r.accepted.clone(), r.outdated.clone());
             change(r);
-            let facts = |r: &Report| {
-                r.info.as_ref().map(|(_, i)| {
-                    let slaves = i.master().map(|m| m.slaves.iter().map(|s| (s.ip.clone(), s.state.clone())).collect());
-                    let slaves: Vec<(String, String)> = slaves.unwrap_or_default();
-                    let steady =
-                        (i.run_id.clone(), i.replication_id.clone(), i.loading, i.loading_percent, i.snapshot_percent);
-                    (steady, i.is_master(), i.min_replicas, i.files.clone(), i.replica().cloned(), slaves)
-                })
-            };
-            let login = (&before.problem, &before.accepted, &before.outdated) != (&r.problem, &r.accepted, &r.outdated);
-            matters = before.health != r.health || login || facts(&before) != facts(r);
+            let login = before != (r.problem.clone(), r.accepted.clone(), r.outdated.clone());
+            matters = event.into().is_some_and(|event| r.health.take(event)) || login;
         });
         if matters {
             self.changed.notify_one();

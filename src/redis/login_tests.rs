@@ -17,9 +17,10 @@ use tokio::{
 };
 
 use super::{
-    super::{Health, Link, Report, Target},
+    super::{Clock, Link, Report, Target},
     *,
 };
+use crate::replication::Contact;
 
 /// A server with the password `old`.
 fn server() -> RedisServer {
@@ -29,7 +30,7 @@ fn server() -> RedisServer {
 fn link(port: u16, password: &watch::Sender<Password>) -> Link {
     let target = Target { ip: IpAddr::V4(Ipv4Addr::LOCALHOST), port };
     let changed = Arc::new(Notify::new());
-    Link::open(target, password.subscribe(), Duration::from_secs(1), changed, Arc::new(|| true))
+    Link::open(target, Clock::start(), password.subscribe(), Duration::from_secs(1), changed, Arc::new(|| true))
 }
 
 fn password(text: &str) -> Password {
@@ -56,10 +57,13 @@ async fn comes(link: &Link, what: &str, condition: impl Fn(&Report) -> bool) -> 
 
 /// Answers over a connection that was made after this.
 async fn comes_back(link: &Link, killer: &mut Connection) {
-    let before = link.report().info.map(|(at, _)| at);
+    let before = link.report().server().info.clone().map(|(at, _)| at);
     ask::<()>(killer, "CLIENT KILL USER redis-replication-operator").unwrap();
-    comes(link, "it ended", |r| r.info.as_ref().map(|(at, _)| *at) != before && r.health == Health::Up).await;
-    comes(link, "another answer", |r| r.info.as_ref().is_some_and(|(at, _)| Some(*at) > before)).await;
+    comes(link, "it ended", |r| {
+        r.server().info.as_ref().map(|(at, _)| *at) != before && r.server().contact == Contact::Up
+    })
+    .await;
+    comes(link, "another answer", |r| r.server().info.as_ref().is_some_and(|(at, _)| Some(*at) > before)).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -67,13 +71,17 @@ async fn each_login_takes_the_present_password() {
     let server = server();
     let cell = cell("old");
     let link = link(server.port, &cell);
-    comes(&link, "an answer", |r| r.info.is_some()).await;
+    comes(&link, "an answer", |r| r.server().info.is_some()).await;
     let mut other = server.log_in("old").unwrap();
 
     ask::<()>(&mut other, "CONFIG SET requirepass new").unwrap();
     cell.send_replace(password("new"));
     let report = comes(&link, "it is accepted", |r| r.accepted == Some(password("new"))).await;
-    assert_eq!((report.outdated, report.problem, report.health), (None, None, Health::Up), "nothing was closed for it");
+    assert_eq!(
+        (report.server().contact, report.outdated, report.problem),
+        (Contact::Up, None, None),
+        "nothing was closed for it"
+    );
     let wrong = ask::<()>(&mut other, "AUTH redis-replication-operator old").unwrap_err();
     assert_eq!(wrong.code(), Some("WRONGPASS"), "the operator's user has not kept the former one");
     comes_back(&link, &mut server.log_in("new").unwrap()).await;
@@ -85,13 +93,13 @@ async fn a_server_that_refuses_the_present_password_is_not_lost() {
     let server = server();
     let cell = cell("old");
     let link = link(server.port, &cell);
-    comes(&link, "an answer", |r| r.info.is_some()).await;
+    comes(&link, "an answer", |r| r.server().info.is_some()).await;
     assert_eq!(link.report().outdated, None);
 
     cell.send_replace(password("new"));
     let report = comes(&link, "it is refused", |r| r.outdated.is_some()).await;
-    assert!(report.outdated.unwrap().contains("WRONGPASS"));
-    assert_eq!((report.health, report.problem, report.accepted), (Health::Up, None, Some(password("old"))));
+    assert!(report.outdated.as_ref().unwrap().contains("WRONGPASS"));
+    assert_eq!((report.server().contact, report.problem, report.accepted), (Contact::Up, None, Some(password("old"))));
     comes_back(&link, &mut server.log_in("old").unwrap()).await;
     let report = link.report();
     assert!(report.outdated.is_some() && report.accepted == Some(password("old")), "{report:?}");
@@ -113,7 +121,7 @@ async fn a_password_that_was_changed_by_hand_is_noticed_and_locks_nobody_out(
     let server = server();
     let cell = cell("old");
     let first = link(server.port, &cell);
-    comes(&first, "an answer", |r| r.info.is_some()).await;
+    comes(&first, "an answer", |r| r.server().info.is_some()).await;
     let mut other = server.log_in("old").unwrap();
     ask::<()>(&mut other, command).unwrap();
     let changed = |r: &Report| {
@@ -122,11 +130,11 @@ async fn a_password_that_was_changed_by_hand_is_noticed_and_locks_nobody_out(
     comes(&first, "it is noticed over a connection that stays", changed).await;
     drop(first);
     let again = link(server.port, &cell); // another operator, which has not seen the former password accepted
-    let report = comes(&again, "it is let in by its own user", |r| r.info.is_some()).await;
+    let report = comes(&again, "it is let in by its own user", |r| r.server().info.is_some()).await;
     assert!(changed(&report) && report.problem.is_none(), "{report:?}");
     // CONFIG SET does nothing where the configured value is the same
     ask::<()>(&mut other, "ACL SETUSER default on resetpass >old").unwrap();
-    comes(&again, "it is put back", |r| r.outdated.is_none() && r.info.is_some()).await;
+    comes(&again, "it is put back", |r| r.outdated.is_none() && r.server().info.is_some()).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -135,8 +143,8 @@ async fn a_server_with_another_password_or_none_says_so() {
     let cell = cell("new");
     let link = link(server.port, &cell);
     let report = comes(&link, "it is refused", |r| r.problem.is_some()).await;
-    assert!(matches!(report.problem, Some(Problem::Password(words)) if words.contains("WRONGPASS")));
-    assert!(report.info.is_none() && report.accepted.is_none());
+    assert!(matches!(&report.problem, Some(Problem::Password(words)) if words.contains("WRONGPASS")));
+    assert!(report.server().info.is_none() && report.accepted.is_none());
 
     ask::<()>(&mut server.log_in("old").unwrap(), "ACL SETUSER default nopass").unwrap();
     let without =
@@ -148,7 +156,7 @@ async fn a_server_with_another_password_or_none_says_so() {
         "ACL SETUSER default >new",
     )
     .unwrap();
-    let report = comes(&link, "it is accepted", |r| r.problem.is_none() && r.info.is_some()).await;
+    let report = comes(&link, "it is accepted", |r| r.problem.is_none() && r.server().info.is_some()).await;
     assert_eq!(report.accepted, Some(password("new")));
 }
 
@@ -165,15 +173,15 @@ async fn a_server_without_room_says_so() {
             matches!(&report.problem, Some(Problem::Clients(words)) if words.contains("max number of clients")),
             "{report:?}"
         );
-        assert!(report.info.is_none());
+        assert!(report.server().info.is_none());
     }
     let link = link(server.port, &cell);
     comes(&link, "it is refused", |r| r.problem.is_some()).await;
     ask::<()>(&mut other, "CONFIG SET maxclients 100").unwrap();
-    comes(&link, "it is let in", |r| r.info.is_some() && r.problem.is_none()).await;
+    comes(&link, "it is let in", |r| r.server().info.is_some() && r.problem.is_none()).await;
 
     drop(server);
-    comes(&link, "its end", |r| matches!(r.health, Health::Lost { .. })).await;
+    comes(&link, "its end", |r| matches!(r.server().contact, Contact::Closed { .. } | Contact::Refused { .. })).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -181,7 +189,7 @@ async fn who_is_gone_refuses_nothing() {
     let server = server();
     let cell = cell("old");
     let link = link(server.port, &cell);
-    comes(&link, "an answer", |r| r.info.is_some()).await;
+    comes(&link, "an answer", |r| r.server().info.is_some()).await;
     let mut other = server.log_in("old").unwrap();
     ask::<()>(&mut other, "CONFIG SET requirepass another").unwrap();
     ask::<()>(&mut other, "ACL DELUSER redis-replication-operator").unwrap();
@@ -269,9 +277,9 @@ async fn what_a_server_says_to_a_login_is_what_is_told(
     });
     let link = link(port, &cell("secret"));
     let report = comes(&link, "it is told", |r| r.problem.is_some()).await;
-    let problem = report.problem.unwrap();
+    let problem = report.problem.clone().unwrap();
     assert_eq!(kind(&problem), expected, "{problem:?}");
     let told = words.split_once(' ').unwrap().1;
     assert!(format!("{problem:?}").contains(told), "{problem:?}");
-    assert!(report.info.is_none() && report.accepted.is_none());
+    assert!(report.server().info.is_none() && report.accepted.is_none());
 }

@@ -13,7 +13,7 @@ use std::{
 use proptest::prelude::*;
 use redis_replication_operator::{
     password::Password,
-    redis::{Info, Link, Problem, Report, Target},
+    redis::{Clock, Info, Link, Problem, Report, Target},
 };
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -148,7 +148,14 @@ fn secret() -> watch::Receiver<Password> {
 
 async fn listen_to(liar: &Liar, until: impl Fn(&Report) -> bool) -> Report {
     let target = Target { ip: IpAddr::V4(Ipv4Addr::LOCALHOST), port: liar.port };
-    let link = Link::open(target, secret(), Duration::from_secs(1), Arc::new(Notify::new()), Arc::new(|| true));
+    let link = Link::open(
+        target,
+        Clock::start(),
+        secret(),
+        Duration::from_secs(1),
+        Arc::new(Notify::new()),
+        Arc::new(|| true),
+    );
     let enough = async {
         while !until(&link.report()) {
             sleep(Duration::from_millis(10)).await;
@@ -187,7 +194,7 @@ async fn an_answer_that_announces_too_much_ends_the_connection_and_not_the_opera
         let report = listen_to(&liar, |r| r.problem.is_some() && liar.connections.load(Ordering::Relaxed) > 2).await;
         assert!(liar.connections.load(Ordering::Relaxed) > 2, "it did not try again after {evil:?}");
         assert!(words(&report).is_some_and(|w| w.starts_with("an answer ")), "{evil:?}: {report:?}");
-        assert!(report.info.is_none());
+        assert!(report.server().info.is_none());
     }
 }
 
@@ -207,7 +214,14 @@ async fn an_answer_without_an_end_is_not_listened_to() {
 async fn a_server_that_closes_every_connection_does_not_keep_the_operator_busy() {
     let liar = liar(b"+OK\r\n+OK\r\n+OK\r\n*2000000000\r\n".to_vec(), b"").await;
     let target = Target { ip: IpAddr::V4(Ipv4Addr::LOCALHOST), port: liar.port };
-    let _link = Link::open(target, secret(), Duration::from_secs(1), Arc::new(Notify::new()), Arc::new(|| true));
+    let _link = Link::open(
+        target,
+        Clock::start(),
+        secret(),
+        Duration::from_secs(1),
+        Arc::new(Notify::new()),
+        Arc::new(|| true),
+    );
     sleep(Duration::from_secs(2)).await;
     let connections = liar.connections.load(Ordering::Relaxed);
     assert!((2..=20).contains(&connections), "{connections} connections in 2 s");
@@ -238,7 +252,7 @@ async fn answers_that_are_not_redis_leave_it_unused() {
         let liar = liar(evil.as_bytes().repeat(9), b"").await;
         let report = listen_to(&liar, |r| r.problem.is_some() || liar.connections.load(Ordering::Relaxed) > 2).await;
         assert!(
-            report.info.is_none() && words(&report).is_none_or(|w| w.chars().count() <= WORDS),
+            report.server().info.is_none() && words(&report).is_none_or(|w| w.chars().count() <= WORDS),
             "{evil:?}: {report:?}"
         );
     }

@@ -72,3 +72,24 @@ impl Random {
         if number.is_multiple_of(2) { Chance::order(number) } else { number }
     }
 }
+
+#[test]
+fn no_luck_is_the_order_of_the_plan_and_everything_at_once() {
+    let order = |luck| {
+        let mut steps = [0, 1, 2];
+        Chance::new(luck).shuffle(&mut steps);
+        steps
+    };
+    let fates = |luck| {
+        let mut chance = Chance::new(luck);
+        (0..100).map(|_| chance.fate()).collect::<Vec<_>>()
+    };
+    assert_eq!(order(0), [0, 1, 2]);
+    assert!(fates(0).iter().all(|fate| *fate == Fate::Answered));
+    assert!(fates(Chance::order(7)).iter().all(|fate| *fate == Fate::Answered));
+    let orders: std::collections::BTreeSet<_> = (0..100).map(|n| order(Chance::order(n))).collect();
+    assert_eq!(orders.len(), 6, "all orders of three steps");
+    for fate in [Fate::Answered, Fate::Slow, Fate::Late, Fate::Lost] {
+        assert!(fates(7).contains(&fate), "{fate:?}");
+    }
+}

@@ -1,10 +1,11 @@
-//! What an operator's connections tell it, and when: the facts that src/redis/link.rs and src/operator/observe.rs gather.
+//! What happens to an operator's connections, and when. What is concluded from that is not simulated: `replication::Health` and
+//! `replication::Bond` are those of the operator.
 
 use std::{collections::BTreeMap, net::IpAddr};
 
 use redis_replication_operator::{
     redis::{Files, FollowState, Info, MasterSide, MemoryUse, ReplicaSide, Role as InfoRole, SlaveState},
-    replication::{Contact, Former, Member, Moment, Observation, OffsetStall, Pod, Server},
+    replication::{Bond, ConnectionEvent as Event, Health, Member, Observation, Pod, is_worth_connecting},
 };
 
 use super::{
@@ -13,7 +14,7 @@ use super::{
     world::{OPERATOR, World, moment, name},
 };
 
-/// Questions are asked so often; Redis answers more often in production.
+/// Questions are asked so often, by the operator every 100 ms. It costs time, and no decision counts questions: docs/simulation.md.
 pub const CHECK_EVERY: Time = 250;
 /// The whole state is asked for so often.
 const INFO_EVERY: Time = 1000;
@@ -73,38 +74,28 @@ impl World {
         let (now, at) = (self.fleet.now, moment(self.fleet.now));
         let (there, back) = (self.fleet.path(OPERATOR, l.host), self.fleet.path(l.host, OPERATOR));
         let process = self.fleet.redis(l.host);
-        let busy = l.info.is_some() && l.run.is_some_and(|run| self.lies_unread(l.host, run));
+        let busy = l.is_logged_in() && l.run.is_some_and(|run| self.lies_unread(l.host, run));
         if let Some(run) = l.run {
             let same = process.is_some_and(|r| r.run == run);
             if !same && back {
-                (l.run, l.contact, l.silent_since) = (None, Contact::Closed { since: at }, None);
+                l.end(at, false);
             } else if !(there && back) {
                 let since = *l.unacknowledged.get_or_insert(now);
-                l.silent_since.get_or_insert(at);
+                l.health.take(Event::Asked { at });
                 if u128::from(now - since) >= self.settings.unreachable_after.as_millis() {
-                    (l.run, l.contact, l.silent_since) = (None, Contact::HostSilent { since: moment(since) }, None);
+                    l.end(at, true);
                 }
             }
         }
         if l.run.is_none() && self.late {
             // without the lease it connects to nobody
         } else if l.run.is_none() && there && back {
-            match process {
-                Some(r) => {
-                    l.run = Some(r.run);
-                    (l.contact, l.info, l.offset, l.silent_since) = (Contact::Up, None, None, Some(at));
-                }
-                None => match l.contact {
-                    Contact::Closed { since } | Contact::HostSilent { since } => {
-                        l.contact = Contact::Refused { since };
-                    }
-                    _ => {}
-                },
-            }
+            l.run = process.map(|r| r.run);
+            l.health.take(if l.run.is_some() { Event::Connected { at } } else { Event::AttemptRefused });
         } else if l.run.is_none() {
             let began = *l.unacknowledged.get_or_insert(now);
-            if l.contact == Contact::None && now - began >= CONNECT_TIMEOUT {
-                l.contact = Contact::HostSilent { since: moment(began) };
+            if now - began >= CONNECT_TIMEOUT {
+                l.health.take(Event::AttemptSilent { began: moment(began) });
             }
         }
         let mut first = false;
@@ -112,15 +103,13 @@ impl World {
             l.unacknowledged = None;
             match process {
                 Some(r) if l.run == Some(r.run) && !r.stopped && !busy => {
-                    let age = l.info.as_ref().map(|(asked, _)| at.saturating_sub(*asked));
-                    first = l.info.is_none();
-                    if fresh || age.is_none_or(|age| age.as_millis() >= INFO_EVERY.into()) {
-                        l.info = Some((at, self.info(r)));
-                    }
-                    l.offset = Some(after(l.offset, at, r.offset));
-                    l.silent_since = None;
+                    first = !l.is_logged_in();
+                    let answer = self.answer(&l, r, fresh);
+                    l.health.take(answer);
                 }
-                Some(_) if l.run.is_some() => drop(l.silent_since.get_or_insert(at)),
+                Some(_) if l.run.is_some() => {
+                    l.health.take(Event::Asked { at });
+                }
                 _ => {}
             }
         }
@@ -130,11 +119,22 @@ impl World {
         self.operator.links.insert(i, l);
     }
 
+    /// The whole state, if it is time for that or `fresh` asks for it, or the short answer; a master's tells no offset.
+    fn answer(&self, l: &Watched, r: &Redis, fresh: bool) -> Event<u64> {
+        let asked = moment(self.fleet.now);
+        match &l.health.server().info {
+            Some((at, info)) if !fresh && asked.saturating_sub(*at).as_millis() < INFO_EVERY.into() => {
+                Event::Answered { role: (!info.is_master()).then_some((asked, r.offset)) }
+            }
+            _ => Event::Informed { asked, info: self.info(r), role: r.offset },
+        }
+    }
+
     /// The connection ends, and the process lives on.
     pub fn disconnect(&mut self, i: usize) {
         let at = moment(self.fleet.now);
         if let Some(l) = self.operator.links.get_mut(&i) {
-            (l.run, l.contact, l.silent_since) = (None, Contact::Closed { since: at }, None);
+            l.end(at, false);
         }
     }
 
@@ -142,7 +142,7 @@ impl World {
     fn disconnect_stale_operators(&mut self, host: usize) {
         self.delayed.retain(|(h, ..)| *h != host);
         for l in self.stalled.iter_mut().flat_map(|s| s.operator.links.values_mut()).filter(|l| l.host == host) {
-            (l.run, l.info) = (None, None);
+            (l.run, l.health) = (None, Health::default());
         }
     }
 
@@ -163,38 +163,23 @@ impl World {
             started: true,
             ..Pod::default()
         });
-        if let Some(l) = self.operator.links.get(&i) {
-            let (host, up) = (l.host, l.contact == Contact::Up);
-            let same = pod.as_ref().is_some_and(|p| p.uid == host.to_string());
-            let ended = pod.as_ref().is_some_and(|p| p.leaving && !p.running);
-            if same && (up || !ended) {
-                return pod;
+        if let Some(l) = self.operator.links.get_mut(&i) {
+            match Bond::of(&l.pod, l.health.server().contact, pod.as_ref()) {
+                Bond::Holds => {
+                    l.pod.clone_from(pod.as_ref()?);
+                    return pod;
+                }
+                Bond::Outlives(former) => return Some(*former),
+                Bond::Ends(former) => {
+                    self.operator.former.insert(l.pod.uid.clone(), former);
+                    self.operator.links.remove(&i);
+                }
             }
-            if up {
-                let old =
-                    Pod { uid: host.to_string(), ip: Some(ip(host)), leaving: true, running: true, ..Pod::default() };
-                return Some(old);
-            }
-            let former = match l.contact {
-                Contact::HostSilent { .. } => Former::Silent,
-                Contact::Closed { .. } | Contact::Refused { .. } => Former::Ended,
-                Contact::None | Contact::Up => Former::Unknown,
-            };
-            self.operator.former.insert(host.to_string(), former);
-            self.operator.links.remove(&i);
         }
         let pod = pod?;
-        if !pod.leaving || pod.running {
+        if is_worth_connecting(&pod) {
             let host = self.pods[&i].host;
-            let link = Watched {
-                host,
-                run: None,
-                contact: Contact::None,
-                info: None,
-                offset: None,
-                silent_since: None,
-                unacknowledged: None,
-            };
+            let link = Watched { host, pod: pod.clone(), run: None, health: Health::default(), unacknowledged: None };
             self.operator.links.insert(i, link);
             self.poll(i, true);
         }
@@ -208,13 +193,7 @@ impl World {
             (0..self.settings.replicas).chain(self.pods.keys().copied()).chain(self.operator.links.keys().copied());
         for i in names.collect::<std::collections::BTreeSet<_>>() {
             let pod = self.connect(i);
-            let server = self.operator.links.get(&i).map(|l| Server {
-                contact: l.contact,
-                info: l.info.clone(),
-                silent_since: l.silent_since,
-                offset_stall: l.offset.map(|(_, s)| s),
-                ..Server::default()
-            });
+            let server = self.operator.links.get(&i).map(|l| l.health.server().clone());
             let claim_may_hold_data = self.settings.persistent && self.operator.record.epoch > 0;
             if pod.is_some() || claim_may_hold_data || i < self.settings.replicas {
                 let recorded = self.operator.record.members.get(&name(i)).and_then(|m| m.uid.as_ref());
@@ -233,12 +212,6 @@ impl World {
             memory: self.operator.memory.clone(),
         }
     }
-}
-
-/// The offset of an answer, and for how long it has been the same.
-fn after(before: Option<(u64, OffsetStall)>, asked: Moment, offset: u64) -> (u64, OffsetStall) {
-    let same = before.filter(|(o, _)| *o == offset);
-    (offset, OffsetStall { since: same.map_or(asked, |(_, s)| s.since), until: asked })
 }
 
 pub fn ip(host: usize) -> IpAddr {

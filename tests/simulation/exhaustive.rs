@@ -96,16 +96,17 @@ fn key(w: &World) -> u64 {
     }
     (w.operator.version == w.version).hash(&mut h);
     for (i, l) in &w.operator.links {
-        (i, l.run.map(|r| names.of(&r)), l.silent_since.map(age), l.unacknowledged.map(ms)).hash(&mut h);
-        match l.contact {
+        let server = l.health.server();
+        (i, l.run.map(|r| names.of(&r)), server.silent_since.map(age), l.unacknowledged.map(ms)).hash(&mut h);
+        match server.contact {
             Contact::None => 0.hash(&mut h),
             Contact::Up => 1.hash(&mut h),
             Contact::Closed { since } => (2, age(since)).hash(&mut h),
             Contact::Refused { since } => (3, age(since)).hash(&mut h),
             Contact::HostSilent { since } => (4, age(since)).hash(&mut h),
         }
-        l.offset.map(|(offset, s)| (offset, age(s.since), age(s.until))).hash(&mut h);
-        if let Some((at, i)) = &l.info {
+        server.offset_stall.map(|s| (age(s.since), age(s.until))).hash(&mut h);
+        if let Some((at, i)) = &server.info {
             (age(*at), names.of(&i.run_id), names.of(&i.replication_id), i.offset, i.keys, i.loading).hash(&mut h);
             (i.min_replicas, i.is_master(), i.replica().map(|r| (&r.master_host, format!("{:?}", r.follow))))
                 .hash(&mut h);

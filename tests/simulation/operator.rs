@@ -2,11 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use redis_replication_operator::{
-    redis::Info,
-    replication::{
-        Contact, Former, Memory, Moment, Observation, OffsetStall, Record, Step, plan, stateful_set_replicas,
-    },
+use redis_replication_operator::replication::{
+    ConnectionEvent as Event, Former, Health, Memory, Moment, Observation, Pod, Record, Step, plan,
+    stateful_set_replicas,
 };
 
 use super::{
@@ -16,18 +14,34 @@ use super::{
 };
 
 /// The connection to one pod.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug)]
 pub struct Watched {
     pub host: usize,
+    /// The pod as it was when it was last seen.
+    pub pod: Pod,
     /// The process at the other end.
     pub run: Option<Id>,
-    pub contact: Contact,
-    pub info: Option<(Moment, Info)>,
-    /// The offset that is known, and for how long it has been the same.
-    pub offset: Option<(u64, OffsetStall)>,
-    pub silent_since: Option<Moment>,
+    /// What is concluded; an offset is all that an answer about the role holds here.
+    pub health: Health<u64>,
     /// When the first thing was sent that was not acknowledged.
     pub unacknowledged: Option<Time>,
+}
+
+impl Watched {
+    /// Over a connection that has told nothing yet, nobody is logged in.
+    pub fn is_logged_in(&self) -> bool {
+        self.health.server().info.is_some()
+    }
+
+    pub fn end(&mut self, at: Moment, host_silent: bool) {
+        self.run = None;
+        let logged_in = self.is_logged_in();
+        self.health.take(if logged_in {
+            Event::Ended { at, host_silent }
+        } else {
+            Event::LoginEnded { at, host_silent }
+        });
+    }
 }
 
 #[derive(Clone, Debug, Default)]

@@ -154,7 +154,9 @@ impl Servers for Ports<'_> {
     }
 
     async fn refresh(&self, members: &[String]) {
-        members.iter().for_each(|m| self.world().poll(index(m), true));
+        for member in members {
+            self.world().poll(index(member), true);
+        }
     }
 
     async fn persist(&self, _: &str, _: &Act) -> Result<Option<String>, Failure> {
@@ -247,7 +249,8 @@ impl World {
         let i = index(member);
         let l = self.operator.links.get(&i).ok_or(Failure::NoLink)?;
         let (host, run) = (l.host, l.run.ok_or(Failure::NoLink)?);
-        l.info.as_ref().ok_or(Failure::NoLink)?; // a connection that has ended those before it has an answer
+        let logged_in = l.is_logged_in();
+        logged_in.then_some(()).ok_or(Failure::NoLink)?; // a connection that has ended those before it has an answer
         let process = self.fleet.redis(host).filter(|r| r.run == run).ok_or(Failure::NoLink)?;
         let waits = !self.fleet.path(OPERATOR, host) || process.stopped || self.lies_unread(host, run);
         if waits || fate == Fate::Late {
@@ -263,7 +266,7 @@ impl World {
             return Err(Failure::NoAnswer);
         }
         self.poll(i, true);
-        let answer = self.operator.links.get(&i).and_then(|l| l.info.clone());
+        let answer = self.operator.links.get(&i).and_then(|l| l.health.server().info.clone());
         answer.filter(|(_, info)| info.run_id == run.to_string()).ok_or(Failure::NoAnswer)
     }
 }

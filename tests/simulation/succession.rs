@@ -11,7 +11,8 @@ use std::{
 
 use redis_replication_operator::{
     password::Password,
-    redis::{Health, Link, Target},
+    redis::{Clock, Link, Target},
+    replication::Contact,
 };
 use test_support::redis_server::RedisServer as Server;
 use tokio::{
@@ -29,14 +30,16 @@ pub fn server(arguments: &[&str]) -> Server {
     server
 }
 
-/// A connection to a server, and whether its operator leads.
-pub fn operator(port: u16) -> (Link, Arc<AtomicBool>) {
+/// A connection to a server, whether its operator leads, and its clock.
+pub fn operator(port: u16) -> (Link, Arc<AtomicBool>, Clock) {
     let leads = Arc::new(AtomicBool::new(true));
     let authority = Arc::clone(&leads);
     let target = Target { ip: IpAddr::V4(Ipv4Addr::LOCALHOST), port };
     let password = watch::Sender::new(Password::read(PASSWORD.as_bytes()).unwrap()).subscribe();
-    let link = Link::open(target, password, SECOND, Arc::new(Notify::new()), Arc::new(move || authority.load(Relaxed)));
-    (link, leads)
+    let clock = Clock::start();
+    let link =
+        Link::open(target, clock, password, SECOND, Arc::new(Notify::new()), Arc::new(move || authority.load(Relaxed)));
+    (link, leads, clock)
 }
 
 pub async fn until(what: &str, condition: impl Fn() -> bool) {
@@ -52,24 +55,24 @@ pub async fn until(what: &str, condition: impl Fn() -> bool) {
 async fn an_operator_ends_the_connections_of_those_before_it() {
     let mut server = server(&[]);
     server.ask::<()>("CLIENT SETNAME somebody").unwrap();
-    let (former, former_leads) = operator(server.port);
-    until("an answer to the former operator", || former.report().info.is_some()).await;
+    let (former, former_leads, _) = operator(server.port);
+    until("an answer to the former operator", || former.report().server().info.is_some()).await;
 
     former_leads.store(false, Relaxed); // it does not know yet, and has stopped
-    let (present, present_leads) = operator(server.port);
-    until("an answer to the present operator", || present.report().info.is_some()).await;
-    until("the end of the former connection", || former.report().health != Health::Up).await;
+    let (present, present_leads, _) = operator(server.port);
+    until("an answer to the present operator", || present.report().server().info.is_some()).await;
+    until("the end of the former connection", || former.report().server().contact != Contact::Up).await;
     assert!(former.promote(1).await.is_err(), "a late command");
     sleep(SECOND).await;
-    assert_ne!(former.report().health, Health::Up, "without the lease it connects to nobody");
-    assert_eq!(present.report().health, Health::Up);
+    assert_ne!(former.report().server().contact, Contact::Up, "without the lease it connects to nobody");
+    assert_eq!(present.report().server().contact, Contact::Up);
     assert!(!present.refresh().await.unwrap().is_master(), "the late command did nothing");
     assert_eq!(server.ask::<String>("CLIENT GETNAME").unwrap(), "somebody", "clients stay");
 
     present_leads.store(false, Relaxed);
     former_leads.store(true, Relaxed);
     until("another turn of the former operator", || {
-        former.report().info.is_some() && former.report().health == Health::Up
+        former.report().server().info.is_some() && former.report().server().contact == Contact::Up
     })
     .await;
     former.set_min_replicas(1).await.unwrap();
@@ -85,14 +88,14 @@ async fn a_busy_server_is_alive_before_its_former_operators_can_be_ended() {
         server
     });
     sleep(Duration::from_millis(300)).await;
-    let (link, _leads) = operator(port);
-    until("a connection", || link.report().health == Health::Up).await;
+    let (link, _leads, clock) = operator(port);
+    until("a connection", || link.report().server().contact == Contact::Up).await;
     for _ in 0..10 {
         sleep(Duration::from_millis(300)).await;
-        let silent = link.report().silent_since.map_or(Duration::ZERO, |at| at.elapsed());
+        let silent = link.report().server().silent_since.map_or(Duration::ZERO, |at| clock.now().saturating_sub(at));
         assert!(silent < SECOND, "-BUSY is an answer");
     }
-    assert!(link.report().info.is_none());
+    assert!(link.report().server().info.is_none());
     assert!(link.detach().await.is_err(), "it is not led yet");
     tokio::task::spawn_blocking(move || {
         let client = redis::Client::open(format!("redis://:{PASSWORD}@127.0.0.1:{port}")).unwrap();
@@ -101,6 +104,6 @@ async fn a_busy_server_is_alive_before_its_former_operators_can_be_ended() {
     })
     .await
     .unwrap();
-    until("its state", || link.report().info.is_some()).await;
+    until("its state", || link.report().server().info.is_some()).await;
     script.join().unwrap();
 }
