@@ -116,8 +116,13 @@ impl<W> From<Effect> for Taken<W> {
 /// Takes the steps of a plan side by side, and remembers what they brought about. Returns what came of each.
 pub async fn carry_out<P: Ports>(ports: &P, o: &Observation, steps: &[Step], memory: &mut Memory) -> Vec<Outcome<P>> {
     let outcomes = join_all(steps.iter().map(|step| ports.accompany(step, take(ports, o, step)))).await;
-    for taken in outcomes.iter().flatten() {
-        memory.apply(&taken.effect);
+    for (step, outcome) in steps.iter().zip(&outcomes) {
+        match outcome {
+            Ok(taken) => memory.apply(&taken.effect),
+            // it may have been carried out
+            Err(StepError::Port(_)) if matches!(step, Step::Record(_)) => memory.record_unsure = true,
+            Err(_) => {}
+        }
     }
     outcomes
 }

@@ -118,6 +118,13 @@ fn refused<'a>(o: &Observation, ip: IpAddr, since: Moment) -> Liveness<'a> {
         if hears(o, name, info) {
             return Liveness::Silent(format!("its connection is refused, and {name} hears it"));
         }
+        if is_linked(info) {
+            // the end of a process closes the link; what keeps its writes away is the network
+            let message =
+                format!("its connection is refused, and the link of {name} to it is open, over which nothing comes");
+            let long = o.now >= since + o.settings.unreachable_after;
+            return if long { Liveness::Unreachable(message) } else { Liveness::Silent(message) };
+        }
     }
     Liveness::Dead("its connection was closed, then refused".into())
 }
@@ -151,8 +158,8 @@ pub fn process_state(o: &Observation, name: &str) -> ProcessState {
         };
     }
     match member.former {
-        // a connection that was reset proves nothing while a replica hears the process
-        Former::Ended if heard_by(o, name).is_some() => {
+        // a connection that was reset proves nothing while a replica has one to the process
+        Former::Ended if follower(o, name, |_, info| is_linked(info)).is_some() => {
             ProcessState::Unreachable("its pod is gone, and its connection was closed".into())
         }
         Former::Ended => ProcessState::Gone("its connection was closed and its pod is gone".into()),
@@ -170,16 +177,25 @@ pub(super) fn others<'a>(o: &'a Observation, lost: &str) -> impl Iterator<Item =
 /// A member that hears the process of `lost`. One that follows another member, as all do until the target of a change of master
 /// is promoted, says nothing about it.
 pub(super) fn heard_by<'a>(o: &'a Observation, lost: &str) -> Option<&'a str> {
+    follower(o, lost, |name, info| hears(o, name, info))
+}
+
+/// A member that follows the process of `lost`, or one that is nobody's, and of which `is` holds.
+fn follower<'a>(o: &'a Observation, lost: &str, is: impl Fn(&str, &Info) -> bool) -> Option<&'a str> {
     let pods = || o.members.iter().filter(|(n, _)| *n != lost).filter_map(|(_, m)| m.pod.as_ref()?.ip);
     let of_another = |info: &Info| info.replica().is_some_and(|r| pods().any(|ip| ip.to_string() == r.master_host));
-    others(o, lost).find(|(n, i)| hears(o, n, i) && !of_another(i)).map(|(n, _)| n)
+    others(o, lost).find(|(n, i)| is(n, i) && !of_another(i)).map(|(n, _)| n)
+}
+
+/// Is the link to its master open, as far as it knows?
+fn is_linked(info: &Info) -> bool {
+    info.replica().is_some_and(|r| matches!(r.follow, FollowState::Online | FollowState::Syncing(_)))
 }
 
 /// Does this replica hear its master?
 pub fn hears(o: &Observation, name: &str, info: &Info) -> bool {
-    let linked = info.replica().is_some_and(|r| matches!(r.follow, FollowState::Online | FollowState::Syncing(_)));
     let offset_stall = o.members.get(name).and_then(|m| m.server.offset_stall);
-    linked && offset_stall.is_none_or(|s| s.length() < HEARS_WITHIN)
+    is_linked(info) && offset_stall.is_none_or(|s| s.length() < HEARS_WITHIN)
 }
 
 pub(super) fn message(d: Duration) -> String {

@@ -196,6 +196,48 @@ fn a_refusal_proves_nothing_while_a_replica_hears_the_master() {
     }
 }
 
+/// The operator's connection ended, the pod object was deleted by force, and packets between the process and its replicas are lost.
+#[rstest]
+#[case::refused(false)]
+#[case::deleted_by_force(true)]
+fn an_open_link_over_which_nothing_comes_is_no_proof_of_an_end(#[case] deleted: bool) {
+    let mut o = healthy(3);
+    if deleted {
+        o.member(0).pod = None;
+        o.member(0).server.contact = Contact::None;
+        o.member(0).former = Former::Ended;
+    } else {
+        refused(&mut o, 0);
+        o.member(0).server.contact = Contact::Refused { since: NOW.saturating_sub(MINUTES) };
+    }
+    for i in [1, 2] {
+        o.member(i).server.offset_stall = Some(OffsetStall { since: NOW.saturating_sub(5 * SECOND), until: NOW });
+    }
+    lost_for(&mut o, MINUTES);
+    assert_eq!(chosen(&o), None, "{:?}", plan(&o));
+    assert!(plan(&o).steps.iter().any(|s| matches!(s, Step::Detach { .. })), "it is fenced: {:?}", plan(&o));
+    assert_eq!(chosen(&detached(o)), Some(name(1)));
+}
+
+/// The write may have ended the transition that the operator would go on with.
+#[test]
+fn nothing_is_done_on_a_record_of_which_a_write_was_not_answered() {
+    for under_way in [false, true] {
+        let mut o = healthy(3);
+        if under_way {
+            o.fail_over(1);
+        } else {
+            o.kill(0);
+            lost_for(&mut o, SECOND);
+        }
+        assert_ne!(plan(&o).steps, vec![]);
+        o.memory.record_unsure = true;
+        assert_eq!(plan(&o).steps, vec![]);
+        assert!(waits(&o, Topic::Isolation).contains("not answered"));
+        assert_eq!(stateful_set_replicas(&o), 3);
+    }
+}
+
 #[test]
 fn a_refusal_is_not_judged_by_what_replicas_said_before_it() {
     let mut o = healthy(3);

@@ -47,6 +47,8 @@ pub struct Memory {
     pub outsiders: Option<CatchUpTarget>,
     /// Replicas that are no members, by their addresses, and when they were disconnected last.
     pub disconnected: BTreeMap<String, Moment>,
+    /// A write of the record failed or was not answered: until the resource has been read again it is not known what it says.
+    pub record_unsure: bool,
     /// How many keys the master had when it was last seen.
     pub keys_before: Option<u64>,
     /// Replicas that the master drops.

@@ -19,6 +19,14 @@ pub fn plan(o: &Observation) -> Plan {
         release_leaving(o, &mut p);
         return p;
     }
+    if o.memory.record_unsure {
+        // the write may have ended the very transition that would be continued
+        p.wait(
+            Topic::Isolation,
+            "a write of the status was not answered: nothing is done until it has been read again",
+        );
+        return p;
+    }
     if o.settings.paused {
         p.wait(Topic::Paused, "spec.paused is set: nothing is changed, and there is no failover");
         if let (None, Some((master, master_info))) = (&o.record.transition, serving_master(o))
@@ -93,6 +101,9 @@ const MOST_PODS: usize = 64;
 /// While a master is lost, a pod that is to go may hold what no other has. So pods are removed only while a master serves, and
 /// as many of those that stay have all data as are to confirm a write, one at least.
 fn may_shrink(o: &Observation) -> bool {
+    if o.memory.record_unsure {
+        return false;
+    }
     let Some((master, _)) = serving_master(o).filter(|_| o.record.transition.is_none()) else { return false };
     let stay = (0..o.settings.replicas).map(|i| o.settings.name_of(i));
     let have_all = stay.filter(|n| n == master || rollout::online(o, n)).count();

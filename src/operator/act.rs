@@ -84,6 +84,7 @@ impl Actor<'_> {
     async fn reread(&mut self) {
         if let Ok(fresh) = apply::read(&self.ctx.client, self.resource).await {
             *self.resource = fresh;
+            self.memory.record_unsure = false;
         }
     }
 

@@ -105,6 +105,7 @@ struct Supervisor {
 impl Supervisor {
     /// One look at the situation, and what follows from it. Returns whether there is a reason for another.
     async fn round(&mut self) -> bool {
+        self.make_sure_of_the_record().await;
         let gone = self.refresh_resource() || self.namespace_ends;
         let removed = gone || self.predecessor_leaves();
         let report = self.handle.report.borrow().clone();
@@ -150,6 +151,20 @@ impl Supervisor {
         self.causes.ask(questions, &self.ctx.client, &self.key.namespace, &self.handle.changed);
         self.wait_for_change(&o, &p, well).await;
         true
+    }
+
+    /// Reads the resource after a write of it that was not answered. The watch may be as far behind as the answer.
+    async fn make_sure_of_the_record(&mut self) {
+        if !self.memory.record_unsure {
+            return;
+        }
+        match apply::read(&self.ctx.client, &self.resource).await {
+            Ok(fresh) => {
+                self.resource = fresh;
+                self.memory.record_unsure = false;
+            }
+            Err(error) => tracing::warn!(%error, "the status cannot be read after a write that was not answered"),
+        }
     }
 
     /// What the members accept is what a lost Secret held.

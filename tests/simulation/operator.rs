@@ -69,6 +69,7 @@ impl World {
     pub fn round(&mut self, cut_after: usize, luck: u64) -> bool {
         if !self.api_down {
             self.refresh_resource();
+            self.operator.memory.record_unsure = false;
         }
         let o = self.observe();
         self.operator.memory = self.operator.memory.after(&o);
