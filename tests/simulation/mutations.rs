@@ -79,17 +79,6 @@ fn without_the_wait_for_the_fence() {
     breaks("the wait for the fence", Tampering { facts, ..Tampering::default() }, &["I3"]);
 }
 
-/// Whoever is first by name is chosen, not whoever has the most.
-#[test]
-fn without_the_offsets() {
-    fn facts(o: &mut Observation) {
-        if o.memory.masterless_since.is_some() {
-            o.members.values_mut().filter_map(|m| m.server.info.as_mut()).for_each(|(_, i)| i.offset = 1);
-        }
-    }
-    breaks("the comparison of offsets", Tampering { facts, ..Tampering::default() }, &["I4", "I10"]);
-}
-
 /// Its connection is refused, and the kubelet says that its container has ended.
 fn dies(member: &mut Member, now: Moment) {
     member.server.contact = Contact::Refused { since: now };
