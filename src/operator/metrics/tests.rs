@@ -175,6 +175,7 @@ fn nothing_is_said_of_a_member_that_is_gone() {
 fn of_a_member_that_does_not_answer_only_the_verdict_is_known() {
     let mut o = observation();
     o.members.get_mut("shop-1").unwrap().server.contact = Contact::Refused { since: NOW };
+    o.members.get_mut("shop-1").unwrap().pod.as_mut().unwrap().running = false;
     let metrics = Metrics::default();
     metrics.observed(&key("shop"), &o, &resource());
     let text = metrics.text();
