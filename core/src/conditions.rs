@@ -113,7 +113,7 @@ closed_list! {
 }
 
 impl Reason {
-    /// Those that a person has to do something about; each is also an event.
+    /// Those that a user has to do something about; each is also an event.
     pub const FOR_PEOPLE: &[Self] = &[
         Self::NoCandidate,
         Self::MasterUnreachable,

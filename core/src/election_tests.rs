@@ -122,7 +122,7 @@ fn an_empty_member_does_not_come_before_data_that_cannot_be_read() {
         if let Election::Wait(message) = found {
             assert!(message.contains("shop-1 has no data, and the volume of shop-0 may have it"), "{what}: {message}");
             o.settings.request = Some(Request { kind: RequestKind::Failover, to: Some(name(1)) });
-            assert!(matches!(elect(&o, lost.as_deref()), Election::Elected { .. }), "{what}: a person decides");
+            assert!(matches!(elect(&o, lost.as_deref()), Election::Elected { .. }), "{what}: an administrator decides");
         }
     }
 }

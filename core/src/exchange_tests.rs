@@ -84,7 +84,7 @@ fn other_cases() {
             true,
         ),
         (
-            "a person decided",
+            "an administrator decided",
             |o| {
                 o.settings.request = Some(Request { kind: RequestKind::Failover, to: None });
                 o.cut(0, std::time::Duration::from_secs(9));

@@ -264,7 +264,7 @@ fn phase(o: &Observation, lost: Option<&str>) -> TransitionPhase {
     }
 }
 
-/// Did a person take the decision? A former master that still serves while the target of a change is lost does not decide it:
+/// Did an administrator take the decision? A former master that still serves while the target of a change is lost does not decide it:
 /// the target may serve as well.
 pub(super) fn forced(o: &Observation) -> bool {
     let asked = o.settings.request.as_ref().filter(|r| !switchover::is_nonsense(o, r));
@@ -272,7 +272,7 @@ pub(super) fn forced(o: &Observation) -> bool {
         && serving_master(o).is_none_or(|(name, _)| o.record.authorized_master() != Some(name))
 }
 
-/// A replica notices a silence a moment after the operator does: at first it is nothing to call a person for.
+/// A replica notices a silence a moment after the operator does: at first it is nothing to report.
 fn isolation(o: &Observation) -> Topic {
     let since = o.memory.masterless_since.unwrap_or(o.now);
     if o.now >= since + ISOLATED_AFTER { Topic::Isolation } else { Topic::Suspicion }

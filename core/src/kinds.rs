@@ -47,7 +47,7 @@ pub enum Outcome {
 pub enum RequestKind {
     /// Another master, without a loss.
     Switchover,
-    /// A master in spite of what is missing; a person answers for what is lost.
+    /// A master in spite of what is missing; an administrator answers for what is lost.
     Failover,
 }
 

@@ -31,7 +31,7 @@ pub struct Memory {
     pub routed_at: Option<Moment>,
     /// Since when nothing has been learned of the target of a switchover.
     pub target_unread_since: Option<Moment>,
-    /// Since when the present request of a person has been waiting.
+    /// Since when the present request of a user has been waiting.
     pub request_since: Option<(Request, Moment)>,
     /// When a switchover was last abandoned.
     pub abandoned_at: Option<Moment>,

@@ -39,7 +39,7 @@ pub struct Settings {
     pub persistent: bool,
     /// What members write to their disks; `None` where that is not to be changed: without volumes.
     pub persistence: Option<PersistenceSettings>,
-    /// A person asked to leave everything alone.
+    /// A user paused the operator.
     pub paused: bool,
     /// The resource is gone or going: all there is left to do is not to stand in the pods' way.
     pub removed: bool,
@@ -56,11 +56,11 @@ pub struct Settings {
     pub accept_data_loss_after: Option<Duration>,
     /// The member that is to be master whenever it can be.
     pub preferred_master: Option<String>,
-    /// What a person asks for.
+    /// what a user requests.
     pub request: Option<Request>,
 }
 
-/// What a person asks for by an annotation.
+/// What a user requests by an annotation.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Request {
     /// What.

@@ -289,7 +289,7 @@ fn who_hears_the_former_master_does_not_vouch_for_a_lost_target() {
     );
 }
 
-/// The former master serves on, unfenced target lost: it may have been promoted and serve as well. A person's word is neither
+/// The former master serves on, unfenced target lost: it may have been promoted and serve as well. An administrator's word is neither
 /// taken for done nor passed over.
 #[test]
 fn a_person_decides_when_the_target_is_lost_and_the_former_master_serves() {

@@ -111,7 +111,7 @@ pub enum Step {
         /// What.
         role: RoleLabel,
     },
-    /// Take a person's request off the resource: it has been dealt with.
+    /// Take the request of a user off the resource: it has been dealt with.
     ResolveRequest {
         /// Which.
         request: RequestKind,
@@ -136,7 +136,7 @@ pub enum Step {
     },
 }
 
-/// What became of a person's request.
+/// What became of a request of a user.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Answer {
     /// It is being done, or is so already.

@@ -71,7 +71,7 @@ pub(super) fn refuse_nonsense(o: &Observation, p: &mut Plan) {
     refuse_request(o, &note, p);
 }
 
-/// A person asks for it.
+/// A user requests it.
 fn requested(o: &Observation, master: &str, master_info: &Info, request: &Request, p: &mut Plan) {
     if request.kind == RequestKind::Failover {
         let note = format!("{master} is the master and accepts writes: use switchover-to instead");

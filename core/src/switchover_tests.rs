@@ -1,4 +1,4 @@
-//! What a person asks for is done, or refused with a reason, and comes to an end.
+//! what a user requests is done, or refused with a reason, and comes to an end.
 
 use std::time::Duration;
 

@@ -95,7 +95,7 @@ pub(super) fn proceed(o: &Observation, t: &Pending, p: &mut Plan) {
     }
 }
 
-/// What a person asked for is being done, or something else is.
+/// What a user requested is being done, or something else is.
 fn answer_request(o: &Observation, t: &Pending, p: &mut Plan) {
     let Some(request) = &o.settings.request else { return };
     let same = match request.kind {

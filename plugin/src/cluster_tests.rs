@@ -1,4 +1,4 @@
-//! What a person reads when something is wrong, against a mock of the API server.
+//! What a user reads when something is wrong, against a mock of the API server.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 use http::{Request, Response};

@@ -109,7 +109,7 @@ mod tests {
         assert_eq!(missing, Vec::<String>::new());
     }
 
-    /// A person who changes a field wants to know beforehand what that does to the pods.
+    /// A user who changes a field wants to know beforehand what that does to the pods.
     #[test]
     fn every_field_of_the_spec_says_what_a_change_does() {
         let mut silent = Vec::new();

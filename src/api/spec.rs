@@ -1,4 +1,4 @@
-//! What a person writes: `spec`, its defaults and the rules that the API server checks.
+//! What a user writes: `spec`, its defaults and the rules that the API server checks.
 
 use std::{collections::BTreeMap, time::Duration};
 

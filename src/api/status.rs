@@ -1,4 +1,4 @@
-//! What a person reads: `status`.
+//! What a user reads: `status`.
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, MicroTime};
 use kube::KubeSchema;

@@ -18,7 +18,7 @@ use crate::{
     replication::PersistenceSettings,
 };
 
-/// What a person may override with `spec.config`.
+/// What a user may override with `spec.config`.
 ///
 /// - `repl-backlog-size`: how far a replica may fall behind and still catch up without a full copy; Redis' 1mb is gone in
 ///   a moment.

@@ -1,4 +1,4 @@
-//! An event when something begins to be in the way that a person has to do something about.
+//! An event when something begins to be in the way that a user has to do something about.
 
 use kube::Resource;
 
@@ -18,7 +18,7 @@ pub fn announce(events: &Publisher, before: &RedisReplication, written: &RedisRe
     }
 }
 
-/// What a person wrote and what has no effect, as far as the status has not said it before.
+/// What a user wrote and what has no effect, as far as the status has not said it before.
 fn newly_ignored(before: &RedisReplication, written: &RedisReplication) -> Vec<String> {
     let says = |r: &RedisReplication, words: &str| {
         let conditions = r.status.iter().flat_map(|s| &s.conditions);

@@ -85,7 +85,7 @@ pub async fn reconcile(resource: Arc<RedisReplication>, ctx: Arc<Context>) -> Re
     result.map(|()| Action::requeue(if held { LOOK_AGAIN } else { SECRET_EVERY }))
 }
 
-/// What to do about an error: what only a person can mend is not tried again until something changes.
+/// What to do about an error: what only a user can repair is not tried again until something changes.
 #[allow(clippy::needless_pass_by_value)] // the signature is kube's
 pub fn on_error(resource: Arc<RedisReplication>, error: &Error, ctx: Arc<Context>) -> Action {
     let key = Key::of(&*resource);

@@ -1,4 +1,4 @@
-//! What a person wrote on the resource and what does nothing, in sentences that say what to change. The schema cannot refuse it:
+//! What a user wrote on the resource and what does nothing, in sentences that say what to change. The schema cannot refuse it:
 //! annotations have none, and a resource that a rule refuses cannot be scaled down, nor its status written.
 
 use std::collections::BTreeMap;

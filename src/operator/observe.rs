@@ -451,7 +451,7 @@ fn settings(resource: &RedisReplication, removed: bool) -> Settings {
     }
 }
 
-/// What a person asks for by an annotation. A failover by force is the stronger word.
+/// What a user requests by an annotation. A failover by force is the stronger word.
 fn request(resource: &RedisReplication) -> Option<Request> {
     let asked = |kind: RequestKind| {
         let to = resource.annotations().get(kind.annotation())?.trim().to_owned();

@@ -231,7 +231,7 @@ async fn one_that_was_left_behind_is_used_again() {
     assert_eq!(found.unwrap(), "theirs");
 }
 
-/// Failover goes on while a person decides.
+/// Failover goes on while an administrator decides.
 #[tokio::test]
 async fn members_go_on_with_what_they_have_when_another_secret_comes_to_the_name() {
     for (known, expected) in [(Some("ours"), "ours"), (None, "theirs")] {

@@ -24,6 +24,7 @@ mod images;
 mod names;
 mod nodes;
 mod operator;
+mod outside;
 mod plugin;
 mod requests;
 mod revisions;

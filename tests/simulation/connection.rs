@@ -74,6 +74,14 @@ impl World {
         let (now, at) = (self.fleet.now, moment(self.fleet.now));
         let (there, back) = (self.fleet.path(OPERATOR, l.host), self.fleet.path(l.host, OPERATOR));
         let process = self.fleet.redis(l.host);
+        if there && back && self.rejected.contains(&l.host) {
+            if l.run.is_some() {
+                l.end(at, false);
+            }
+            l.health.take(Event::AttemptRefused);
+            self.operator.links.insert(i, l);
+            return;
+        }
         let busy = l.is_logged_in() && l.run.is_some_and(|run| self.lies_unread(l.host, run));
         if let Some(run) = l.run {
             let same = process.is_some_and(|r| r.run == run);

@@ -81,6 +81,21 @@ fn without_the_offsets() {
     breaks(&history(true, &[&confirm, &FAILOVER]), Tampering { facts, ..Tampering::default() }, "I4");
 }
 
+/// A refused connection is the proof of death, whatever the replicas say.
+#[test]
+fn without_the_word_of_the_replicas() {
+    fn facts(o: &mut Observation) {
+        for member in o.members.values_mut().filter(|m| matches!(m.server.contact, Contact::Refused { .. })) {
+            member.pod.iter_mut().for_each(|pod| pod.running = false); // as if the kubelet had said so
+        }
+    }
+    let reject = [Reject { member: 0 }, Later { ms: 300 }, Poll { member: 1 }, Poll { member: 2 }];
+    let rounds = [ROUND, WAIT, ReceiveAll, Later { ms: 300 }, ROUND, ROUND, Later { ms: 300 }, ROUND, ROUND];
+    for consistent in [true, false] {
+        breaks(&history(consistent, &[&reject, &rounds]), Tampering { facts, ..Tampering::default() }, "I16");
+    }
+}
+
 /// The second master was promoted without `min-replicas-to-write`, is cut off, and nothing stops it.
 #[test]
 fn without_min_replicas() {

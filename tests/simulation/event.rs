@@ -64,6 +64,10 @@ pub enum Event {
     Isolate {
         member: usize,
     },
+    /// A firewall resets and refuses the operator's connections to a member.
+    Reject {
+        member: usize,
+    },
     Heal,
     Api {
         up: bool,

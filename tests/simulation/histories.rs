@@ -123,7 +123,7 @@ fn event(r: &mut Random, luck: &mut Random, replicas: usize, faults: Faults) -> 
     let member = r.below(replicas);
     let other = |r: &mut Random| Some(r.below(replicas + 1)).filter(|m| *m < replicas);
     let stale = if faults == Faults::Stale { 3 } else { 0 };
-    let odds = [12, 4, 8, 12, 20, 4, 2, stale, stale, 4, 6, 1, 2, 1, 5, 3, 4, 3, 2, 4, 1, 1, 1, 1, 1, 1, 14];
+    let odds = [12, 4, 8, 12, 20, 4, 2, stale, stale, 4, 6, 1, 2, 1, 5, 3, 4, 3, 2, 4, 1, 1, 1, 1, 1, 1, 2, 14];
     match r.weighted(&odds) {
         0 => Event::Write { wait: r.below(2) == 0 },
         1 => Event::WriteTo { member, wait: r.below(2) == 0 },
@@ -151,6 +151,7 @@ fn event(r: &mut Random, luck: &mut Random, replicas: usize, faults: Faults) -> 
         23 => Event::Scale { replicas: 2 + r.below(4) },
         24 => Event::Wait { replicas: 1 + r.below(2) },
         25 => Event::Change { template: TEMPLATES[r.below(5)] },
+        26 => Event::Reject { member },
         _ => Event::Later { ms: [1, 20, 300, 700, 1100, 3000, 5000][r.below(7)] },
     }
 }

@@ -9,7 +9,7 @@ use redis_replication_operator::{
 };
 
 use super::{
-    redis::{Id, Time, Writes},
+    redis::{Id, Redis, Time, Writes},
     world::{MAX_LAG, PodState, Template, Waiting, World, index, name},
 };
 
@@ -81,6 +81,27 @@ impl World {
         }
     }
 
+    /// **I16**, both policies: no failover begins while a replica that the operator reaches follows a master that accepts writes.
+    fn check_needless(&mut self, o: &Observation, kind: TransitionKind) {
+        let Some(run) = o.record.authorized_master().and_then(|n| o.recorded_run_id(n)) else { return };
+        let serves = |r: &Redis| r.run.to_string() == run && !r.stopped && r.refuses(self.fleet.now).is_none();
+        let master = (1..self.fleet.hosts.len()).find(|host| self.fleet.redis(*host).is_some_and(serves));
+        let Some(master) = master.filter(|_| kind == TransitionKind::Failover && !self.facts.forced) else { return };
+        let follows = |n: &str| {
+            let host = self.operator.links.get(&index(n)).map(|l| l.host)?;
+            let attached = self.fleet.redis(master)?.attached.iter().any(|a| a.replica == host && a.online);
+            let linked = self.fleet.path(host, master) && self.fleet.path(master, host);
+            (attached && linked && self.fleet.redis(host)?.is_online()).then_some(host)
+        };
+        let mut alive = o.members.iter().filter(|(_, m)| matches!(liveness(o, m), Liveness::Alive(_)));
+        if let Some(host) = alive.find_map(|(n, _)| follows(n)) {
+            self.violated(
+                "I16",
+                format!("a failover begins, and host {host} follows host {master}, which accepts writes"),
+            );
+        }
+    }
+
     /// **I5**, both policies: of those that answered and have lost nothing, the one with the most is chosen. Where the chosen one
     /// continues another's history, what that one has beyond the fork does not count: its master had been replaced. **I13**: never
     /// an empty one while another has data, unless it is known to have lost nothing.
@@ -89,6 +110,7 @@ impl World {
             TransitionKind::Switchover => self.facts.switchovers += 1,
             _ => self.facts.failovers += 1,
         }
+        self.check_needless(o, kind);
         self.facts.survivors.clear();
         let unheard = o.members.iter().filter(|(_, m)| !matches!(liveness(o, m), Liveness::Alive(_)));
         let unheard: Vec<_> = unheard.filter_map(|(n, _)| self.host(index(n))).collect();
@@ -247,7 +269,7 @@ impl World {
     pub fn check_restart(&mut self, o: &Observation, member: &str, late: bool) {
         let Some((host, r)) = self.host(index(member)).and_then(|h| Some((h, self.fleet.redis(h)?))) else { return };
         let known = o.recorded_run_id(member) == Some(r.run.to_string().as_str());
-        let serves = r.is_master() || r.is_online();
+        let serves = !r.stopped && (r.is_master() || r.is_online());
         if late {
             return;
         }

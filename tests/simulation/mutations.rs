@@ -12,7 +12,7 @@ use super::{
 };
 
 /// So many histories at most until it shows.
-const HISTORIES: u64 = 20_000;
+const HISTORIES: u64 = 100_000;
 
 /// Without this rule one of these invariants breaks, in a bounded number of histories.
 fn breaks(rule: &str, tampering: Tampering, invariants: &[&str]) {

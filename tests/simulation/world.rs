@@ -1,7 +1,11 @@
 //! The world of one history: members on their hosts, Kubernetes, clients, one operator that acts and perhaps an older one
 //! that has not noticed that it may not.
 
-use std::{cell::RefCell, collections::BTreeMap, time::Duration};
+use std::{
+    cell::RefCell,
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 use redis_replication_operator::replication::{Moment, Observation, Record, RoleLabel, Settings, Step, Wait};
 
@@ -127,6 +131,8 @@ pub struct World {
     pub endpoints_changed_at: Time,
     /// How many pods the operator keeps, of those that there are.
     pub kept: usize,
+    /// Hosts for which a firewall refuses the operator's connections. Clients and replicas reach them.
+    pub rejected: BTreeSet<usize>,
     pub operator: Operator,
     pub stalled: Option<Box<Stalled>>,
     /// It is the stalled one that acts, and its lease is over.
@@ -172,6 +178,7 @@ impl World {
             route: None,
             endpoints_changed_at: 0,
             kept: 0,
+            rejected: BTreeSet::new(),
             operator: Operator::default(),
             stalled: None,
             late: false,
@@ -277,8 +284,15 @@ impl World {
                     self.isolate(host);
                 }
             }
+            Event::Reject { member } => {
+                if let Some(host) = self.host(member) {
+                    self.rejected.insert(host);
+                    self.poll(member, false);
+                }
+            }
             Event::Heal => {
                 self.fleet.cuts.clear();
+                self.rejected.clear();
                 self.deliver();
             }
             Event::Api { up } => self.api_down = !up,

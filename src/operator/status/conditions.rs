@@ -215,7 +215,7 @@ fn transition_reason(kind: TransitionKind) -> Reason {
     }
 }
 
-/// What keeps a lost master from being replaced until a person mends it or decides.
+/// What keeps a lost master from being replaced until a user repairs it or decides.
 fn blocked(p: &Plan) -> Option<(Reason, &str)> {
     let topics = [
         (Topic::Quorum, Reason::QuorumMissing),

@@ -1,4 +1,4 @@
-//! From an observation to the status that a person reads. Pure, and decides nothing: what it says of the record is what the
+//! From an observation to the status that a user reads. Pure, and decides nothing: what it says of the record is what the
 //! record says.
 
 mod conditions;

@@ -19,7 +19,7 @@ use crate::{
 /// the next.
 const MOST_EPOCHS: i64 = 1 << 48;
 
-/// What the status has recorded, without data that was replaced and that a person has acknowledged.
+/// What the status has recorded, without data that was replaced and that a user has acknowledged.
 pub fn of(resource: &RedisReplication) -> Record {
     let mut record = resource.status.as_ref().map(parse).unwrap_or_default();
     // what has not happened yet is not known to anybody
@@ -268,7 +268,7 @@ mod tests {
         assert_eq!((parse(&status).min_replicas, parse(&status).wait_replicas), (0, 0));
     }
 
-    /// A person can write to the status, and a greater epoch would be the last.
+    /// A user can write to the status, and a greater epoch would be the last.
     #[test]
     fn an_epoch_that_makes_no_sense_is_replaced_by_the_last_one_told() {
         let told = |last: Option<i64>, master: Option<&str>| {
