@@ -34,7 +34,7 @@ BINARY = $(CARGO_TARGET_DIR)/$(PROFILE:dev=debug)/$(NAME)
 TESTS := $(filter-out e2e otlp simulation,$(notdir $(basename $(wildcard tests/*.rs */tests/*.rs))) $(patsubst tests/%/main.rs,%,$(wildcard tests/*/main.rs)))
 
 .NOTPARALLEL:
-.PHONY: help setup tools build plugin image crd fmt lint advisories unit test-unit simulate chart kubesphere olm cluster-up cluster-down install test-e2e test demo clean
+.PHONY: help setup tools build plugin image crd fmt lint advisories unit test-unit simulate mutants chart kubesphere olm cluster-up cluster-down install test-e2e test demo clean
 
 help: ## this list
 	@sed -n '1,/^$$/s/^#  *//p' Makefile; sed -n 's/^\([a-z0-9-]*\):.*## /\1\t/p' Makefile | expand -t 16
@@ -90,6 +90,10 @@ test-unit: unit
 
 simulate: ## a million random histories of the failover protocol
 	SIMULATION_HISTORIES=1000000 cargo test --locked --profile simulation --test simulation any_history -- --nocapture
+
+mutants: ## change each line of the decisions in turn, and list what no test of the core notices (hours; FILE=core/src/election.rs: one file)
+	[ -x $(TOOLS)/bin/cargo-mutants ] || cargo install --locked cargo-mutants --root $(TOOLS)
+	cargo mutants --package redis-replication-core --file '$(or $(FILE),core/src/**)' --output $(CARGO_TARGET_DIR) --no-shuffle --colors never -- --lib
 
 chart: ## the checks of the Helm charts, the alerts, the plain manifests, the packages for KubeSphere and OLM, and the documents
 	tests/chart.sh
