@@ -253,12 +253,33 @@ fn a_refusal_is_not_judged_by_what_replicas_said_before_it() {
     assert_eq!(chosen(&o), Some(name(1)), "they have noticed");
 }
 
-#[test]
-fn a_refusal_by_a_pod_whose_container_has_ended_is_the_proof() {
+#[rstest]
+#[case::refused(Contact::Refused { since: NOW })]
+#[case::closed(Contact::Closed { since: NOW })]
+fn the_end_of_the_container_is_the_proof(#[case] contact: Contact) {
     let mut o = healthy(3);
-    refused(&mut o, 0);
+    o.member(0).server.contact = contact;
+    assert!(!matches!(liveness(&o, &o.members[&name(0)]), Liveness::Dead(_)));
     o.member(0).pod.as_mut().unwrap().running = false;
     assert!(matches!(liveness(&o, &o.members[&name(0)]), Liveness::Dead(_)));
+}
+
+/// Where nobody can say whether a master is gone that refuses connections, it is unreachable after the time for that.
+#[rstest]
+#[case::no_replica_follows(|o: &mut Observation| (1..3).for_each(|i| o.detach(i)))]
+#[case::nothing_comes_over_their_links(|o: &mut Observation| (1..3).for_each(|i| {
+    o.member(i).server.offset_stall = Some(OffsetStall { since: NOW.saturating_sub(5 * SECOND), until: NOW });
+}))]
+fn a_refusal_without_a_witness_is_silence_and_then_unreachable(#[case] lose: fn(&mut Observation)) {
+    let mut o = healthy(3);
+    lose(&mut o);
+    let ago = |o: &mut Observation, ms| {
+        o.member(0).server.contact = Contact::Refused { since: NOW.saturating_sub(Duration::from_millis(ms)) };
+    };
+    ago(&mut o, 900);
+    assert!(matches!(liveness(&o, &o.members[&name(0)]), Liveness::Silent(_)));
+    ago(&mut o, 1000);
+    assert!(matches!(liveness(&o, &o.members[&name(0)]), Liveness::Unreachable(_)));
 }
 
 /// A new leader finds a master that refuses every connection. Nothing of it can end, and so nothing was ever proven.

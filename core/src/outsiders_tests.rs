@@ -75,6 +75,8 @@ fn a_master_that_only_an_outsider_follows_is_alone() {
     attach(&mut o, "10.9.9.9");
     detach_all_members(&mut o);
     let o = o.remembered(SECOND);
+    let drops = |o: &Observation| plan(o).steps.iter().any(|s| matches!(s, Step::DropReplicas { .. }));
+    assert!(drops(&o), "a member that does not follow explains nothing in the master's list: {:?}", plan(&o).steps);
     assert!(o.memory.without_replicas_since.is_some());
 }
 
@@ -106,4 +108,29 @@ fn a_quorum_does_not_rely_on_what_an_outsider_may_have_confirmed() {
     let o = o.remembered(SECOND).remembered(SECOND);
     assert_eq!(o.memory.outsiders, None);
     assert!(fails_over(&master_dies(o)));
+}
+
+/// As many members as are to confirm a write have to have what was written beside the outsider, with all that they had before.
+#[test]
+fn what_an_outsider_may_have_confirmed_is_waited_for_on_enough_members() {
+    let after = |change: fn(&mut Observation)| {
+        let mut o = consistent(4, 2);
+        attach(&mut o, "10.9.9.9");
+        let mut o = o.remembered(SECOND);
+        assert!(o.memory.outsiders.is_some());
+        let Role::Master(side) = &mut o.info(0).role else { unreachable!() };
+        side.slaves.pop();
+        o.info(0).offset = 200;
+        for i in 1..4 {
+            o.info(i).offset = 200;
+        }
+        change(&mut o);
+        o.remembered(SECOND).remembered(SECOND).memory.outsiders.is_none()
+    };
+    assert!(after(|_| ()));
+    assert!(after(|o| o.info(3).offset = 150), "two have it");
+    assert!(!after(|o| (2..4).for_each(|i| o.info(i).offset = 150)), "one has it");
+    assert!(!after(|o| (2..4).for_each(|i| o.detach(i))), "one follows");
+    assert!(!after(|o| (2..4).for_each(|i| o.info(i).run_id = "another".into())), "two have lost what they had before");
+    assert!(!after(|o| (2..4).for_each(|i| o.info(i).loading = true)), "two load their data");
 }
