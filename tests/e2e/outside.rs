@@ -8,7 +8,9 @@ use redis_replication_operator::api::{ConditionType, Reason};
 
 use crate::{
     harness::{
-        LONG, Replication, SHORT, Scene, ensure, operator,
+        LONG, Replication, SHORT, Scene,
+        cluster::Cluster,
+        ensure, operator,
         poll::{always, eventually},
         scenario,
     },
@@ -20,14 +22,15 @@ use crate::{
 #[test]
 fn a_firewall_that_rejects_the_operator_is_no_death() {
     scenario("reject", async |scene| {
+        let Some(cluster) = Cluster::of_ours("reject")? else { return Ok(()) };
         let cache = scene.ready("cache", CONSISTENT).await?;
         let writer = cache.writer(&["--wait=1"]).await?;
         let (master, epoch) = (cache.master().await?, cache.status().await?.epoch);
-        let leader = operator_address(scene).await?;
-        cache.reject(&master, &leader).await?;
+        let (leader, address) = (operator_address(scene).await?, cache.address(&master).await?);
+        cluster.reject(&address, &leader).await?;
         let stays = stays_master(&cache, &master, epoch).await;
         let wrote = writer.writes_on().await.context("while the operator is refused");
-        cache.accept(&master, &leader).await?;
+        cluster.accept(&address, &leader).await?;
         stays?;
         wrote?;
         cache.agrees().await?;
@@ -40,16 +43,17 @@ fn a_firewall_that_rejects_the_operator_is_no_death() {
 #[test]
 fn a_master_that_dies_behind_a_firewall_is_replaced() {
     scenario("reject-kill", async |scene| {
+        let Some(cluster) = Cluster::of_ours("reject-kill")? else { return Ok(()) };
         let cache = scene.ready("cache", CONSISTENT).await?;
         let writer = cache.writer(&["--wait=1"]).await?;
         let (master, epoch) = (cache.master().await?, cache.status().await?.epoch);
-        let leader = operator_address(scene).await?;
-        cache.reject(&master, &leader).await?;
+        let (leader, address) = (operator_address(scene).await?, cache.address(&master).await?);
+        cluster.reject(&address, &leader).await?;
         let stays = stays_master(&cache, &master, epoch).await;
         let killed = cache.kill(&master).await;
         let replaced = cache.another_master(&master, LONG).await;
         let wrote = writer.writes_on().await.context("after the master has died");
-        cache.accept(&master, &leader).await?;
+        cluster.accept(&address, &leader).await?;
         stays?;
         killed?;
         replaced?;

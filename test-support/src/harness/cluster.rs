@@ -10,6 +10,16 @@ use crate::in_repository;
 
 use super::{LONG, ensure, poll::eventually};
 
+/// Arguments: -I or -D, the pod's address, that of the other side. The pods' processes are those of this machine; any of a pod will
+/// do, since all of it share one network.
+const FIREWALL: &str = r#"verb=$1 pod=$2 from=$3
+for process in $(pgrep 'redis-server|valkey-server'); do
+  if nsenter -t "$process" -n ip -4 addr 2>/dev/null | grep -qF " $pod/"; then
+    exec nsenter -t "$process" -n iptables -w 10 "$verb" INPUT -s "$from" -p tcp --dport 6379 -j REJECT --reject-with tcp-reset
+  fi
+done
+echo "no process of $pod" >&2; exit 1"#;
+
 /// The script that made the cluster.
 #[derive(Clone)]
 pub struct Cluster {
@@ -66,6 +76,16 @@ impl Cluster {
         self.breaks("cut", node, "heal").await
     }
 
+    /// Resets and refuses the connections from an address to a pod's Redis, as a firewall does that answers REJECT.
+    pub async fn reject(&self, pod: &str, from: &str) -> Result<()> {
+        firewall("-I", pod, from).await
+    }
+
+    /// Ends what `reject` began.
+    pub async fn accept(&self, pod: &str, from: &str) -> Result<()> {
+        eventually("the firewall is open again", LONG, async || firewall("-D", pod, from).await).await
+    }
+
     /// Loses a node with all that runs on it.
     pub async fn kill(&self, node: &str) -> Result<Broken> {
         self.breaks("kill", node, "start").await
@@ -75,6 +95,13 @@ impl Cluster {
     pub async fn stop_api_server(&self) -> Result<Broken> {
         self.breaks("freeze", "apiserver", "thaw").await
     }
+}
+
+async fn firewall(verb: &'static str, pod: &str, from: &str) -> Result<()> {
+    let arguments = [verb, pod, from].map(str::to_owned);
+    let run = move || Command::new("bash").args(["-c", FIREWALL, "bash"]).args(arguments).output();
+    let output = tokio::task::spawn_blocking(run).await??;
+    ensure(output.status.success(), || String::from_utf8_lossy(&output.stderr).into_owned())
 }
 
 impl Broken {

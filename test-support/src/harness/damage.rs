@@ -90,16 +90,6 @@ impl Replication {
         hand::reconnect(&self.client, &self.pod(pod).await?, "redis", to).await
     }
 
-    /// Resets and refuses connections from an address, as a firewall does that answers REJECT.
-    pub async fn reject(&self, pod: &str, address: &str) -> Result<()> {
-        hand::reject(&self.client, &self.pod(pod).await?, "redis", address).await
-    }
-
-    /// Ends what `reject` began.
-    pub async fn accept(&self, pod: &str, address: &str) -> Result<()> {
-        hand::accept(&self.client, &self.pod(pod).await?, "redis", address).await
-    }
-
     pub async fn delete_pod(&self, pod: &str) -> Result<()> {
         self.all::<Pod>().delete(pod, &DeleteParams::default()).await?;
         Ok(())

@@ -47,12 +47,6 @@ enter=$(command -v nsenter || echo "busybox nsenter")
 ip=$(command -v busybox >/dev/null && echo "busybox ip" || echo "chroot /proc/1/root ip")
 for address in $addresses; do $enter -t "$process" -n $ip route "$verb" blackhole "$address" || exit 1; done"#;
 
-/// Arguments: -I or -D, an address. A firewall that answers in the place of Redis: connections from there are reset and refused.
-const REJECT: &str = r#"set -- "$3" "$4" $found; verb=$1 address=$2 process=$3
-enter=$(command -v nsenter || echo "busybox nsenter")
-$enter -t "$process" -n chroot /proc/1/root \
-  iptables -w 10 "$verb" INPUT -s "$address" -p tcp --dport 6379 -j REJECT --reject-with tcp-reset"#;
-
 /// Sends a signal to the processes of a container.
 pub async fn signal(client: &Client, pod: &Pod, container: &str, signal: &str, processes: &str) -> Result<()> {
     signal_at(client, pod, container, signal, processes, Instant::now()).await
@@ -91,16 +85,6 @@ pub async fn isolate(client: &Client, pod: &Pod, container: &str, addresses: &[S
 /// Ends what `isolate` began.
 pub async fn reconnect(client: &Client, pod: &Pod, container: &str, addresses: &[String]) -> Result<()> {
     reach(client, pod, container, Instant::now(), ROUTES, &["", "del", &addresses.join(" ")]).await
-}
-
-/// Resets and refuses the connections from an address to the pod's Redis, until it is allowed again.
-pub async fn reject(client: &Client, pod: &Pod, container: &str, address: &str) -> Result<()> {
-    reach(client, pod, container, Instant::now(), REJECT, &["", "-I", address]).await
-}
-
-/// Ends what `reject` began.
-pub async fn accept(client: &Client, pod: &Pod, container: &str, address: &str) -> Result<()> {
-    reach(client, pod, container, Instant::now(), REJECT, &["", "-D", address]).await
 }
 
 /// Runs a script with the processes of a container, when all is made ready, and not before `at`.
