@@ -42,17 +42,14 @@ pub fn liveness<'a>(o: &Observation, member: &'a Member) -> Liveness<'a> {
         return Liveness::Alive(info);
     }
     match (server.contact, &member.pod) {
-        (Contact::Up, _) => {
-            let silent = server.silent_since.map_or(Duration::ZERO, |since| o.now.saturating_sub(since));
-            match &server.info {
-                _ if silent >= o.settings.unresponsive_after => Liveness::Hung(format!(
-                    "its host acknowledges what is sent, and Redis has not answered for {}",
-                    message(o.settings.unresponsive_after)
-                )),
-                Some(_) => Liveness::Silent("its connection is open and it does not answer".into()),
-                None => Liveness::Silent("no answer yet".into()),
-            }
-        }
+        (Contact::Up, _) => match &server.info {
+            _ if elapsed(o, server.silent_since) >= o.settings.unresponsive_after => Liveness::Hung(format!(
+                "its host acknowledges what is sent, and Redis has not answered for {}",
+                message(o.settings.unresponsive_after)
+            )),
+            Some(_) => Liveness::Silent("its connection is open and it does not answer".into()),
+            None => Liveness::Silent("no answer yet".into()),
+        },
         (Contact::HostSilent { since }, _) if o.now.saturating_sub(since) >= o.settings.unreachable_after => {
             Liveness::Unreachable(format!(
                 "its host has acknowledged nothing for {}",
@@ -74,24 +71,24 @@ pub fn liveness<'a>(o: &Observation, member: &'a Member) -> Liveness<'a> {
         (Contact::None, None) => Liveness::Dead("its pod does not exist".into()),
         (Contact::None, Some(pod)) if !pod.running => Liveness::Dead("its container does not run".into()),
         // an operator that is new has nothing that could have ended; one that refuses a login is there
-        (Contact::None, Some(_)) if unreached_for(o, member) >= UNREACHED_AFTER && server.problem.is_none() => {
+        (Contact::None, Some(_))
+            if elapsed(o, server.unreached_since) >= UNREACHED_AFTER && server.problem.is_none() =>
+        {
             Liveness::Unreachable(format!("no connection to it has come about for {}", message(UNREACHED_AFTER)))
         }
         (Contact::None, Some(_)) => Liveness::Silent("no connection to it has come about".into()),
     }
 }
 
-/// For how long there has been no connection to a pod whose Redis the kubelet has seen answer.
-fn unreached_for(o: &Observation, member: &Member) -> Duration {
-    member.server.unreached_since.map_or(Duration::ZERO, |since| o.now.saturating_sub(since))
+fn elapsed(o: &Observation, since: Option<Moment>) -> Duration {
+    since.map_or(Duration::ZERO, |since| o.now.saturating_sub(since))
 }
 
 /// What a member says of itself, if it answers in time.
 fn answers<'a>(o: &Observation, member: &'a Member) -> Option<&'a Info> {
     let server = &member.server;
-    let silent = server.silent_since.map_or(Duration::ZERO, |since| o.now.saturating_sub(since));
     let (_, info) = server.info.as_ref()?;
-    (server.contact == Contact::Up && silent < SILENT_AFTER).then_some(info)
+    (server.contact == Contact::Up && elapsed(o, server.silent_since) < SILENT_AFTER).then_some(info)
 }
 
 /// Judges a member whose container runs, as far as the kubelet has said, and whose address refuses connections. Firewalls and
@@ -103,11 +100,14 @@ fn refused<'a>(o: &Observation, ip: IpAddr, since: Moment) -> Liveness<'a> {
     let follows = |info: &Info| info.replica().is_some_and(|r| r.master_host == address);
     let replicas = o.members.iter().filter_map(|(n, m)| Some((n, m.asked_at(), answers(o, m)?)));
     let mut replicas = replicas.filter(|(.., info)| follows(info)).peekable();
-    if replicas.peek().is_none() {
-        let message =
-            "its connection is refused, and no replica follows it that could say whether it is gone".to_owned();
+    let unproven = |message: String| {
         let long = o.now >= since + o.settings.unreachable_after;
-        return if long { Liveness::Unreachable(message) } else { Liveness::Silent(message) };
+        if long { Liveness::Unreachable(message) } else { Liveness::Silent(message) }
+    };
+    if replicas.peek().is_none() {
+        return unproven(
+            "its connection is refused, and no replica follows it that could say whether it is gone".into(),
+        );
     }
     for (name, asked, info) in replicas {
         if asked < since {
@@ -120,10 +120,9 @@ fn refused<'a>(o: &Observation, ip: IpAddr, since: Moment) -> Liveness<'a> {
         }
         if is_linked(info) {
             // the end of a process closes the link; what keeps its writes away is the network
-            let message =
-                format!("its connection is refused, and the link of {name} to it is open, over which nothing comes");
-            let long = o.now >= since + o.settings.unreachable_after;
-            return if long { Liveness::Unreachable(message) } else { Liveness::Silent(message) };
+            return unproven(format!(
+                "its connection is refused, and the link of {name} to it is open, over which nothing comes"
+            ));
         }
     }
     Liveness::Dead("its connection was closed, then refused".into())

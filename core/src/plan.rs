@@ -90,7 +90,8 @@ pub fn stateful_set_replicas(o: &Observation) -> usize {
     let t = o.record.transition.as_ref();
     let needed = [o.record.master.as_ref(), t.map(|t| &t.to), t.and_then(|t| t.from.as_ref())];
     let there = o.members.iter().filter(|(_, m)| m.pod.is_some()).map(|(name, _)| name);
-    let kept = there.filter(|_| !may_shrink(o)).chain(needed.into_iter().flatten());
+    let all_stay = !may_shrink(o);
+    let kept = there.filter(|_| all_stay).chain(needed.into_iter().flatten());
     let needed = kept.map(|n| o.ordinal(n)).filter(|i| *i < MOST_PODS).map(|i| i + 1).max();
     o.settings.replicas.max(needed.unwrap_or(0))
 }
