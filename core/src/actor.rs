@@ -27,7 +27,7 @@ pub trait Servers {
     type Error;
     /// `REPLICAOF NO ONE`, together with `min-replicas-to-write`.
     async fn promote(&self, member: &str, min_replicas: usize) -> Result<Info, Self::Error>;
-    /// Makes it a replica of nobody.
+    /// Makes it follow no server; it accepts no writes then.
     async fn detach(&self, member: &str) -> Result<Info, Self::Error>;
     /// `REPLICAOF` another member.
     async fn follow(&self, member: &str, master: &str) -> Result<Info, Self::Error>;
@@ -54,7 +54,7 @@ pub trait Cluster {
     type Error;
     /// The resource as it was written.
     type Written;
-    /// Writes the record into the status, if nobody wrote to the resource in between. `changes` made it what it is.
+    /// Writes the record into the status, unless the resource was written in between. `changes` made it what it is.
     async fn write_record(&self, next: &Record, changes: &[Change]) -> Result<Self::Written, Self::Error>;
     /// Points the master Service at a pod.
     async fn route(&self, to: &str) -> Result<(), Self::Error>;

@@ -36,7 +36,7 @@ pub enum Election {
     Blocked {
         /// What is missing, in words.
         message: String,
-        /// When somebody may be chosen nevertheless, because the spec says so.
+        /// When a member may be chosen all the same: `failover.acceptDataLossAfter`.
         until: Option<Moment>,
     },
 }
@@ -72,7 +72,7 @@ pub(super) enum Lineage {
     Before,
     /// It is the recorded one, or continues it.
     Recorded,
-    /// It continues the recorded one, and the change of master has not ended whose target may have begun it: whoever has it has
+    /// It continues the recorded one while a change of master is open, whose target may have begun it: a member that has it has
     /// followed that target, and may have confirmed what was written since.
     Successor,
 }
@@ -191,7 +191,7 @@ pub fn elect(o: &Observation, lost: Option<&str>) -> Election {
 /// nothing has proven to be gone. They are silent towards the operator, which says nothing about their data.
 ///
 /// Of a master that served alone (`min-replicas-to-write` 0) the others lack what it accepted since. So it is the other way
-/// round: its volume is waited for, and its process, back from its volume, waits for nobody.
+/// round: the election waits for its volume, and once its process is back from it, for no other member.
 fn better<'a>(o: &'a Observation, best: &str, worth: &Worth) -> Vec<&'a str> {
     let alone = o.record.min_replicas == 0;
     let intact = |info: &Info| o.is_recorded_process(best, info) && worth.lineage != Lineage::Foreign;

@@ -1,4 +1,4 @@
-//! Does the data of a master to be continue that of the one before it? If not, it is said until somebody acknowledges it.
+//! Does the data of the next master continue that of the former one? If not, the status says so until a user acknowledges it.
 
 use super::{
     cause::Cause,
